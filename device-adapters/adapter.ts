@@ -1,0 +1,108 @@
+/** What a protocol adapter is. Pure: no I/O, no clock, no logger, no state outside the session. */
+import type { Command, CommandKind } from '../schemas/command.ts'
+import type { PositionBatch } from '../schemas/position-batch.ts'
+
+export type Transport = 'tcp' | 'udp' | 'http' | 'mqtt'
+
+export interface Adapter<State = unknown> {
+  /** Stable lower-case name: file name, configuration key, metric label. */
+  readonly id: string
+  /** Where the wire format is described: a public document and its version. */
+  readonly source: string
+  /** Customary ports, and the topic filters that the MQTT broker hands to this adapter; configuration may move or switch off each. */
+  readonly listen: {
+    readonly tcp?: number
+    readonly udp?: number
+    readonly http?: number
+    readonly mqtt?: readonly string[]
+  }
+  /** Longest legal frame, bytes; a connection that buffers more without a frame is closed. */
+  readonly maxFrameBytes: number
+
+  /** State of a fresh connection, for protocols that need more than {@link Session.uniqueId}. */
+  open?(): State
+
+  /**
+   * Finds the first frame at the start of `bytes` (which is never empty), on TCP and in UDP datagrams.
+   * HTTP requests and MQTT messages come whole, see requests.ts, and never pass here.
+   *
+   * @returns Its length in bytes; 0 if more bytes are needed; −n to drop n bytes of no frame.
+   * @throws DecodeError where the stream cannot be read on: the connection is closed.
+   */
+  frame?(bytes: Buffer): number
+
+  /**
+   * Appends the positions of one frame to `out`, and calls `session.identify` when the frame names the device.
+   *
+   * @throws DecodeError for a frame that breaks the protocol. A read past the end of the frame
+   *   (RangeError) counts as one; rows already appended for the frame are then taken back.
+   */
+  decode(frame: Buffer, session: Session<State>, out: PositionBatch): void
+
+  /**
+   * Reply, or replies, that the device expects for a frame that decoded. Called once, after `decode` of the same
+   * frame. The engine sends them at once when the frame held no position, else after its positions are stored,
+   * always in the order of the frames: a device that saw its reply may delete the position. Nothing is sent to a
+   * device that is not registered. On HTTP the reply is the body of the 200, on MQTT there is none but the PUBACK.
+   */
+  ack?(frame: Buffer, session: Session<State>): Reply | readonly Reply[] | undefined
+
+  /** What tells an unregistered device, after the frame that named it, to keep its data; nothing is sent without it. */
+  refuse?(frame: Buffer, session: Session<State>): Reply | undefined
+
+  /** Encoders of the commands that the protocol knows; the API lists exactly these. */
+  readonly commands?: {
+    readonly [K in CommandKind]?: (command: Command<K>, session: Session<State>) => Reply
+  }
+}
+
+/** Bytes for the device; text is sent as Latin-1. */
+export type Reply = Buffer | string
+
+/** One device connection (TCP), or one datagram, request or message (UDP, HTTP, MQTT). */
+export interface Session<State = unknown> {
+  /** IMEI or other id of the device; '' until a frame names it, see {@link identify}. */
+  readonly uniqueId: string
+  /** What the registry knows of the device named {@link uniqueId}; undefined before it is named, and if unknown. */
+  readonly device: KnownDevice | undefined
+  /** Server clock when the frame came in, ms since 1970-01-01T00:00Z: an adapter's only clock. */
+  readonly receivedMs: number
+  readonly transport: Transport
+  /** Next number for commands of protocols that number them. */
+  commandSerial: number
+  readonly state: State
+
+  /**
+   * Called by `decode` when the frame names its device: sets {@link uniqueId} and {@link device}.
+   * @param uniqueIds The device's name, the likeliest first where a frame leaves several open: the first
+   *   registered one is taken, else the first.
+   */
+  identify(...uniqueIds: [string, ...string[]]): void
+}
+
+/** What an adapter may need to know of a registered device. */
+export interface KnownDevice {
+  /** Model as registered, such as `FMB130`; '' if not given. Some frames can be read only with it. */
+  readonly model: string
+  /** Protocol options of the device by name, such as `{"extended": true}`. */
+  readonly options: Readonly<Record<string, unknown>>
+}
+
+/** Checks the shape of an adapter at compile time without widening it. */
+export function defineAdapter<State>(adapter: Adapter<State>): Adapter<State> {
+  return adapter
+}
+
+/** `checksum`: it fails. `malformed`: the frame breaks its layout. `unsupported`: a layout we know of and do not read. */
+export type DecodeErrorCode = 'checksum' | 'malformed' | 'unsupported'
+
+/** A frame that breaks its protocol; counted by code, kept in quarantine, never fatal to the engine. */
+export class DecodeError extends Error {
+  override readonly name = 'DecodeError'
+  readonly code: DecodeErrorCode
+
+  constructor(code: DecodeErrorCode, message: string) {
+    super(message)
+    this.code = code
+  }
+}

@@ -1,0 +1,94 @@
+/** One frame through its adapter: what every caller of an adapter does around `decode`, in one place. */
+import type { PositionBatch } from '../schemas/position-batch.ts'
+import { QUALITY } from '../schemas/quality.ts'
+import {
+  type Adapter,
+  DecodeError,
+  type KnownDevice,
+  type Reply,
+  type Session,
+  type Transport,
+} from './adapter.ts'
+import { digestInto } from './digest.ts'
+
+/** Finds a registered device by its unique id. */
+export type FindDevice<Device extends KnownDevice> = (uniqueId: string) => Device | undefined
+
+/** The session of one connection, datagram, request or message. */
+export class DeviceSession<Device extends KnownDevice = KnownDevice> implements Session {
+  uniqueId = ''
+  device: Device | undefined = undefined
+  receivedMs = 0
+  commandSerial = 1
+  readonly transport: Transport
+  readonly state: unknown
+  private readonly find: FindDevice<Device>
+
+  constructor(adapter: Adapter, transport: Transport, find: FindDevice<Device>) {
+    this.transport = transport
+    this.state = adapter.open?.()
+    this.find = find
+  }
+
+  identify(...uniqueIds: [string, ...string[]]): void {
+    this.uniqueId = uniqueIds[0]
+    this.device = undefined
+    for (const uniqueId of uniqueIds) {
+      const device = this.find(uniqueId)
+      if (device === undefined) continue
+      this.uniqueId = uniqueId
+      this.device = device
+      return
+    }
+  }
+}
+
+/**
+ * Decodes one frame into `out`, and completes its rows: time of receipt, a fix time where the message has none,
+ * and the digest. The device column stays the caller's.
+ *
+ * @returns Rows appended.
+ * @throws DecodeError if the frame breaks its protocol; nothing of it is left in `out` then.
+ */
+export function decodeFrame(adapter: Adapter, frame: Buffer, session: Session, out: PositionBatch): number {
+  const mark = out.mark()
+  try {
+    adapter.decode(frame, session, out)
+  } catch (error) {
+    out.rollback(mark)
+    if (error instanceof DecodeError) throw error
+    if (error instanceof RangeError) throw new DecodeError('malformed', error.message)
+    throw error
+  }
+  for (let row = mark.rows; row < out.length; row++) {
+    out.receivedMs[row] = session.receivedMs
+    if (Number.isNaN(out.fixTimeMs[row]!)) {
+      const deviceTimeMs = out.deviceTimeMs[row]!
+      if (Number.isNaN(deviceTimeMs)) out.quality[row]! |= QUALITY.noTime
+      out.fixTimeMs[row] = Number.isNaN(deviceTimeMs) ? session.receivedMs : deviceTimeMs
+    }
+    const whole = out.recordEnd[row] === 0
+    digestInto(
+      frame,
+      out.recordStart[row]!,
+      whole ? frame.length : out.recordEnd[row]!,
+      out.digestHigh,
+      out.digestLow,
+      row,
+    )
+    // Rows that share the whole frame are told apart by their place in it.
+    if (whole) out.digestLow[row]! ^= row - mark.rows
+  }
+  return out.length - mark.rows
+}
+
+/** Replies of a frame that decoded, as buffers. */
+export function repliesOf(adapter: Adapter, frame: Buffer, session: Session): Buffer[] {
+  const reply = adapter.ack?.(frame, session)
+  if (reply === undefined) return []
+  return Array.isArray(reply) ? reply.map(toBuffer) : [toBuffer(reply as Reply)]
+}
+
+export function toBuffer(reply: Reply): Buffer {
+  return typeof reply === 'string' ? Buffer.from(reply, 'latin1') : reply
+}

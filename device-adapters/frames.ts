@@ -1,0 +1,48 @@
+/** Bytes of one connection or datagram, cut into frames by an adapter. */
+import { type Adapter, DecodeError } from './adapter.ts'
+
+const NO_BYTES = Buffer.alloc(0)
+
+export class FrameReader {
+  private rest: Buffer = NO_BYTES
+  private readonly adapter: Adapter
+
+  constructor(adapter: Adapter) {
+    this.adapter = adapter
+  }
+
+  /** Bytes that wait for the rest of their frame. */
+  get buffered(): number {
+    return this.rest.length
+  }
+
+  /** Adds what came in. */
+  push(bytes: Buffer): void {
+    this.rest = this.rest.length === 0 ? bytes : Buffer.concat([this.rest, bytes])
+  }
+
+  /**
+   * The next whole frame; undefined when more bytes are needed. The frame shares memory with what was pushed.
+   * @throws DecodeError if what is buffered is longer than any frame of the protocol.
+   */
+  next(): Buffer | undefined {
+    const { adapter } = this
+    if (adapter.frame === undefined) throw new TypeError(`${adapter.id} has no frames on a stream`)
+    while (this.rest.length > 0) {
+      const length = adapter.frame(this.rest)
+      if (length < 0) this.rest = this.rest.subarray(-length)
+      else if (length > 0 && length <= adapter.maxFrameBytes) {
+        const frame = this.rest.subarray(0, length)
+        this.rest = this.rest.subarray(length)
+        return frame
+      } else {
+        if (length > 0 || this.rest.length > adapter.maxFrameBytes) {
+          throw new DecodeError('malformed', `frame longer than ${adapter.maxFrameBytes} bytes`)
+        }
+        return undefined
+      }
+    }
+    this.rest = NO_BYTES
+    return undefined
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * Recorded device messages as JSON lines, and what they decode to, in the shape of `protocols/NAME.vectors.jsonl`:
+ * the vectors suite and the `decode` command are the same code.
+ */
+
+import { attributesOf, roundSpeed } from '../schemas/position.ts'
+import { PositionBatch } from '../schemas/position-batch.ts'
+import { QUALITY } from '../schemas/quality.ts'
+import { type Adapter, DecodeError, type KnownDevice, type Transport } from './adapter.ts'
+import { DeviceSession, decodeFrame, repliesOf, toBuffer } from './decoder.ts'
+import { FrameReader } from './frames.ts'
+import { httpFrame, httpResponse, mqttFrame } from './requests.ts'
+
+/** One recorded message. `bytes`, `udpBytes` and `frame` are hex. */
+export interface RecordedLine {
+  readonly protocol: string
+  /** Lines of one protocol and stream share a connection. */
+  readonly stream: number | string
+  readonly seq?: number
+  readonly transport: Transport | 'frame'
+  readonly bytes?: string
+  readonly udpBytes?: string
+  /** A frame after framing, where delimiter or length may be missing. */
+  readonly frame?: string
+  readonly http?: {
+    readonly method: string
+    readonly uri: string
+    readonly headers?: Readonly<Record<string, string>>
+    readonly body?: string
+  }
+  readonly mqtt?: { readonly topic: string; readonly payload: string }
+  /** Model (`modelOverride`) and options of the registered device. */
+  readonly setup?: Readonly<Record<string, unknown>>
+  /** Device of a stream that names none. */
+  readonly deviceIds?: readonly string[]
+  readonly receivedAt?: string
+}
+
+/** A position as the vectors have it: a place not reported is absent, a missing altitude, speed or course is 0. */
+export interface RecordedPosition {
+  readonly device: string
+  readonly noFix?: true
+  readonly deviceTime?: string
+  readonly fixTime?: string
+  readonly valid?: boolean
+  readonly latitude?: number
+  readonly longitude?: number
+  readonly altitude?: number
+  readonly speed?: number
+  readonly course?: number
+  readonly accuracy?: number
+  readonly attributes: Record<string, unknown>
+  readonly network?: unknown
+}
+
+export interface DecodedLine {
+  readonly protocol: string
+  readonly stream: number | string
+  readonly seq: number | undefined
+  readonly positions: RecordedPosition[]
+  /** Hex, in the order of sending. */
+  readonly replies: string[]
+  readonly error: { readonly code: string; readonly message: string } | null
+}
+
+/** Positions that one line may hold; a Teltonika frame has 255 at most, and a line a few frames. */
+const ROWS_MAX = 4096
+
+/** Decodes the lines of one stream, with its connection state. Every device counts as registered. */
+export class RecordedStream {
+  private readonly adapter: Adapter
+  private readonly connections = new Map<Transport, { session: DeviceSession; reader: FrameReader }>()
+  private readonly batch = new PositionBatch(ROWS_MAX)
+  private device: KnownDevice = { model: '', options: {} }
+
+  constructor(adapter: Adapter) {
+    this.adapter = adapter
+  }
+
+  /** @param nowMs Time of receipt where the line gives none, ms UTC. */
+  decode(line: RecordedLine, nowMs: number): DecodedLine {
+    const { adapter, batch } = this
+    const setup = line.setup ?? {}
+    this.device = {
+      model: typeof setup['modelOverride'] === 'string' ? setup['modelOverride'] : '',
+      options: setup,
+    }
+    const transport = line.transport === 'frame' ? 'tcp' : line.transport
+    const { session, reader } = this.connection(transport)
+    if (session.uniqueId !== '') session.device = this.device
+    session.receivedMs = line.receivedAt === undefined ? nowMs : Date.parse(line.receivedAt)
+
+    batch.reset()
+    const replies: Buffer[] = []
+    let error: DecodedLine['error'] = null
+    for (const frame of framesOf(line, reader)) {
+      if (frame instanceof DecodeError) {
+        error ??= { code: frame.code, message: frame.message }
+        break
+      }
+      try {
+        decodeFrame(adapter, frame, session, batch)
+        replies.push(...repliesOf(adapter, frame, session))
+      } catch (failure) {
+        if (!(failure instanceof DecodeError)) throw failure
+        error ??= { code: failure.code, message: failure.message }
+      }
+    }
+    if (line.http !== undefined) {
+      const body = Buffer.concat(replies.splice(0)).toString('latin1')
+      replies.push(
+        toBuffer(error === null ? httpResponse(200, 'OK', body) : httpResponse(400, 'Bad Request')),
+      )
+    }
+    const uniqueId = session.uniqueId || (line.deviceIds?.[0] ?? '')
+    return {
+      protocol: line.protocol,
+      stream: line.stream,
+      seq: line.seq,
+      positions: Array.from({ length: batch.length }, (_, row) => recordedPosition(batch, row, uniqueId)),
+      replies: replies.map((reply) => reply.toString('hex')),
+      error,
+    }
+  }
+
+  private connection(transport: Transport): { session: DeviceSession; reader: FrameReader } {
+    let connection = this.connections.get(transport)
+    // A datagram, a request and a message each stand alone.
+    if (connection === undefined || transport !== 'tcp') {
+      const session = new DeviceSession(this.adapter, transport, () => this.device)
+      connection = { session, reader: new FrameReader(this.adapter) }
+      this.connections.set(transport, connection)
+    }
+    return connection
+  }
+}
+
+/** Frames of the line; the error that ends them where the stream cannot be read on. */
+function* framesOf(line: RecordedLine, reader: FrameReader): Iterable<Buffer | DecodeError> {
+  if (line.http !== undefined) {
+    const { method, uri, headers = {}, body = '' } = line.http
+    const contentType =
+      Object.entries(headers).find(([name]) => name.toLowerCase() === 'content-type')?.[1] ?? ''
+    yield httpFrame({ method, target: uri, contentType, body: Buffer.from(body, 'utf8') })
+  } else if (line.mqtt !== undefined) {
+    yield mqttFrame({ topic: line.mqtt.topic, payload: Buffer.from(line.mqtt.payload, 'utf8') })
+  } else if (line.frame !== undefined) {
+    yield Buffer.from(line.frame, 'hex')
+  } else {
+    const bytes = line.transport === 'udp' ? (line.udpBytes ?? line.bytes) : line.bytes
+    reader.push(Buffer.from(bytes ?? '', 'hex'))
+    try {
+      for (let frame = reader.next(); frame !== undefined; frame = reader.next()) yield frame
+    } catch (failure) {
+      if (!(failure instanceof DecodeError)) throw failure
+      yield failure
+    }
+  }
+}
+
+/** Row of a batch in the shape of the vectors. */
+function recordedPosition(batch: PositionBatch, row: number, uniqueId: string): RecordedPosition {
+  const { network, ...attributes } = attributesOf(batch, row)
+  const device = batch.uniqueIdOf(row) ?? uniqueId
+  const deviceTimeMs = batch.deviceTimeMs[row]!
+  const deviceTime = Number.isNaN(deviceTimeMs) ? {} : { deviceTime: new Date(deviceTimeMs).toISOString() }
+  const extra = { attributes, ...(network === undefined ? {} : { network }) }
+  if ((batch.quality[row]! & QUALITY.noPlace) !== 0) return { device, noFix: true, ...deviceTime, ...extra }
+  const accuracy = batch.accuracyM[row]!
+  return {
+    device,
+    ...deviceTime,
+    fixTime: new Date(batch.fixTimeMs[row]!).toISOString(),
+    valid: batch.valid[row] === 1,
+    latitude: batch.latitudeDeg[row]!,
+    longitude: batch.longitudeDeg[row]!,
+    altitude: orZero(batch.altitudeM[row]!),
+    speed: orZero(roundSpeed(batch.speedKmh[row]!)),
+    course: orZero(batch.courseDeg[row]!),
+    ...(Number.isNaN(accuracy) ? {} : { accuracy }),
+    ...extra,
+  }
+}
+
+function orZero(value: number): number {
+  return Number.isNaN(value) ? 0 : value
+}

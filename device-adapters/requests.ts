@@ -1,0 +1,75 @@
+/**
+ * HTTP requests and MQTT messages as frames. A frame is bytes on every transport, so that one journal holds them
+ * all: a request is its method, target and content type on a line each, then the body; a message is its topic on
+ * a line, then the payload.
+ */
+import { DecodeError } from './adapter.ts'
+
+export interface HttpRequest {
+  readonly method: string
+  /** Path and query as sent, such as `/?id=123&lat=…`. */
+  readonly target: string
+  /** Media type without parameters, lower case; '' if not given. */
+  readonly contentType: string
+  readonly body: Buffer
+}
+
+export interface MqttMessage {
+  readonly topic: string
+  readonly payload: Buffer
+}
+
+export function httpFrame(request: HttpRequest): Buffer {
+  const contentType = request.contentType.split(';')[0]!.trim().toLowerCase()
+  return Buffer.concat([
+    Buffer.from(`${request.method}\n${request.target}\n${contentType}\n`, 'utf8'),
+    request.body,
+  ])
+}
+
+/** @throws DecodeError if the frame is none of {@link httpFrame}. */
+export function parseHttpFrame(frame: Buffer): HttpRequest {
+  const [[method, target, contentType], body] = headLines(frame, 3)
+  return { method: method!, target: target!, contentType: contentType!, body }
+}
+
+/** A whole HTTP/1.1 response. */
+export function httpResponse(status: number, reason: string, body = ''): string {
+  return `HTTP/1.1 ${status} ${reason}\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+}
+
+export function mqttFrame(message: MqttMessage): Buffer {
+  return Buffer.concat([Buffer.from(`${message.topic}\n`, 'utf8'), message.payload])
+}
+
+/** @throws DecodeError if the frame is none of {@link mqttFrame}. */
+export function parseMqttFrame(frame: Buffer): MqttMessage {
+  const [[topic], payload] = headLines(frame, 1)
+  return { topic: topic!, payload }
+}
+
+/** @throws DecodeError if `bytes` are not the JSON of an object. */
+export function parseJsonObject(bytes: Buffer): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(bytes.toString('utf8'))
+  } catch (error) {
+    throw new DecodeError('malformed', `not JSON: ${(error as Error).message}`)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new DecodeError('malformed', 'the JSON is not an object')
+  }
+  return value as Record<string, unknown>
+}
+
+function headLines(frame: Buffer, count: number): [string[], Buffer] {
+  const lines: string[] = []
+  let start = 0
+  for (let i = 0; i < count; i++) {
+    const end = frame.indexOf(0x0a, start)
+    if (end < 0) throw new DecodeError('malformed', 'the frame lacks its head lines')
+    lines.push(frame.toString('utf8', start, end))
+    start = end + 1
+  }
+  return [lines, frame.subarray(start)]
+}

@@ -1,0 +1,198 @@
+/**
+ * Holds every adapter to its vectors and to the rules of adapter.ts: frames survive any split of the stream, and
+ * damaged frames only ever raise DecodeError. A new adapter is covered by its file in protocols/ alone.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { PositionBatch } from '../schemas/position-batch.ts'
+import { type Adapter, DecodeError } from './adapter.ts'
+import { DeviceSession, decodeFrame } from './decoder.ts'
+import { FrameReader } from './frames.ts'
+import {
+  type DecodedLine,
+  type RecordedLine,
+  type RecordedPosition,
+  RecordedStream,
+} from './recorded-line.ts'
+import { loadAdapters } from './registry.ts'
+
+type Vector = RecordedLine & Omit<DecodedLine, 'error'> & { readonly flags?: readonly string[] }
+
+/** Share of the attributes of an adapter's vectors that must have the key and the value of the vectors. */
+const ATTRIBUTES_MIN = 0.98
+
+/** Expected values that a vendor's document contradicts: `protocol/stream/seq` and why. */
+const EXCEPTIONS: Readonly<Record<string, string>> = {}
+
+const linesOf = <Line>(url: URL): Line[] =>
+  readFileSync(url, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Line)
+
+for (const [id, adapter] of await loadAdapters()) {
+  describe(id, () => {
+    const file = new URL(`./protocols/${id}.vectors.jsonl`, import.meta.url)
+    test('has vectors', () => expect(existsSync(file)).toBe(true))
+    const vectors = linesOf<Vector>(file)
+    const decoded = decodeAll(adapter, vectors)
+    const name = (vector: Vector) => `${id}/${vector.stream}/${vector.seq}`
+
+    test.each(vectors.map((vector, i) => [name(vector), vector, decoded[i]!] as const))(
+      'decodes %s',
+      (key, vector, line) => {
+        if (EXCEPTIONS[key] !== undefined) return
+        const clockDependent = vector.flags?.includes('clockDependent') ?? false
+        expect(line.positions.map((position) => core(position, clockDependent))).toEqual(
+          vector.positions.map((position) => core(position, clockDependent)),
+        )
+        if (vector.flags?.includes('repliesClockDependent')) {
+          expect(line.replies.map((reply) => reply.length)).toEqual(
+            vector.replies.map((reply) => reply.length),
+          )
+        } else expect(line.replies).toEqual(vector.replies)
+      },
+    )
+
+    test('reads the attributes of its vectors', () => {
+      let expected = 0
+      const missed: string[] = []
+      vectors.forEach((vector, i) => {
+        vector.positions.forEach((position, p) => {
+          const found = decoded[i]!.positions[p]
+          for (const [key, value] of Object.entries(position.attributes)) {
+            expected++
+            if (!same(found?.attributes[key], value)) {
+              missed.push(
+                `${name(vector)} ${key}: ${JSON.stringify(value)}, got ${JSON.stringify(found?.attributes[key])}`,
+              )
+            }
+          }
+        })
+      })
+      const share = expected === 0 ? 1 : 1 - missed.length / expected
+      expect(share, missed.join('\n')).toBeGreaterThanOrEqual(ATTRIBUTES_MIN)
+    })
+
+    const streams = vectors
+      .filter((vector) => vector.transport === 'tcp')
+      .map((vector) => Buffer.from(vector.bytes!, 'hex'))
+
+    test('finds the same frames wherever the stream is cut', () => {
+      for (const bytes of streams) {
+        const whole = framesOf(adapter, [bytes])
+        for (let cut = 1; cut < bytes.length; cut += bytes.length > 2000 ? 97 : 1) {
+          expect(framesOf(adapter, [bytes.subarray(0, cut), bytes.subarray(cut)])).toEqual(whole)
+        }
+      }
+    })
+
+    test('survives every one-byte damage and truncation', () => {
+      const batch = new PositionBatch(4096)
+      for (const frame of vectors.flatMap((vector) => framesOfVector(adapter, vector))) {
+        const step = frame.length > 2000 ? 61 : 1
+        for (let at = 0; at < frame.length; at += step) {
+          const damaged = Buffer.from(frame)
+          damaged[at]! ^= 0xff
+          tryDecode(adapter, damaged, batch)
+          tryDecode(adapter, frame.subarray(0, at), batch)
+        }
+      }
+    })
+
+    test('survives random bytes', () => {
+      const batch = new PositionBatch(4096)
+      fc.assert(
+        fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+          tryDecode(adapter, Buffer.from(bytes), batch)
+          if (adapter.frame !== undefined) tryFrames(adapter, Buffer.from(bytes))
+        }),
+        { numRuns: 2000 },
+      )
+    })
+  })
+}
+
+describe('framing', async () => {
+  const adapters = await loadAdapters()
+  type Framing = { protocol: string; stream: string; seq: number; input: string; output: string | null }
+  const lines = linesOf<Framing>(new URL('./framing.vectors.jsonl', import.meta.url))
+  test.each(lines.map((line) => [`${line.protocol} ${line.stream} ${line.seq}`, line] as const))(
+    'finds the first frame of %s',
+    (_, line) => {
+      const reader = new FrameReader(adapters.get(line.protocol)!)
+      reader.push(Buffer.from(line.input, 'hex'))
+      expect(reader.next()?.toString('hex') ?? null).toBe(line.output)
+    },
+  )
+})
+
+function decodeAll(adapter: Adapter, vectors: readonly Vector[]): DecodedLine[] {
+  const streams = new Map<number | string, RecordedStream>()
+  return vectors.map((vector) => {
+    let stream = streams.get(vector.stream)
+    if (stream === undefined) streams.set(vector.stream, (stream = new RecordedStream(adapter)))
+    return stream.decode(vector, Date.UTC(2026, 10, 21))
+  })
+}
+
+/** Everything but the attributes, with numbers cut to what 1e-6 can tell. */
+function core(position: RecordedPosition, clockDependent: boolean): object {
+  const { attributes, deviceTime, fixTime, ...rest } = position
+  return {
+    ...Object.fromEntries(
+      Object.entries(rest).map(([key, value]) => [
+        key,
+        typeof value === 'number' ? Number(value.toFixed(6)) : value,
+      ]),
+    ),
+    ...(clockDependent ? {} : { deviceTime, fixTime }),
+  }
+}
+
+function same(found: unknown, expected: unknown): boolean {
+  if (typeof found === 'number' && typeof expected === 'number') {
+    return Math.abs(found - expected) <= 1e-6 * Math.max(1, Math.abs(expected))
+  }
+  return JSON.stringify(found) === JSON.stringify(expected)
+}
+
+function framesOf(adapter: Adapter, chunks: readonly Buffer[]): string[] {
+  const reader = new FrameReader(adapter)
+  const frames: string[] = []
+  for (const chunk of chunks) {
+    reader.push(chunk)
+    for (let frame = reader.next(); frame !== undefined; frame = reader.next())
+      frames.push(frame.toString('hex'))
+  }
+  return frames
+}
+
+function framesOfVector(adapter: Adapter, vector: Vector): Buffer[] {
+  if (vector.transport === 'tcp') {
+    return framesOf(adapter, [Buffer.from(vector.bytes!, 'hex')]).map((hex) => Buffer.from(hex, 'hex'))
+  }
+  return vector.frame === undefined ? [] : [Buffer.from(vector.frame, 'hex')]
+}
+
+function tryDecode(adapter: Adapter, frame: Buffer, batch: PositionBatch): void {
+  batch.reset()
+  const session = new DeviceSession(adapter, 'tcp', () => ({ model: '', options: {} }))
+  try {
+    decodeFrame(adapter, frame, session, batch)
+    adapter.ack?.(frame, session)
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error
+  }
+}
+
+function tryFrames(adapter: Adapter, bytes: Buffer): void {
+  const reader = new FrameReader(adapter)
+  reader.push(bytes)
+  try {
+    while (reader.next() !== undefined);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error
+  }
+}
