@@ -132,7 +132,10 @@ function decodeAll(adapter: Adapter, vectors: readonly Vector[]): DecodedLine[] 
   const streams = new Map<number | string, RecordedStream>()
   return vectors.map((vector) => {
     let stream = streams.get(vector.stream)
-    if (stream === undefined) streams.set(vector.stream, (stream = new RecordedStream(adapter)))
+    if (stream === undefined) {
+      stream = new RecordedStream(adapter)
+      streams.set(vector.stream, stream)
+    }
     return stream.decode(vector, Date.UTC(2026, 10, 21))
   })
 }
