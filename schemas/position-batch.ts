@@ -38,6 +38,11 @@ const U32_COLUMNS = ['device', 'digestHigh', 'digestLow', 'recordStart', 'record
 const I32_COLUMNS = ['attributeFirst', 'attributeLast'] as const
 const U8_COLUMNS = ['quality', 'valid', 'ignition', 'motion'] as const
 
+const COLUMNS = [...F64_COLUMNS, ...U32_COLUMNS, ...I32_COLUMNS, ...U8_COLUMNS]
+
+/** Most rows of one batch. */
+export const ROWS_MAX = 65_536
+
 /** Bytes of one row over all row columns. */
 const ROW_BYTES = F64_COLUMNS.length * 8 + (U32_COLUMNS.length + I32_COLUMNS.length) * 4 + U8_COLUMNS.length
 
@@ -73,7 +78,8 @@ export interface PositionBatchMark {
 export class PositionBatch {
   /** Rows in use, 0..capacity. */
   length = 0
-  readonly capacity: number
+  /** Rows before the columns grow. Growth makes new views: do not hold a column across `add`. */
+  capacity: number
 
   /** Time of the GNSS fix as the device gives it, ms since 1970-01-01T00:00Z; NaN until the engine fills it, see `addWithoutFix`. */
   readonly fixTimeMs!: Float64Array
@@ -145,24 +151,12 @@ export class PositionBatch {
   /** Devices of rows that do not belong to the session's device (gateways): row to unique id. */
   private uniqueIds: Map<number, string> | undefined
 
-  /** @param capacity Rows; a multiple of 8 keeps every column aligned. */
+  /** @param capacity Rows before the columns grow; a multiple of 8 keeps every column aligned. */
   constructor(capacity: number, rows?: ArrayBuffer, attributes?: ArrayBuffer) {
     if (capacity % 8 !== 0) throw new RangeError(`capacity must be a multiple of 8, got ${capacity}`)
     this.capacity = capacity
     this.rows = rows ?? new ArrayBuffer(capacity * ROW_BYTES)
-    let offset = 0
-    const columns = this as unknown as Record<string, unknown>
-    const lay = (names: readonly string[], View: ViewConstructor) => {
-      for (const name of names) {
-        columns[name] = new View(this.rows, offset, capacity)
-        offset += capacity * View.BYTES_PER_ELEMENT
-      }
-    }
-    // Widest columns first, so that each column starts at a multiple of its element size.
-    lay(F64_COLUMNS, Float64Array)
-    lay(U32_COLUMNS, Uint32Array)
-    lay(I32_COLUMNS, Int32Array)
-    lay(U8_COLUMNS, Uint8Array)
+    this.layRows()
     this.useAttributes(attributes ?? new ArrayBuffer(capacity * 8 * ATTRIBUTE_BYTES))
     if (rows === undefined) this.clear(0, capacity)
   }
@@ -174,7 +168,7 @@ export class PositionBatch {
    *
    * @param fixTimeMs Time of the fix, ms UTC, also taken as the device's time.
    * @returns Row of the new position.
-   * @throws RangeError if the batch is full.
+   * @throws RangeError beyond {@link ROWS_MAX}.
    */
   add(fixTimeMs: number, latitudeDeg: number, longitudeDeg: number): number {
     const row = this.addWithoutFix(fixTimeMs)
@@ -194,11 +188,11 @@ export class PositionBatch {
    * the time of receipt, as its `fixTimeMs`.
    *
    * @param deviceTimeMs Clock of the device, ms UTC; NaN if the message has none.
-   * @throws RangeError if the batch is full.
+   * @throws RangeError beyond {@link ROWS_MAX}.
    */
   addWithoutFix(deviceTimeMs = Number.NaN): number {
     const row = this.length
-    if (row === this.capacity) throw new RangeError('position batch is full')
+    if (row === this.capacity) this.growRows()
     this.length = row + 1
     this.quality[row] = QUALITY.noPlace
     // Beyond ±8.64e15 ms there is no Date; before 1970 and after 2106 there is no tracker.
@@ -288,10 +282,10 @@ export class PositionBatch {
 
   /**
    * Appends the rows `[start, end)` of another batch with their attributes.
-   * @throws RangeError if there is no room.
+   * @throws RangeError beyond {@link ROWS_MAX}.
    */
   appendFrom(from: PositionBatch, start: number, end: number): void {
-    if (this.length + end - start > this.capacity) throw new RangeError('position batch is full')
+    while (this.length + end - start > this.capacity) this.growRows()
     const mine = this as unknown as Record<string, Float64Array>
     const theirs = from as unknown as Record<string, Float64Array>
     for (const name of COPIED_COLUMNS) {
@@ -369,6 +363,34 @@ export class PositionBatch {
     if (last < 0) this.attributeFirst[row] = i
     else this.attributeNext[last] = i
     this.attributeLast[row] = i
+  }
+
+  private growRows(): void {
+    const capacity = this.capacity * 2
+    if (capacity > ROWS_MAX) throw new RangeError(`more than ${ROWS_MAX} rows in a batch`)
+    const columns = this as unknown as Record<string, Float64Array>
+    const before = COLUMNS.map((name) => columns[name]!)
+    this.capacity = capacity
+    this.rows = new ArrayBuffer(capacity * ROW_BYTES)
+    this.layRows()
+    for (let i = 0; i < COLUMNS.length; i++) columns[COLUMNS[i]!]!.set(before[i]!)
+    this.clear(this.length, capacity)
+  }
+
+  private layRows(): void {
+    const columns = this as unknown as Record<string, unknown>
+    let offset = 0
+    const lay = (names: readonly string[], View: ViewConstructor) => {
+      for (const name of names) {
+        columns[name] = new View(this.rows, offset, this.capacity)
+        offset += this.capacity * View.BYTES_PER_ELEMENT
+      }
+    }
+    // Widest columns first, so that each column starts at a multiple of its element size.
+    lay(F64_COLUMNS, Float64Array)
+    lay(U32_COLUMNS, Uint32Array)
+    lay(I32_COLUMNS, Int32Array)
+    lay(U8_COLUMNS, Uint8Array)
   }
 
   private growAttributes(): void {
