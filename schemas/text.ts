@@ -10,8 +10,10 @@ export const Id = z.int().min(1).max(ID_MAX)
 /** A moment, UTC. */
 export const Time = z.iso.datetime()
 
+const CONTROL = '\\x00-\\x1f\\x7f'
+
 /** Text without control characters. */
-export const ONE_LINE: RegExp = /^[^\x00-\x1f\x7f]*$/
+export const ONE_LINE: RegExp = new RegExp(`^[^${CONTROL}]*$`)
 
 /**
  * One line of text that neither starts nor ends with a space. Control characters are refused: PostgreSQL takes no
@@ -21,7 +23,7 @@ export const ONE_LINE: RegExp = /^[^\x00-\x1f\x7f]*$/
  * @param maxLength Most length, UTF-16 units.
  */
 export function line(minLength: 0 | 1, maxLength: number): z.ZodString {
-  const text = '[^\\x00-\\x20\\x7f](?:[^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?'
+  const text = `[^\\x20${CONTROL}](?:[^${CONTROL}]*[^\\x20${CONTROL}])?`
   return z
     .string()
     .min(minLength)
