@@ -1,0 +1,398 @@
+/**
+ * PostgreSQL under `DATA_DIR/postgres`, for installations that bring no database of their own.
+ *
+ *     data/           the cluster; it is there only when it is complete
+ *     postgres.log    what the server says
+ *     port, owner     port of the last start; process that stops the server
+ *
+ * The server is a process of its own and outlives a killed parent; the next start adopts it. One that dies is
+ * started again on the same port. Several processes may use one data folder: the first starts the server and
+ * stops it when it ends, the others start it again if they still need it.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { closeSync, openSync } from 'node:fs'
+import { mkdir, open, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import type { Logger } from 'pino'
+import { EmbeddedPostgresError, PostgresBinaries } from './postgres-binaries.ts'
+import { loadOrCreateSecret } from './secrets.ts'
+
+export interface EmbeddedPostgres {
+  /** Connection string of the superuser; it holds the password. It stays the same while the server is restarted. */
+  readonly url: string
+  /** Stops the server, unless another process owns it. */
+  stop(): Promise<void>
+}
+
+export interface EmbeddedPostgresOptions {
+  readonly dataDir: string
+  readonly log?: Logger | undefined
+}
+
+/** How often the state of a starting, stopping or adopted server is looked at, ms. */
+const POLL_MS = 20
+const WATCH_MS = 500
+/** Starts that fail for a passing cause (a port taken, processes of a killed server not yet gone) are tried again. */
+const START_ATTEMPTS = 40
+const RETRY_MS = 250
+/** Pause between attempts to bring back a server that died, ms. */
+const RESTART_MS = 5_000
+/** A fast shutdown that takes longer becomes an immediate one, which the next start recovers from, ms. */
+const STOP_TIMEOUT_MS = 60_000
+const SELECT_TIMEOUT_MS = 10_000
+/** A log that is longer at a start is put aside, bytes. */
+const LOG_LIMIT_BYTES = 10_000_000
+/** An initdb that has not ended after this was interrupted, ms. */
+const INITDB_LIMIT_MS = 600_000
+
+/** Durability is on; the rest suits many small commits and an occasional large read beside the engine. */
+const SETTINGS = {
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '',
+  max_connections: '100',
+  shared_buffers: '256MB',
+  fsync: 'on',
+  synchronous_commit: 'on',
+  full_page_writes: 'on',
+  wal_compression: 'on',
+  max_wal_size: '4GB',
+  checkpoint_timeout: '15min',
+  checkpoint_completion_target: '0.9',
+  timezone: 'UTC',
+  log_timezone: 'UTC',
+  // Leaves out the errors of statements: whoever sent the statement reports them.
+  log_min_messages: 'log',
+  log_checkpoints: 'off',
+} as const
+
+/**
+ * Starts, or adopts, the PostgreSQL server of `dataDir` and waits until it answers.
+ * @throws EmbeddedPostgresError
+ */
+export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+  await mkdir(options.dataDir, { recursive: true })
+  const dataDir = await realpath(options.dataDir)
+  const password = await loadOrCreateSecret(dataDir, 'postgres')
+  const folder = join(dataDir, 'postgres')
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const server = new Server(folder, password, options.log)
+  await server.start()
+  return { url: server.url, stop: () => server.stop() }
+}
+
+class Server {
+  url = ''
+  private readonly folder: string
+  private readonly data: string
+  private readonly password: string
+  private readonly log: Logger | undefined
+  /** What the owner file holds while this instance owns the server: process id, then what tells instances apart. */
+  private readonly token = `${process.pid} ${randomBytes(8).toString('hex')}`
+  private port = 0
+  private watch: NodeJS.Timeout | undefined
+  private restarting: Promise<void> | undefined
+  private stopping = false
+
+  constructor(folder: string, password: string, log: Logger | undefined) {
+    this.folder = folder
+    this.data = join(folder, 'data')
+    this.password = password
+    this.log = log
+  }
+
+  async start(): Promise<void> {
+    if (!(await this.adopt())) {
+      const binaries = await PostgresBinaries.find(this.folder)
+      await this.initialise(binaries)
+      await this.launch(binaries, await this.lastPort())
+    }
+    this.url = this.urlOf(this.port)
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true
+    clearInterval(this.watch)
+    await this.restarting
+    if ((await this.owner()) !== this.token) return
+    const running = await this.running()
+    if (running !== undefined) await this.shutDown(running.pid)
+    await rm(join(this.folder, 'owner'), { force: true })
+  }
+
+  private async shutDown(pid: number): Promise<void> {
+    if (process.platform === 'win32') {
+      const binaries = await PostgresBinaries.find(this.folder)
+      const { file, args, options } = binaries.command('pg_ctl', ['stop', '-m', 'fast', '-D', this.data])
+      await promisify(execFile)(file, args, options)
+      return
+    }
+    process.kill(pid, 'SIGINT')
+    if (await this.gone(pid, STOP_TIMEOUT_MS)) return
+    this.log?.warn({ pid }, 'PostgreSQL did not stop in time; it will recover at the next start')
+    process.kill(pid, 'SIGQUIT')
+    await this.gone(pid, STOP_TIMEOUT_MS)
+  }
+
+  private async gone(pid: number, timeoutMs: number): Promise<boolean> {
+    const end = Date.now() + timeoutMs
+    while (await this.isOurs(pid)) {
+      if (Date.now() > end) return false
+      await delay(POLL_MS)
+    }
+    return true
+  }
+
+  /** Makes the cluster beside its place and moves it there when complete, so that half a cluster is never taken for one. */
+  private async initialise(binaries: PostgresBinaries): Promise<void> {
+    if (await exists(this.data)) return
+    for (const name of await readdir(this.folder)) {
+      const pid = /^initdb-(\d+)-/.exec(name)?.[1]
+      if (pid === undefined) continue
+      const { mtimeMs } = await stat(join(this.folder, name)).catch(() => ({ mtimeMs: 0 }))
+      if (!processExists(Number(pid)) || Date.now() - mtimeMs > INITDB_LIMIT_MS) {
+        await rm(join(this.folder, name), { recursive: true, force: true })
+      }
+    }
+    const draft = join(this.folder, `initdb-${process.pid}-${randomBytes(4).toString('hex')}`)
+    const passwordFile = `${draft}.password`
+    try {
+      await writeFile(passwordFile, this.password, { mode: 0o600 })
+      binaries.give(passwordFile)
+      const { file, args, options } = binaries.command('initdb', [
+        ...['-D', draft, '-U', 'postgres', '-A', 'scram-sha-256', '--pwfile', passwordFile, '-E', 'UTF8'],
+        ...['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--no-instructions'],
+      ])
+      await promisify(execFile)(file, args, options).catch((error: Error & { stderr?: string }) => {
+        throw new EmbeddedPostgresError(
+          'postgres-initdb',
+          `initdb failed in ${this.folder}: ${error.stderr?.trim() || error.message}. ` +
+            'Mend the cause and start again, or set DATABASE_URL to use another server.',
+          { cause: error },
+        )
+      })
+      await rename(draft, this.data).catch((error: NodeJS.ErrnoException) => {
+        // Another process was faster; its cluster has the same password.
+        if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST' && error.code !== 'EPERM') throw error
+      })
+      await syncFolder(this.folder)
+    } finally {
+      await rm(draft, { recursive: true, force: true })
+      await rm(passwordFile, { force: true })
+    }
+  }
+
+  /** Runs the server until it is ready, or adopts that of a process that was faster. */
+  private async launch(binaries: PostgresBinaries, preferredPort: number): Promise<void> {
+    const logPath = join(this.folder, 'postgres.log')
+    if ((await stat(logPath).catch(() => ({ size: 0 }))).size > LOG_LIMIT_BYTES) {
+      await rename(logPath, `${logPath}.old`)
+    }
+    for (let attempt = 1; ; attempt++) {
+      const port = await freePort(preferredPort)
+      const settings = Object.entries({ ...SETTINGS, port: String(port) })
+      const { file, args, options } = binaries.command('postgres', [
+        ...['-D', this.data],
+        ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+      ])
+      const logStart = (await stat(logPath).catch(() => ({ size: 0 }))).size
+      const logFile = openSync(logPath, 'a', 0o600)
+      // Detached: Ctrl-C at a terminal must end us first, and the server after our last write.
+      const child = spawn(file, args, { ...options, detached: true, stdio: ['ignore', logFile, logFile] })
+      closeSync(logFile)
+      child.unref()
+      const ended = new Promise<string>((resolve) => {
+        child.once('error', (error) => resolve(error.message))
+        child.once('exit', (code, signal) => resolve(`exit ${signal ?? code}`))
+      })
+      const how = await Promise.race([ended, this.ready(child)])
+      if (how === 'ready') {
+        this.port = port
+        await writeFile(join(this.folder, 'port'), String(port))
+        await writeFile(join(this.folder, 'owner'), this.token)
+        this.log?.info({ pid: child.pid, port }, 'PostgreSQL started')
+        void ended.then(() => this.restarting).then(() => this.lost())
+        return
+      }
+      if (await this.adopt()) return
+      const said = (await readFile(logPath, 'utf8').catch(() => '')).slice(logStart).trim()
+      if (attempt === START_ATTEMPTS || this.stopping || !PASSING_CAUSES.test(said)) {
+        throw new EmbeddedPostgresError(
+          'postgres-start',
+          `PostgreSQL does not start on ${this.data} (${how}): ${said.slice(-2000) || 'it said nothing'}. ` +
+            `Mend the cause and start again, or set DATABASE_URL; the whole log is ${logPath}`,
+        )
+      }
+      if (said.includes('lock file "postmaster.pid"')) await this.removeStaleLock()
+      await delay(RETRY_MS)
+    }
+  }
+
+  /** Recovery after a crash may take its time: as long as the process lives, it is waited for. */
+  private async ready(child: ChildProcess): Promise<'ready'> {
+    while (child.exitCode === null && child.signalCode === null) {
+      const lock = await this.readLock()
+      if (lock?.pid === child.pid && lock?.ready) return 'ready'
+      await delay(POLL_MS)
+    }
+    return new Promise(() => {})
+  }
+
+  /**
+   * Takes a server that runs on our data folder already.
+   * @returns False if there is none.
+   */
+  private async adopt(): Promise<boolean> {
+    let running = await this.running()
+    while (running !== undefined && !running.ready) {
+      await delay(POLL_MS)
+      running = await this.running()
+    }
+    if (running === undefined) return false
+    const { pid, port } = running
+    const client = new pg.Client({
+      connectionString: this.urlOf(port),
+      connectionTimeoutMillis: SELECT_TIMEOUT_MS,
+      query_timeout: SELECT_TIMEOUT_MS,
+    })
+    client.on('error', () => {})
+    try {
+      await client.connect()
+      await client.query('SELECT 1')
+    } catch (error) {
+      // It may have been on its way down.
+      if (!(await this.isOurs(pid))) return this.adopt()
+      throw new EmbeddedPostgresError(
+        'postgres-unresponsive',
+        `PostgreSQL (process ${pid}, port ${port}) runs on ${this.data} but does not answer: ` +
+          `${(error as Error).message}. Stop it ("kill -INT ${pid}") and start again`,
+        { cause: error },
+      )
+    } finally {
+      await client.end().catch(() => {})
+    }
+    if (this.url !== '' && port !== this.port) {
+      this.log?.error({ was: this.port, port }, 'PostgreSQL came back on another port: restart fleetflow')
+    }
+    this.port = port
+    const owner = Number.parseInt((await this.owner()) ?? '', 10)
+    const owned = !processExists(owner)
+    if (owned) await writeFile(join(this.folder, 'owner'), this.token)
+    this.log?.info({ pid, port, owned }, 'PostgreSQL was running already')
+    this.watch = setInterval(() => {
+      void this.isOurs(pid).then((alive) => {
+        if (!alive) this.lost()
+      })
+    }, WATCH_MS).unref()
+    return true
+  }
+
+  /** Brings the server back after it died. */
+  private lost(): void {
+    clearInterval(this.watch)
+    if (this.stopping || this.restarting !== undefined) return
+    this.log?.error({ port: this.port }, 'PostgreSQL ended unexpectedly; it is started again')
+    this.restarting = this.restart().finally(() => {
+      this.restarting = undefined
+    })
+  }
+
+  private async restart(): Promise<void> {
+    while (!this.stopping) {
+      try {
+        if (!(await this.adopt())) await this.launch(await PostgresBinaries.find(this.folder), this.port)
+        return
+      } catch (error) {
+        this.log?.error({ err: error }, 'PostgreSQL could not be started again')
+        await delay(RESTART_MS)
+      }
+    }
+  }
+
+  private urlOf(port: number): string {
+    return `postgres://postgres:${this.password}@127.0.0.1:${port}/postgres`
+  }
+
+  private owner(): Promise<string | undefined> {
+    return readFile(join(this.folder, 'owner'), 'utf8').catch(() => undefined)
+  }
+
+  private async lastPort(): Promise<number> {
+    return Number(await readFile(join(this.folder, 'port'), 'utf8').catch(() => '0'))
+  }
+
+  /** postmaster.pid: process id, data folder, start time, port, socket folder, address, shared memory, state. */
+  private async readLock(): Promise<{ pid: number; port: number; ready: boolean } | undefined> {
+    const text = await readFile(join(this.data, 'postmaster.pid'), 'utf8').catch(() => '')
+    const lines = text.split('\n')
+    const pid = Number.parseInt(lines[0]!, 10)
+    if (Number.isNaN(pid)) return undefined
+    return { pid, port: Number(lines[3]), ready: lines[7]?.trim() === 'ready' }
+  }
+
+  private async running(): Promise<{ pid: number; port: number; ready: boolean } | undefined> {
+    const lock = await this.readLock()
+    return lock !== undefined && (await this.isOurs(lock.pid)) ? lock : undefined
+  }
+
+  /** Whether the process is the server of our data folder: after a crash its number may be another's. */
+  private async isOurs(pid: number): Promise<boolean> {
+    if (!processExists(pid)) return false
+    if (process.platform !== 'linux') return true
+    const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    return commandLine.split('\0').includes(this.data)
+  }
+
+  /** PostgreSQL takes any process with the number in its lock file for itself; in a new container that happens. */
+  private async removeStaleLock(): Promise<void> {
+    const lock = await this.readLock()
+    if (lock !== undefined && !(await this.isOurs(lock.pid))) {
+      await rm(join(this.data, 'postmaster.pid'), { force: true })
+    }
+  }
+}
+
+/** Causes of a failed start that pass by themselves, in the server's words. */
+const PASSING_CAUSES =
+  /could not bind|could not create any TCP\/IP sockets|pre-existing shared memory block|lock file "postmaster.pid"/
+
+/** The preferred port where it is free, else one that is. */
+async function freePort(preferred: number): Promise<number> {
+  const probe = (port: number) =>
+    new Promise<number | undefined>((resolve) => {
+      const server = createServer()
+      server.once('error', () => resolve(undefined))
+      server.listen(port, '127.0.0.1', () => {
+        const address = server.address()
+        server.close(() => resolve(typeof address === 'object' ? address?.port : undefined))
+      })
+    })
+  return (await probe(preferred)) ?? (await probe(0)) ?? preferred
+}
+
+function processExists(pid: number): boolean {
+  if (!(pid > 0)) return false
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return
+  const folder = await open(path, 'r')
+  await folder.sync().finally(() => folder.close())
+}

@@ -1,0 +1,68 @@
+/**
+ * Tenancy: every transaction of the API runs as a role that row-level security binds, with the tenant in settings
+ * of the transaction. Neither outlives it, so a pooled connection carries nothing to the next caller.
+ */
+import pg from 'pg'
+import type { Role } from '../schemas/roles.ts'
+
+/** On whose behalf a transaction runs. */
+export interface Tenant {
+  readonly userId: number
+  /** Null for a super admin, who sees every organisation. */
+  readonly organizationId: number | null
+  readonly role: Role
+}
+
+/**
+ * Runs `run` in a transaction that sees what the tenant may see: commits when it resolves, rolls back when it
+ * rejects. All queries of `run` go through the given client.
+ */
+export function withTenant<T>(
+  pool: pg.Pool,
+  tenant: Tenant,
+  run: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> {
+  const settings = [
+    setting('app.user_id', tenant.userId),
+    setting('app.organization_id', tenant.organizationId ?? ''),
+    setting('app.role', tenant.role),
+  ]
+  return transaction(pool, `${BEGIN_AS_API}; SELECT ${settings.join(', ')}`, run)
+}
+
+/** As {@link withTenant} before anyone has logged in: sees no tenant's rows, only the doors that are functions. */
+export function asAnonymous<T>(pool: pg.Pool, run: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  return transaction(pool, BEGIN_AS_API, run)
+}
+
+const BEGIN_AS_API = 'BEGIN; SET LOCAL ROLE fleetflow_api'
+
+function setting(name: string, value: string | number): string {
+  return `set_config('${name}', ${pg.escapeLiteral(String(value))}, true)`
+}
+
+async function transaction<T>(
+  pool: pg.Pool,
+  begin: string,
+  run: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect()
+  let broken: Error | undefined
+  try {
+    // One round trip: a role or tenant that could not be set fails the whole message, and nothing runs.
+    await client.query(begin)
+    const result = await run(client)
+    const end = await client.query('COMMIT')
+    // A caller that swallowed the error of a query would take a rollback for a commit.
+    if (end.command !== 'COMMIT') throw new Error('the transaction failed earlier and was rolled back')
+    return result
+  } catch (error) {
+    await client.query('ROLLBACK').catch((rollbackError: Error) => {
+      broken = rollbackError
+    })
+    throw error
+  } finally {
+    // A connection that cannot even roll back is closed, not pooled.
+    client.release(broken)
+  }
+}
