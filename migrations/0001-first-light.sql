@@ -148,29 +148,39 @@ BEGIN
   END IF;
 END $$;
 
--- Makes the partition of a UTC day, unless it is there, the server has TimescaleDB, or rows of that day went to the
--- default partition before. Returns whether rows of that day have a partition of their own now.
-CREATE FUNCTION ensure_position_day(day date) RETURNS boolean LANGUAGE plpgsql AS $$
+-- Makes the partition of a UTC day, unless it is there or the server has TimescaleDB. Rows of that day that went to
+-- the default partition before, from clocks that ran ahead, move into it. Writers to other partitions go on meanwhile:
+-- unlike CREATE TABLE … PARTITION OF, attaching does not lock the whole of positions. Returns true.
+CREATE FUNCTION ensure_position_day(day date) RETURNS boolean
+  LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
   partition_name text := 'positions_' || to_char(day, 'YYYYMMDD');
+  day_start timestamptz := day::timestamp AT TIME ZONE 'UTC';
+  day_end timestamptz := (day + 1)::timestamp AT TIME ZONE 'UTC';
 BEGIN
   IF to_regclass('positions_default') IS NULL OR to_regclass(partition_name) IS NOT NULL THEN
     RETURN true;
   END IF;
-  PERFORM pg_advisory_xact_lock(hashtext('positions'));
+  -- The locks that attaching takes, taken first: one maker at a time, and no row of the day slips into the default
+  -- partition after the move.
+  LOCK TABLE ONLY positions IN SHARE UPDATE EXCLUSIVE MODE;
+  IF to_regclass(partition_name) IS NOT NULL THEN
+    RETURN true;
+  END IF;
+  LOCK TABLE positions_default IN ACCESS EXCLUSIVE MODE;
+  EXECUTE format('CREATE TABLE %I (LIKE positions INCLUDING ALL)', partition_name);
   EXECUTE format(
-    'CREATE TABLE IF NOT EXISTS %I PARTITION OF positions FOR VALUES FROM (%L) TO (%L)',
-    partition_name, day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+    'WITH moved AS (DELETE FROM positions_default WHERE fix_time >= %L AND fix_time < %L RETURNING *)
+     INSERT INTO %I SELECT * FROM moved', day_start, day_end, partition_name);
+  EXECUTE format(
+    'ALTER TABLE positions ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', partition_name, day_start, day_end);
   RETURN true;
-EXCEPTION WHEN check_violation THEN
-  RETURN false;
 END $$;
 
 -- The tenant of the transaction. A super admin sees every organisation.
-CREATE FUNCTION app_sees(organization integer) RETURNS boolean LANGUAGE sql STABLE AS $$
-  SELECT current_setting('app.role', true) = 'super-admin'
-    OR organization = nullif(current_setting('app.organization_id', true), '')::integer
-$$;
+CREATE FUNCTION app_sees(organization integer) RETURNS boolean LANGUAGE sql STABLE
+  RETURN current_setting('app.role', true) = 'super-admin'
+    OR organization = nullif(current_setting('app.organization_id', true), '')::integer;
 
 ALTER TABLE organizations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE users ENABLE ROW LEVEL SECURITY;
