@@ -29,7 +29,7 @@ export interface Adapter<State = unknown> {
    * @returns Its length in bytes; 0 if more bytes are needed; −n to drop n bytes of no frame.
    * @throws DecodeError where the stream cannot be read on: the connection is closed.
    */
-  frame?(bytes: Buffer): number
+  frame?(bytes: Buffer, transport: Transport): number
 
   /**
    * Appends the positions of one frame to `out`, and calls `session.identify` when the frame names the device.

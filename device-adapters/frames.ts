@@ -1,14 +1,16 @@
 /** Bytes of one connection or datagram, cut into frames by an adapter. */
-import { type Adapter, DecodeError } from './adapter.ts'
+import { type Adapter, DecodeError, type Transport } from './adapter.ts'
 
 const NO_BYTES = Buffer.alloc(0)
 
 export class FrameReader {
   private rest: Buffer = NO_BYTES
   private readonly adapter: Adapter
+  private readonly transport: Transport
 
-  constructor(adapter: Adapter) {
+  constructor(adapter: Adapter, transport: Transport) {
     this.adapter = adapter
+    this.transport = transport
   }
 
   /** Bytes that wait for the rest of their frame. */
@@ -21,6 +23,13 @@ export class FrameReader {
     this.rest = this.rest.length === 0 ? bytes : Buffer.concat([this.rest, bytes])
   }
 
+  /** Takes out what is buffered. */
+  take(): Buffer {
+    const bytes = this.rest
+    this.rest = NO_BYTES
+    return bytes
+  }
+
   /**
    * The next whole frame; undefined when more bytes are needed. The frame shares memory with what was pushed.
    * @throws DecodeError if what is buffered is longer than any frame of the protocol.
@@ -29,7 +38,7 @@ export class FrameReader {
     const { adapter } = this
     if (adapter.frame === undefined) throw new TypeError(`${adapter.id} has no frames on a stream`)
     while (this.rest.length > 0) {
-      const length = adapter.frame(this.rest)
+      const length = adapter.frame(this.rest, this.transport)
       if (length < 0) this.rest = this.rest.subarray(-length)
       else if (length > 0 && length <= adapter.maxFrameBytes) {
         const frame = this.rest.subarray(0, length)

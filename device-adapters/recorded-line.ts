@@ -128,7 +128,7 @@ export class RecordedStream {
     // A datagram, a request and a message each stand alone.
     if (connection === undefined || transport !== 'tcp') {
       const session = new DeviceSession(this.adapter, transport, () => this.device)
-      connection = { session, reader: new FrameReader(this.adapter) }
+      connection = { session, reader: new FrameReader(this.adapter, transport) }
       this.connections.set(transport, connection)
     }
     return connection

@@ -121,7 +121,7 @@ describe('framing', async () => {
   test.each(lines.map((line) => [`${line.protocol} ${line.stream} ${line.seq}`, line] as const))(
     'finds the first frame of %s',
     (_, line) => {
-      const reader = new FrameReader(adapters.get(line.protocol)!)
+      const reader = new FrameReader(adapters.get(line.protocol)!, 'tcp')
       reader.push(Buffer.from(line.input, 'hex'))
       expect(reader.next()?.toString('hex') ?? null).toBe(line.output)
     },
@@ -162,7 +162,7 @@ function same(found: unknown, expected: unknown): boolean {
 }
 
 function framesOf(adapter: Adapter, chunks: readonly Buffer[]): string[] {
-  const reader = new FrameReader(adapter)
+  const reader = new FrameReader(adapter, 'tcp')
   const frames: string[] = []
   for (const chunk of chunks) {
     reader.push(chunk)
@@ -191,7 +191,7 @@ function tryDecode(adapter: Adapter, frame: Buffer, batch: PositionBatch): void 
 }
 
 function tryFrames(adapter: Adapter, bytes: Buffer): void {
-  const reader = new FrameReader(adapter)
+  const reader = new FrameReader(adapter, 'tcp')
   reader.push(bytes)
   try {
     while (reader.next() !== undefined);
