@@ -200,6 +200,13 @@ export class PositionBatch {
     return row
   }
 
+  /** Whether a row from `start` on belongs to another device than the session's. */
+  namesDevices(start: number): boolean {
+    if (this.uniqueIds === undefined || this.uniqueIds.size === 0) return false
+    for (const row of this.uniqueIds.keys()) if (row >= start) return true
+    return false
+  }
+
   /** Marks the receiver's own verdict on the fix. */
   setValid(row: number, valid: boolean): void {
     this.valid[row] = valid ? 1 : 0
@@ -295,6 +302,8 @@ export class PositionBatch {
     }
     for (let row = start; row < end; row++) {
       const at = this.length++
+      const uniqueId = from.uniqueIdOf(row)
+      if (uniqueId !== undefined) this.setUniqueId(at, uniqueId)
       if (from.alarm[row] !== NO_TEXT) this.alarm[at] = this.addText(from.texts[from.alarm[row]!]!)
       for (let i = from.attributeFirst[row]!; i >= 0; i = from.attributeNext[i]!) {
         const kind = from.attributeKind[i]!

@@ -1,0 +1,155 @@
+/** Configuration: environment variables, read once, checked as a whole, frozen, and handed to the parts. */
+import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
+import { z } from 'zod'
+
+const MQTT = 'mqtt'
+
+/** One entry of PROTOCOLS: an adapter's id, or `mqtt` for the broker, and its port. */
+export type ProtocolPorts = ReadonlyMap<string, number>
+
+const port = z.coerce.number().int().min(0).max(65_535)
+const list = (text: string) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+
+const protocols = z.string().transform((text, context): ProtocolPorts => {
+  const ports = new Map<string, number>()
+  for (const item of list(text)) {
+    const [, id, number] = /^([a-z0-9-]+):(\d{1,5})$/.exec(item) ?? []
+    if (id === undefined || Number(number) > 65_535) {
+      context.addIssue({ code: 'custom', message: `"${item}" is not NAME:PORT, such as teltonika:5027` })
+    } else if (ports.has(id)) context.addIssue({ code: 'custom', message: `${id} is named twice` })
+    else ports.set(id, Number(number))
+  }
+  return ports
+})
+
+const environment = z
+  .object({
+    HOST: z.string().min(1).default('127.0.0.1'),
+    PORT: port.default(8080),
+    STREAM_PORT: port.default(8081),
+    STREAM_URL: z.url({ protocol: /^wss?$/ }).optional(),
+    ALLOWED_ORIGINS: z.string().default('').transform(list),
+    DEVICE_HOST: z.string().min(1).optional(),
+    PROTOCOLS: protocols.optional(),
+    DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
+    DATA_DIR: z
+      .string()
+      .min(1)
+      .default('./.data')
+      .transform((path) => resolve(path)),
+    // The journal is not there yet: a reply waits for the commit of the database.
+    ACK_AFTER: z
+      .literal('database', { error: 'only "database" is available in this version' })
+      .default('database'),
+    UNKNOWN_DEVICES: z.enum(['quarantine', 'register']).default('quarantine'),
+    DEFAULT_ORGANIZATION: z.string().min(1).max(200).optional(),
+    ADMIN_EMAIL: z.email().default('admin@fleetflow.local'),
+    ADMIN_PASSWORD: z.string().min(12).max(72).optional(),
+    JWT_SECRET: z.string().min(32).optional(),
+    METRICS_TOKEN: z.string().min(16).optional(),
+    SHARDS: z.coerce
+      .number()
+      .int()
+      .min(1)
+      .max(64)
+      .default(Math.min(8, Math.max(2, availableParallelism() - 1))),
+    LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+    NODE_ENV: z.string().default('development'),
+  })
+  .superRefine((values, context) => {
+    const fault = (path: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [path], message })
+    if (values.NODE_ENV === 'production' && values.JWT_SECRET === undefined) {
+      fault(
+        'JWT_SECRET',
+        'is required when NODE_ENV=production: at least 32 characters, for example of `openssl rand -base64 32`',
+      )
+    }
+    if (values.UNKNOWN_DEVICES === 'register' && values.DEFAULT_ORGANIZATION === undefined) {
+      fault(
+        'DEFAULT_ORGANIZATION',
+        'is required when UNKNOWN_DEVICES=register: the organisation that new devices join',
+      )
+    }
+  })
+
+export interface Config {
+  readonly host: string
+  /** API and dashboard. 0 = any free port, as for every port. */
+  readonly port: number
+  readonly streamPort: number
+  /** What clients are told; undefined = made of host and stream port. */
+  readonly streamUrl: string | undefined
+  readonly allowedOrigins: readonly string[]
+  readonly deviceHost: string
+  /** Undefined = every protocol at its customary port. */
+  readonly protocols: ProtocolPorts | undefined
+  /** Undefined = PostgreSQL embedded under `dataDir`. */
+  readonly databaseUrl: string | undefined
+  readonly dataDir: string
+  readonly ackAfter: 'database'
+  readonly unknownDevices: 'quarantine' | 'register'
+  readonly defaultOrganization: string | undefined
+  readonly adminEmail: string
+  readonly adminPassword: string | undefined
+  /** Undefined = generated into `dataDir`. */
+  readonly jwtSecret: string | undefined
+  readonly metricsToken: string | undefined
+  /** Shard threads, each with a connection of its own to the database. */
+  readonly shards: number
+  readonly logLevel: string
+}
+
+/** Wrong configuration: every fault in one message, one a line. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+/**
+ * Reads the configuration. Empty variables count as absent.
+ * @param protocolIds Names that PROTOCOLS may use.
+ * @throws ConfigError naming every fault.
+ */
+export function readConfig(variables: NodeJS.ProcessEnv, protocolIds: readonly string[]): Config {
+  const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''))
+  const parsed = environment.safeParse(given)
+  const faults = parsed.success
+    ? []
+    : parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
+  const known = [...protocolIds, MQTT]
+  const ports = parsed.success
+    ? (parsed.data.PROTOCOLS ?? new Map<string, number>())
+    : new Map<string, number>()
+  for (const id of ports.keys()) {
+    if (!known.includes(id)) faults.push(`PROTOCOLS: no protocol "${id}"; there are ${known.join(', ')}`)
+  }
+  if (!parsed.success || faults.length > 0) {
+    throw new ConfigError(`Wrong configuration:\n${faults.map((fault) => `  ${fault}`).join('\n')}`)
+  }
+  const values = parsed.data
+  return Object.freeze({
+    host: values.HOST,
+    port: values.PORT,
+    streamPort: values.STREAM_PORT,
+    streamUrl: values.STREAM_URL,
+    allowedOrigins: values.ALLOWED_ORIGINS,
+    deviceHost: values.DEVICE_HOST ?? values.HOST,
+    protocols: values.PROTOCOLS,
+    databaseUrl: values.DATABASE_URL,
+    dataDir: values.DATA_DIR,
+    ackAfter: values.ACK_AFTER,
+    unknownDevices: values.UNKNOWN_DEVICES,
+    defaultOrganization: values.DEFAULT_ORGANIZATION,
+    adminEmail: values.ADMIN_EMAIL,
+    adminPassword: values.ADMIN_PASSWORD,
+    jwtSecret: values.JWT_SECRET,
+    metricsToken: values.METRICS_TOKEN,
+    shards: values.SHARDS,
+    logLevel: values.LOG_LEVEL,
+  })
+}

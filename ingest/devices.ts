@@ -1,0 +1,215 @@
+/**
+ * Device registry: every registered device in memory, kept fresh by NOTIFY. A look-up costs no query, so a frame
+ * never waits for one, and an unknown device costs the database nothing.
+ */
+import pg from 'pg'
+import type { Logger } from 'pino'
+import type { KnownDevice } from '../device-adapters/adapter.ts'
+
+export interface RegisteredDevice extends KnownDevice {
+  /** `devices.id`. */
+  readonly id: number
+  readonly uniqueId: string
+  readonly organizationId: number
+  /** SHA-256 of the device's password; null = none is asked. */
+  readonly secretHash: Buffer | null
+}
+
+interface DeviceRow {
+  id: number
+  unique_id: string
+  organization_id: number
+  model: string
+  options: Record<string, unknown>
+  secret_hash: Buffer | null
+  disabled: boolean
+}
+
+const SELECT = 'SELECT id, unique_id, organization_id, model, options, secret_hash, disabled FROM devices'
+const CHANNEL = 'devices'
+const RECONNECT_MS = 1_000
+/** Changes read with one query; more wait for the next. */
+const CHANGES_MAX = 1_000
+const CONNECT_TIMEOUT_MS = 10_000
+
+export interface DeviceRegistryOptions {
+  readonly databaseUrl: string
+  readonly pool: pg.Pool
+  readonly log: Logger
+  /** Organisation of devices that register themselves; undefined = they do not. */
+  readonly registerInto: number | undefined
+  readonly registrationsPerMinuteMax: number
+}
+
+export class DeviceRegistry {
+  private readonly options: DeviceRegistryOptions
+  private readonly byUniqueId = new Map<string, RegisteredDevice>()
+  private readonly uniqueIds = new Map<number, string>()
+  private listener: pg.Client | undefined
+  private closed = false
+  private changed = new Set<number>()
+  private reading: Promise<void> | undefined
+  private registering = new Map<
+    string,
+    { name: string; settle: ((device: RegisteredDevice | undefined) => void)[] }
+  >()
+  private registrations = { minute: 0, count: 0 }
+
+  constructor(options: DeviceRegistryOptions) {
+    this.options = options
+  }
+
+  /** Reads all devices and listens for changes. */
+  async start(): Promise<void> {
+    await this.listen()
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    await this.listener?.end().catch(() => undefined)
+  }
+
+  get size(): number {
+    return this.byUniqueId.size
+  }
+
+  /** The registered, enabled device of that name. */
+  readonly find = (uniqueId: string): RegisteredDevice | undefined => this.byUniqueId.get(uniqueId)
+
+  /** Whether unknown devices are registered. */
+  get registersUnknown(): boolean {
+    return this.options.registerInto !== undefined
+  }
+
+  /**
+   * Registers an unknown device.
+   * @returns The device; undefined where the limit a minute is met, or the device is there but disabled.
+   */
+  register(uniqueId: string, name: string): Promise<RegisteredDevice | undefined> {
+    const minute = Math.floor(Date.now() / 60_000)
+    if (this.registrations.minute !== minute) this.registrations = { minute, count: 0 }
+    return new Promise((resolve) => {
+      const waiting = this.registering.get(uniqueId)
+      if (waiting !== undefined) {
+        waiting.settle.push(resolve)
+        return
+      }
+      if (++this.registrations.count > this.options.registrationsPerMinuteMax) {
+        resolve(undefined)
+        return
+      }
+      this.registering.set(uniqueId, { name, settle: [resolve] })
+      // All of one turn of the event loop go in one statement.
+      if (this.registering.size === 1) setImmediate(() => void this.insertRegistering())
+    })
+  }
+
+  private async insertRegistering(): Promise<void> {
+    const batch = this.registering
+    this.registering = new Map()
+    try {
+      const { rows } = await this.options.pool.query<DeviceRow>(
+        `WITH added AS (
+           INSERT INTO devices (organization_id, unique_id, name)
+           SELECT $1, * FROM unnest($2::text[], $3::text[])
+           ON CONFLICT (unique_id) DO NOTHING
+           RETURNING id, unique_id, organization_id, model, options, secret_hash, disabled)
+         SELECT * FROM added UNION ALL ${SELECT} WHERE unique_id = ANY ($2)`,
+        [this.options.registerInto, [...batch.keys()], [...batch.values()].map(({ name }) => name)],
+      )
+      for (const row of rows) this.put(row)
+    } catch (error) {
+      this.options.log.error({ err: error }, 'devices could not be registered')
+    }
+    for (const [uniqueId, { settle }] of batch) for (const done of settle) done(this.find(uniqueId))
+  }
+
+  /** Listens, then reads everything: what changes in between is told, and read again. */
+  private async listen(): Promise<void> {
+    const client = new pg.Client({
+      connectionString: this.options.databaseUrl,
+      application_name: 'fleetflow device registry',
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      keepAlive: true,
+    })
+    client.on('notification', ({ payload }) => this.change(Number(payload)))
+    const lost = (error?: Error) => {
+      if (this.closed || this.listener !== client) return
+      this.listener = undefined
+      this.options.log.warn({ err: error }, 'device registry lost its connection')
+      setTimeout(() => void this.listenAgain(), RECONNECT_MS)
+    }
+    client.on('error', lost)
+    client.on('end', () => lost())
+    await client.connect()
+    this.listener = client
+    await client.query(`LISTEN ${CHANNEL}`)
+    const { rows } = await client.query<DeviceRow>(SELECT)
+    const present = new Set(rows.map((row) => row.id))
+    for (const id of [...this.uniqueIds.keys()]) if (!present.has(id)) this.remove(id)
+    for (const row of rows) this.put(row)
+  }
+
+  private async listenAgain(): Promise<void> {
+    if (this.closed) return
+    try {
+      await this.listen()
+    } catch (error) {
+      this.options.log.warn({ err: error }, 'device registry can not reach the database')
+      if (this.listener === undefined) setTimeout(() => void this.listenAgain(), RECONNECT_MS)
+    }
+  }
+
+  private change(id: number): void {
+    if (!Number.isInteger(id)) return
+    this.changed.add(id)
+    this.reading ??= this.readChanged().finally(() => {
+      this.reading = undefined
+    })
+  }
+
+  private async readChanged(): Promise<void> {
+    while (this.changed.size > 0) {
+      const ids = [...this.changed].slice(0, CHANGES_MAX)
+      for (const id of ids) this.changed.delete(id)
+      try {
+        const { rows } = await this.options.pool.query<DeviceRow>(`${SELECT} WHERE id = ANY ($1)`, [ids])
+        for (const id of ids) {
+          const row = rows.find((candidate) => candidate.id === id)
+          if (row === undefined) this.remove(id)
+          else this.put(row)
+        }
+      } catch (error) {
+        this.options.log.warn({ err: error }, 'changed devices could not be read')
+        // The connection that told of the change is lost too, or soon: reading everything anew puts it right.
+        await this.listener?.end().catch(() => undefined)
+        return
+      }
+    }
+  }
+
+  private put(row: DeviceRow): void {
+    const before = this.uniqueIds.get(row.id)
+    if (before !== undefined && before !== row.unique_id) this.byUniqueId.delete(before)
+    if (row.disabled) {
+      this.remove(row.id)
+      return
+    }
+    this.uniqueIds.set(row.id, row.unique_id)
+    this.byUniqueId.set(row.unique_id, {
+      id: row.id,
+      uniqueId: row.unique_id,
+      organizationId: row.organization_id,
+      model: row.model,
+      options: row.options,
+      secretHash: row.secret_hash,
+    })
+  }
+
+  private remove(id: number): void {
+    const uniqueId = this.uniqueIds.get(id)
+    if (uniqueId === undefined) return
+    this.uniqueIds.delete(id)
+    this.byUniqueId.delete(uniqueId)
+  }
+}

@@ -1,0 +1,141 @@
+/** Ingest as a whole: shards, registry, quarantine and listeners, started and stopped in order. */
+import type { MessagePort } from 'node:worker_threads'
+import type pg from 'pg'
+import type { Logger } from 'pino'
+import type { Registry } from 'prom-client'
+import type { Adapter } from '../device-adapters/adapter.ts'
+import { ConnectionCount } from './connection-count.ts'
+import { DeviceRegistry } from './devices.ts'
+import { listenHttp } from './http-listener.ts'
+import { Intake } from './intake.ts'
+import { LIMITS, type Limits } from './limits.ts'
+import type { ListenAddress, Listener } from './listener.ts'
+import { ingestMetrics } from './metrics.ts'
+import { listenMqtt, MQTT } from './mqtt-listener.ts'
+import { Quarantine } from './quarantine.ts'
+import { Shard } from './shard.ts'
+import { listenTcp } from './tcp-listener.ts'
+import { listenUdp } from './udp-listener.ts'
+
+/** Customary port of MQTT without TLS. */
+const MQTT_PORT = 1883
+
+export interface IngestOptions {
+  readonly host: string
+  readonly adapters: ReadonlyMap<string, Adapter>
+  /** Port of each protocol by its id, `mqtt` the broker's; undefined = all at their customary ports. */
+  readonly ports: ReadonlyMap<string, number> | undefined
+  readonly databaseUrl: string
+  readonly pool: pg.Pool
+  /** One port to live for each shard; their number is the number of shards. */
+  readonly livePorts: readonly (MessagePort | undefined)[]
+  /** Organisation that unknown devices join; undefined = they are quarantined. */
+  readonly registerInto: number | undefined
+  readonly limits?: Partial<Limits>
+  readonly registry: Registry
+  readonly log: Logger
+  /** A thread died: nothing may go on. */
+  readonly onFailure: (error: Error) => void
+}
+
+export interface Ingest {
+  readonly listeners: readonly Listener[]
+  /** Whether positions reach the database now. */
+  readiness(): { ok: boolean; detail?: string }
+  /** Closes the listeners, stores what is open, ends the threads. */
+  close(): Promise<void>
+}
+
+/** @throws ListenError if a port cannot be had; what was started is stopped then. */
+export async function startIngest(options: IngestOptions): Promise<Ingest> {
+  const { databaseUrl, log, pool } = options
+  const limits: Limits = { ...LIMITS, ...options.limits }
+  const metrics = ingestMetrics(options.registry)
+  const databaseDown = new Map<number, string>()
+
+  const shards = options.livePorts.map(
+    (livePort, index) =>
+      new Shard(index, databaseUrl, livePort, {
+        onStored: (rows, duplicates, storeMs) => {
+          metrics.stored.inc(rows - duplicates)
+          if (duplicates > 0) metrics.duplicates.inc(duplicates)
+          metrics.storeSeconds.observe(storeMs / 1000)
+        },
+        onRefused: (rows, code, message) => {
+          metrics.refused.inc({ code }, rows)
+          log.error({ rows, code, message }, 'the database refused a batch: its devices get no reply')
+        },
+        onDatabase: (shard, up, message) => {
+          metrics.databaseUp.set({ shard: String(shard) }, up ? 1 : 0)
+          if (up) databaseDown.delete(shard)
+          else {
+            if (!databaseDown.has(shard))
+              log.warn({ shard, message }, 'shard lost the database: it tries again')
+            databaseDown.set(shard, message)
+          }
+        },
+        onRoom: () => intake.room(),
+        onFailure: options.onFailure,
+      }),
+  )
+  const devices = new DeviceRegistry({
+    databaseUrl,
+    pool,
+    log,
+    registerInto: options.registerInto,
+    registrationsPerMinuteMax: limits.registrationsPerMinuteMax,
+  })
+  const quarantine = new Quarantine(pool, limits, metrics, log)
+  const intake = new Intake({ shards, devices, quarantine, limits, metrics })
+  const listeners: Listener[] = []
+
+  const close = async () => {
+    await Promise.all(listeners.map((listener) => listener.close()))
+    await Promise.all(shards.map((shard) => shard.stop()))
+    await quarantine.write()
+    await devices.close()
+  }
+
+  try {
+    await devices.start()
+    metrics.watchDevices(() => devices.size)
+    const count = new ConnectionCount(limits.connectionsMax, metrics)
+    for (const listen of planned(options, intake, count)) listeners.push(await listen())
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return {
+    listeners,
+    readiness: () => {
+      const [down] = databaseDown
+      return down === undefined ? { ok: true } : { ok: false, detail: `shard ${down[0]}: ${down[1]}` }
+    },
+    close,
+  }
+}
+
+/** What is to be listened on, in the order of the adapters. */
+function* planned(
+  options: IngestOptions,
+  intake: Intake,
+  count: ConnectionCount,
+): Iterable<() => Promise<Listener>> {
+  const { adapters, host, ports } = options
+  const address = (id: string, customary: number): ListenAddress | undefined => {
+    const port = ports === undefined ? customary : ports.get(id)
+    return port === undefined ? undefined : { host, port }
+  }
+  for (const [id, adapter] of adapters) {
+    const { tcp, udp, http } = adapter.listen
+    const customary = tcp ?? udp ?? http
+    const at = customary === undefined ? undefined : address(id, customary)
+    if (at === undefined) continue
+    if (tcp !== undefined) yield () => listenTcp(adapter, intake, count, at)
+    if (udp !== undefined) yield () => listenUdp(adapter, intake, at)
+    if (http !== undefined) yield () => listenHttp(adapter, intake, count, at)
+  }
+  const withTopics = [...adapters.values()].filter((adapter) => adapter.listen.mqtt !== undefined)
+  const at = address(MQTT, MQTT_PORT)
+  if (at !== undefined && withTopics.length > 0) yield () => listenMqtt(withTopics, intake, count, at)
+}

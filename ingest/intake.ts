@@ -1,0 +1,256 @@
+/**
+ * Where all transports meet: one frame is decoded, its device looked up, its positions put into the shard of their
+ * device, and its fate told: a reply now, a reply when stored, or none.
+ */
+import { type Adapter, DecodeError, type Transport } from '../device-adapters/adapter.ts'
+import { DeviceSession, decodeFrame, repliesOf, toBuffer } from '../device-adapters/decoder.ts'
+import { PositionBatch } from '../schemas/position-batch.ts'
+import type { DeviceRegistry, RegisteredDevice } from './devices.ts'
+import type { Limits } from './limits.ts'
+import type { IngestMetrics } from './metrics.ts'
+import type { Quarantine } from './quarantine.ts'
+import type { Shard } from './shard.ts'
+
+/** Fate of a frame. */
+export type Receipt =
+  /** Nothing to store: the replies may go, which are none for a frame that needs none. */
+  | { readonly kind: 'session'; readonly replies: readonly Buffer[] }
+  /** Positions are on their way; `replies` may go when `whenStored` is called with true. */
+  | { readonly kind: 'pending'; readonly replies: readonly Buffer[] }
+  /** The device is not registered. `replies` refuse it, where the protocol can. */
+  | { readonly kind: 'unknown'; readonly replies: readonly Buffer[] }
+  /** The frame breaks its protocol. */
+  | { readonly kind: 'fault'; readonly error: DecodeError; readonly replies: readonly Buffer[] }
+
+export type IntakeSession = DeviceSession<RegisteredDevice>
+
+export interface IntakeOptions {
+  readonly shards: readonly Shard[]
+  readonly devices: DeviceRegistry
+  readonly quarantine: Quarantine
+  readonly limits: Limits
+  readonly metrics: IngestMetrics
+}
+
+const NO_REPLIES: readonly Buffer[] = []
+
+export class Intake {
+  readonly limits: Limits
+  readonly metrics: IngestMetrics
+  private readonly shards: readonly Shard[]
+  private readonly devices: DeviceRegistry
+  private readonly quarantine: Quarantine
+  private readonly waitingForRoom = new Set<() => void>()
+
+  constructor(options: IntakeOptions) {
+    this.shards = options.shards
+    this.devices = options.devices
+    this.quarantine = options.quarantine
+    this.limits = options.limits
+    this.metrics = options.metrics
+  }
+
+  /**
+   * A session of a connection, datagram, request or message.
+   * @param mayBe Names that the session may give its device; all if not given.
+   */
+  open(adapter: Adapter, transport: Transport, mayBe?: (uniqueId: string) => boolean): IntakeSession {
+    const { find } = this.devices
+    return new DeviceSession(
+      adapter,
+      transport,
+      mayBe === undefined ? find : (uniqueId) => (mayBe(uniqueId) ? find(uniqueId) : undefined),
+    )
+  }
+
+  /** The registered device of that name. */
+  find(uniqueId: string): RegisteredDevice | undefined {
+    return this.devices.find(uniqueId)
+  }
+
+  /** Whether a frame may be taken; when not, ask {@link whenRoom} and read nothing until then. */
+  get hasRoom(): boolean {
+    return this.shards.every((shard) => !shard.full)
+  }
+
+  /** Calls `resume` once when there is room. */
+  whenRoom(resume: () => void): void {
+    this.waitingForRoom.add(resume)
+  }
+
+  forgetWaiting(resume: () => void): void {
+    this.waitingForRoom.delete(resume)
+  }
+
+  /** A shard has room again. */
+  room(): void {
+    if (!this.hasRoom) return
+    const waiting = [...this.waitingForRoom]
+    this.waitingForRoom.clear()
+    for (const resume of waiting) resume()
+  }
+
+  /**
+   * Takes one frame; there must be room.
+   * @param whenStored Called once with the fate of the positions, if the receipt is `pending`; never before the return.
+   * @returns A promise only where the device is unknown and has to be registered first.
+   */
+  accept(
+    adapter: Adapter,
+    session: IntakeSession,
+    frame: Buffer,
+    address: string,
+    whenStored: (stored: boolean) => void,
+  ): Receipt | Promise<Receipt> {
+    const protocol = adapter.id
+    session.receivedMs = Date.now()
+    // Each time, since a device may be registered, changed or removed while it is connected.
+    if (session.uniqueId !== '') session.device = this.devices.find(session.uniqueId)
+    const shard = this.shardOf(session.device)
+    const out = shard.open
+    const mark = out.mark()
+    try {
+      decodeFrame(adapter, frame, session, out)
+      checkUniqueId(session.uniqueId, this.limits.uniqueIdLengthMax)
+    } catch (error) {
+      out.rollback(mark)
+      if (!(error instanceof DecodeError)) throw error
+      return this.fault(adapter, session, frame, address, error)
+    }
+    this.metrics.frames.inc({ protocol, transport: session.transport })
+    if (session.device === undefined && (session.uniqueId !== '' || out.length > mark.rows)) {
+      const held = new PositionBatch(8)
+      held.appendFrom(out, mark.rows, out.length)
+      out.rollback(mark)
+      return this.unknown(adapter, session, frame, address, held, whenStored)
+    }
+    if (out.length === mark.rows) return { kind: 'session', replies: repliesOf(adapter, frame, session) }
+    const device = session.device!
+    // Mostly the frame was decoded where it belongs: into the batch of the shard of its only device.
+    if (this.shardOf(device) === shard && !out.namesDevices(mark.rows)) {
+      out.device.fill(device.id, mark.rows, out.length)
+      this.metrics.positions.inc({ protocol }, out.length - mark.rows)
+      const replies = repliesOf(adapter, frame, session)
+      shard.added(whenStored)
+      return { kind: 'pending', replies }
+    }
+    const moved = new PositionBatch(8)
+    moved.appendFrom(out, mark.rows, out.length)
+    out.rollback(mark)
+    return this.place(adapter, session, frame, address, moved, device, whenStored)
+  }
+
+  /** A stream that cannot be read on, or a datagram without a whole frame. */
+  fault(
+    adapter: Adapter,
+    session: IntakeSession,
+    bytes: Buffer,
+    address: string,
+    error: DecodeError,
+  ): Receipt {
+    this.metrics.faults.inc({ protocol: adapter.id, code: error.code })
+    this.quarantine.add({
+      protocol: adapter.id,
+      uniqueId: storableId(session.uniqueId, this.limits.uniqueIdLengthMax),
+      reason: error.code,
+      frame: bytes,
+      address,
+    })
+    return { kind: 'fault', error, replies: NO_REPLIES }
+  }
+
+  private unknown(
+    adapter: Adapter,
+    session: IntakeSession,
+    frame: Buffer,
+    address: string,
+    held: PositionBatch,
+    whenStored: (stored: boolean) => void,
+  ): Receipt | Promise<Receipt> {
+    const { uniqueId } = session
+    if (uniqueId !== '' && this.devices.registersUnknown) {
+      return this.devices.register(uniqueId, uniqueId).then((device) => {
+        if (device === undefined) return this.refuse(adapter, session, frame, address)
+        session.device = device
+        if (held.length === 0) return { kind: 'session', replies: repliesOf(adapter, frame, session) }
+        return this.place(adapter, session, frame, address, held, device, whenStored)
+      })
+    }
+    return this.refuse(adapter, session, frame, address)
+  }
+
+  private refuse(adapter: Adapter, session: IntakeSession, frame: Buffer, address: string): Receipt {
+    this.quarantineUnknown(adapter, session.uniqueId, frame, address)
+    const reply = adapter.refuse?.(frame, session)
+    return { kind: 'unknown', replies: reply === undefined ? NO_REPLIES : [toBuffer(reply)] }
+  }
+
+  private quarantineUnknown(adapter: Adapter, uniqueId: string, frame: Buffer, address: string): void {
+    this.metrics.faults.inc({ protocol: adapter.id, code: 'unknown-device' })
+    this.quarantine.add({ protocol: adapter.id, uniqueId, reason: 'unknown-device', frame, address })
+  }
+
+  /** Puts rows into the shards of their devices: those of a gateway may belong to several. */
+  private place(
+    adapter: Adapter,
+    session: IntakeSession,
+    frame: Buffer,
+    address: string,
+    rows: PositionBatch,
+    device: RegisteredDevice,
+    whenStored: (stored: boolean) => void,
+  ): Receipt {
+    for (let row = 0; row < rows.length; row++) {
+      const named = rows.uniqueIdOf(row)
+      const owner = named === undefined ? device : this.devices.find(named)
+      if (owner === undefined) {
+        this.quarantineUnknown(adapter, named!, frame, address)
+        return { kind: 'unknown', replies: NO_REPLIES }
+      }
+      rows.device[row] = owner.id
+    }
+    const replies = repliesOf(adapter, frame, session)
+    this.metrics.positions.inc({ protocol: adapter.id }, rows.length)
+    const touched = new Set<Shard>()
+    for (let row = 0; row < rows.length; row++) {
+      const shard = this.shardOfId(rows.device[row]!)
+      shard.open.appendFrom(rows, row, row + 1)
+      touched.add(shard)
+    }
+    let pending = touched.size
+    let allStored = true
+    for (const shard of touched) {
+      shard.added((stored) => {
+        allStored &&= stored
+        if (--pending === 0) whenStored(allStored)
+      })
+    }
+    return { kind: 'pending', replies }
+  }
+
+  /** Shard of a device; of an unknown one the first, whose batch is then only a place to decode into. */
+  private shardOf(device: RegisteredDevice | undefined): Shard {
+    return this.shardOfId(device?.id ?? 0)
+  }
+
+  private shardOfId(deviceId: number): Shard {
+    return this.shards[deviceId % this.shards.length]!
+  }
+}
+
+/** @throws DecodeError for a name that no device has: too long, or with control characters. */
+function checkUniqueId(uniqueId: string, lengthMax: number): void {
+  if (uniqueId !== storableId(uniqueId, lengthMax)) {
+    throw new DecodeError(
+      'malformed',
+      `a device id of ${uniqueId.length} characters, or with control characters`,
+    )
+  }
+}
+
+function storableId(uniqueId: string, lengthMax: number): string {
+  return uniqueId
+    .slice(0, lengthMax)
+    .replace(/\p{Cc}/gu, '')
+    .toWellFormed()
+}

@@ -1,0 +1,48 @@
+/** Metrics of ingest. Names and units follow Prometheus: totals count, seconds and bytes are the units. */
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+
+export type IngestMetrics = ReturnType<typeof ingestMetrics>
+
+export function ingestMetrics(registry: Registry) {
+  const registers = [registry]
+  const counter = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
+    new Counter<Label>({ name: `fleetflow_${name}`, help, labelNames, registers })
+  const gauge = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
+    new Gauge<Label>({ name: `fleetflow_${name}`, help, labelNames, registers })
+  return {
+    frames: counter('frames_total', 'Frames that were decoded.', ['protocol', 'transport']),
+    faults: counter('frame_faults_total', 'Frames that were not taken, by code.', ['protocol', 'code']),
+    positions: counter('positions_received_total', 'Positions decoded of registered devices.', ['protocol']),
+    replies: counter('replies_total', 'Replies sent to devices.', ['protocol']),
+    stored: counter('positions_stored_total', 'Positions committed to the database, without duplicates.', []),
+    duplicates: counter('positions_duplicate_total', 'Positions that were stored before.', []),
+    refused: counter('positions_refused_total', 'Positions that the database refused, by SQLSTATE.', [
+      'code',
+    ]),
+    storeSeconds: new Histogram({
+      name: 'fleetflow_store_seconds',
+      help: 'Time from a batch in its shard to its commit.',
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers,
+    }),
+    connections: gauge('connections', 'Open connections of devices.', ['protocol', 'transport']),
+    limits: counter('limits_total', 'Times that a limit was met.', ['limit']),
+    /** Shows the number of registered devices in memory, asked for when the metrics are read. */
+    watchDevices: (count: () => number) => {
+      new Gauge({
+        name: 'fleetflow_devices',
+        help: 'Registered devices in memory.',
+        registers,
+        collect() {
+          this.set(count())
+        },
+      })
+    },
+    databaseUp: gauge('shard_database_up', '1 if the shard is connected to the database.', ['shard']),
+    quarantineDropped: counter(
+      'quarantine_dropped_total',
+      'Quarantine entries left out for want of room.',
+      [],
+    ),
+  }
+}

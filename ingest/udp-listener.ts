@@ -1,0 +1,86 @@
+/** UDP listener of one adapter. A datagram is a stream of its own: the device is known by its id, not its address. */
+import { createSocket, type RemoteInfo } from 'node:dgram'
+import { isIPv6 } from 'node:net'
+import { type Adapter, DecodeError } from '../device-adapters/adapter.ts'
+import { FrameReader } from '../device-adapters/frames.ts'
+import type { Intake, Receipt } from './intake.ts'
+import { addressOf, type ListenAddress, ListenError, type Listener } from './listener.ts'
+
+/** What the kernel holds while the engine is busy, bytes. */
+const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024
+
+/** @throws ListenError if the port cannot be had. */
+export async function listenUdp(adapter: Adapter, intake: Intake, address: ListenAddress): Promise<Listener> {
+  const { limits, metrics } = intake
+  const socket = createSocket(isIPv6(address.host) ? 'udp6' : 'udp4')
+  let pending = 0
+  let closed = false
+
+  const send = (replies: readonly Buffer[], remote: RemoteInfo) => {
+    if (closed) return
+    for (const reply of replies) {
+      metrics.replies.inc({ protocol: adapter.id })
+      // A reply that is lost on the way is like one that was never sent: the device sends again.
+      socket.send(reply, remote.port, remote.address, () => undefined)
+    }
+  }
+
+  const drop = (limit: string) => metrics.limits.inc({ limit })
+
+  const takeFrame = (frame: Buffer, remote: RemoteInfo, session: ReturnType<Intake['open']>) => {
+    let receipt: Receipt | undefined
+    const accepted = intake.accept(adapter, session, frame, addressOf(remote), (stored) => {
+      pending--
+      if (stored && receipt !== undefined) send(receipt.replies, remote)
+    })
+    const settle = (settled: Receipt) => {
+      receipt = settled
+      if (settled.kind === 'pending') return
+      pending--
+      send(settled.replies, remote)
+    }
+    pending++
+    if (accepted instanceof Promise) void accepted.then(settle)
+    else settle(accepted)
+  }
+
+  socket.on('message', (datagram, remote) => {
+    const session = intake.open(adapter, 'udp')
+    const reader = new FrameReader(adapter, 'udp')
+    reader.push(datagram)
+    try {
+      for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
+        // No room: devices send again what gets no reply.
+        if (pending >= limits.pendingDatagramsMax) return drop('pendingDatagramsMax')
+        if (!intake.hasRoom) return drop('batchRowsMax')
+        takeFrame(frame, remote, session)
+      }
+      if (reader.buffered > 0) throw new DecodeError('malformed', 'the datagram ends within a frame')
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error
+      intake.fault(adapter, session, datagram, addressOf(remote), error)
+    }
+  })
+
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', (error) => reject(new ListenError(adapter.id, address, error)))
+    socket.bind({ port: address.port, address: address.host }, () => {
+      socket.removeAllListeners('error')
+      // After binding, errors of this socket concern single datagrams.
+      socket.on('error', () => metrics.faults.inc({ protocol: adapter.id, code: 'socket' }))
+      socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES)
+      resolve()
+    })
+  })
+  return {
+    protocol: adapter.id,
+    transport: 'udp',
+    host: address.host,
+    port: socket.address().port,
+    close: () =>
+      new Promise((resolve) => {
+        closed = true
+        socket.close(() => resolve())
+      }),
+  }
+}
