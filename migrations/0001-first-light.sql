@@ -152,7 +152,7 @@ END $$;
 -- the default partition before, from clocks that ran ahead, move into it. Writers to other partitions go on meanwhile:
 -- unlike CREATE TABLE … PARTITION OF, attaching does not lock the whole of positions. Returns true.
 CREATE FUNCTION ensure_position_day(day date) RETURNS boolean
-  LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+  LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
   partition_name text := 'positions_' || to_char(day, 'YYYYMMDD');
   day_start timestamptz := day::timestamp AT TIME ZONE 'UTC';
@@ -213,7 +213,7 @@ GRANT SELECT, DELETE ON quarantine TO fleetflow_api;
 
 CREATE FUNCTION login_user(login_email text)
   RETURNS TABLE (id integer, organization_id integer, email text, name text, role text, password_hash text)
-  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   SELECT u.id, u.organization_id, u.email::text, u.name, u.role, u.password_hash
   FROM users u WHERE u.email = login_email::citext AND NOT u.disabled
 $$;
@@ -221,7 +221,7 @@ $$;
 -- Spends a refresh token. The second use of one is a theft or a race: it ends the whole family.
 CREATE FUNCTION spend_refresh_token(hash bytea)
   RETURNS TABLE (user_id integer, family_id uuid, organization_id integer, email text, name text, role text)
-  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   found refresh_tokens;
@@ -242,7 +242,7 @@ END $$;
 -- Redeems a ticket, once.
 CREATE FUNCTION redeem_stream_ticket(hash bytea)
   RETURNS TABLE (user_id integer, organization_id integer, role text)
-  LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
   WITH ticket AS (DELETE FROM stream_tickets WHERE ticket_hash = hash RETURNING user_id, expires_at)
   SELECT u.id, u.organization_id, u.role FROM ticket t JOIN users u ON u.id = t.user_id
   WHERE t.expires_at > now() AND NOT u.disabled
@@ -254,7 +254,7 @@ CREATE FUNCTION device_positions(
   device integer, from_time timestamptz, to_time timestamptz,
   after_time timestamptz, after_digest bigint, row_limit integer)
   RETURNS SETOF positions
-  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   SELECT p.* FROM positions p
   WHERE p.device_id = (SELECT d.id FROM devices d WHERE d.id = device AND app_sees(d.organization_id))
     AND p.fix_time >= from_time AND p.fix_time < to_time
@@ -263,17 +263,34 @@ CREATE FUNCTION device_positions(
   LIMIT least(row_limit, 10000)
 $$;
 
--- Last undoubted position of each device; of all that the tenant sees when device_ids is null.
+-- Last undoubted position of each device; of all that the tenant sees when device_ids is null. Goes back window by
+-- window, since a search without bounds would look into every day's partition for every device.
 CREATE FUNCTION last_positions(device_ids integer[])
   RETURNS SETOF positions
-  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-  SELECT p.* FROM devices d
-  CROSS JOIN LATERAL (
-    SELECT * FROM positions q
-    WHERE q.device_id = d.id AND q.quality = 0
-    ORDER BY q.fix_time DESC, q.digest DESC LIMIT 1) p
-  WHERE app_sees(d.organization_id) AND (device_ids IS NULL OR d.id = ANY (device_ids))
-$$;
+  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  wanted integer[] := ARRAY(
+    SELECT d.id FROM devices d
+    WHERE app_sees(d.organization_id) AND (device_ids IS NULL OR d.id = ANY (device_ids)));
+  last positions[];
+  window_start timestamptz;
+  window_end timestamptz := 'infinity';
+BEGIN
+  FOREACH window_start IN ARRAY
+    ARRAY[now() - interval '1 day', now() - interval '8 days', now() - interval '64 days', '-infinity']
+  LOOP
+    EXIT WHEN cardinality(wanted) = 0;
+    last := ARRAY(
+      SELECT found.position FROM unnest(wanted) AS device (id)
+      CROSS JOIN LATERAL (
+        SELECT p FROM positions p
+        WHERE p.device_id = device.id AND p.quality = 0 AND p.fix_time >= window_start AND p.fix_time < window_end
+        ORDER BY p.fix_time DESC, p.digest DESC LIMIT 1) AS found (position));
+    RETURN QUERY SELECT * FROM unnest(last);
+    wanted := ARRAY(SELECT unnest(wanted) EXCEPT SELECT device_id FROM unnest(last));
+    window_end := window_start;
+  END LOOP;
+END $$;
 
 REVOKE ALL ON FUNCTION login_user, spend_refresh_token, redeem_stream_ticket, device_positions, last_positions, ensure_position_day FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION login_user, spend_refresh_token, redeem_stream_ticket, device_positions, last_positions TO fleetflow_api;
