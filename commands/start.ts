@@ -1,0 +1,59 @@
+/** `fleetflow start`: the engine until it is told to stop. */
+import { pino } from 'pino'
+import { readConfig } from '../config.ts'
+import { loadAdapters } from '../device-adapters/registry.ts'
+import { type FleetFlow, startFleetFlow } from '../start.ts'
+
+export async function start(): Promise<void> {
+  const running = await startFromEnvironment()
+  announce(running)
+  process.stdout.write('ready\n')
+  await stopSignal()
+  await running.stop()
+}
+
+/**
+ * Starts the engine with the configuration of the environment.
+ * @param overlayFile GeoJSON that the dashboard draws over the basemap.
+ */
+export async function startFromEnvironment(overlayFile?: URL): Promise<FleetFlow> {
+  const adapters = await loadAdapters()
+  const config = readConfig(process.env, [...adapters.keys()])
+  // Standard output is for people and scripts, standard error for the log.
+  const log = pino({ level: config.logLevel, base: undefined }, pino.destination({ fd: 2, sync: true }))
+  return startFleetFlow({
+    config,
+    adapters,
+    log,
+    ...(overlayFile === undefined ? {} : { overlayFile }),
+    onFailure: (error) => {
+      log.fatal({ err: error }, 'a part of the engine died: the process ends, nothing more is acknowledged')
+      process.exit(1)
+    },
+  })
+}
+
+/** One line a listener. */
+export function announce(running: FleetFlow): void {
+  const lines = running.listeners.map(
+    ({ protocol, transport, host, port }) => `${protocol.padEnd(10)} ${transport.padEnd(4)} ${host}:${port}`,
+  )
+  lines.push(`${'stream'.padEnd(10)} ws   ${running.streamUrl}`, `${'api'.padEnd(10)} http ${running.apiUrl}`)
+  process.stdout.write(`${lines.join('\n')}\n`)
+  const { email, password } = running.admin
+  if (password !== undefined) process.stdout.write(`login      ${email} ${password} (shown once)\n`)
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+export function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false
+    const stop = () => {
+      if (asked) process.exit(1)
+      asked = true
+      resolve()
+    }
+    process.on('SIGINT', stop)
+    process.on('SIGTERM', stop)
+  })
+}
