@@ -31,6 +31,8 @@ export interface EmbeddedPostgres {
 
 export interface EmbeddedPostgresOptions {
   readonly dataDir: string
+  /** Server settings that go before ours, such as `{ fsync: 'off' }` where the data may be lost. */
+  readonly settings?: Readonly<Record<string, string>>
   readonly log?: Logger | undefined
 }
 
@@ -80,7 +82,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const password = await loadOrCreateSecret(dataDir, 'postgres')
   const folder = join(dataDir, 'postgres')
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  const server = new Server(folder, password, options.log)
+  const server = new Server(folder, password, options)
   await server.start()
   return { url: server.url, stop: () => server.stop() }
 }
@@ -91,6 +93,7 @@ class Server {
   private readonly data: string
   private readonly password: string
   private readonly log: Logger | undefined
+  private readonly settings: Readonly<Record<string, string>>
   /** What the owner file holds while this instance owns the server: process id, then what tells instances apart. */
   private readonly token = `${process.pid} ${randomBytes(8).toString('hex')}`
   private port = 0
@@ -98,11 +101,12 @@ class Server {
   private restarting: Promise<void> | undefined
   private stopping = false
 
-  constructor(folder: string, password: string, log: Logger | undefined) {
+  constructor(folder: string, password: string, options: EmbeddedPostgresOptions) {
     this.folder = folder
     this.data = join(folder, 'data')
     this.password = password
-    this.log = log
+    this.log = options.log
+    this.settings = { ...SETTINGS, ...options.settings }
   }
 
   async start(): Promise<void> {
@@ -194,7 +198,7 @@ class Server {
     }
     for (let attempt = 1; ; attempt++) {
       const port = await freePort(preferredPort)
-      const settings = Object.entries({ ...SETTINGS, port: String(port) })
+      const settings = Object.entries({ ...this.settings, port: String(port) })
       const { file, args, options } = binaries.command('postgres', [
         ...['-D', this.data],
         ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
