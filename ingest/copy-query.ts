@@ -28,7 +28,6 @@ class CopyQuery {
   private readonly sql: string
   private readonly data: Buffer
   private readonly counts: number[] = []
-  private error: Error | undefined
   private readonly resolve: (counts: CopyCounts) => void
   private readonly reject: (error: Error) => void
 
@@ -63,14 +62,12 @@ class CopyQuery {
     this.counts.push(Number(/\d+$/.exec(message.text)?.[0] ?? 0))
   }
 
-  /** The server goes on to ReadyForQuery after an error, the connection does not: settle at once only for the latter. */
-  handleError(error: Error & { readonly severity?: string }): void {
-    this.error = error
-    if (error.severity === undefined) this.reject(error)
+  /** `pg` calls nothing more after an error, and sends the next query when the server is ready for it. */
+  handleError(error: Error): void {
+    this.reject(error)
   }
 
   handleReadyForQuery(): void {
-    if (this.error === undefined) this.resolve(this.counts)
-    else this.reject(this.error)
+    this.resolve(this.counts)
   }
 }

@@ -1,0 +1,215 @@
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { PositionBatch } from '../schemas/position-batch.ts'
+import { type TestDatabase, testDatabase } from '../test/database.ts'
+import { PositionWriter } from './writer.ts'
+
+const TIME_MS = Date.UTC(2026, 10, 21, 8, 30, 15, 250)
+
+let database: TestDatabase
+let pool: pg.Pool
+let writer: PositionWriter
+const databaseStates: boolean[] = []
+
+beforeAll(async () => {
+  database = await testDatabase()
+  pool = new pg.Pool({ connectionString: database.url, max: 2 })
+  writer = new PositionWriter(database.url, 'test writer', { onDatabase: (up) => databaseStates.push(up) })
+})
+afterAll(async () => {
+  await writer.close()
+  await pool.end()
+  await database.drop()
+})
+beforeEach(async () => {
+  await pool.query('TRUNCATE positions')
+})
+
+/** A position of `device` at TIME_MS + `offsetMs`, with `digest` as the digest of its record. */
+function add(batch: PositionBatch, device: number, offsetMs = 0, digest = 1): number {
+  const row = batch.add(TIME_MS + offsetMs, 30.25, -97.75)
+  batch.receivedMs[row] = TIME_MS + offsetMs + 500
+  batch.device[row] = device
+  batch.digestHigh[row] = 0x80000000
+  batch.digestLow[row] = digest
+  return row
+}
+
+function batchOf(...devices: number[]): PositionBatch {
+  const batch = new PositionBatch(8)
+  for (const device of devices) add(batch, device)
+  return batch
+}
+
+const stored = async () =>
+  (await pool.query('SELECT * FROM positions ORDER BY device_id, fix_time, digest')).rows
+
+describe('what is stored', () => {
+  test('is what the batch holds, in every column', async () => {
+    const batch = new PositionBatch(8)
+    const row = add(batch, 7, 0, 0xdeadbeef)
+    batch.deviceTimeMs[row] = TIME_MS - 1000
+    batch.altitudeM[row] = -12.5
+    batch.speedKmh[row] = 67.25
+    batch.courseDeg[row] = 359.5
+    batch.accuracyM[row] = 4.5
+    batch.set(row, 'sat', 11)
+    batch.set(row, 'hdop', 0.75)
+    batch.set(row, 'odometer', 123_456_789_012)
+    batch.set(row, 'hours', 3_600_000)
+    batch.set(row, 'power', 12.5)
+    batch.set(row, 'battery', 4.25)
+    batch.set(row, 'batteryLevel', 88)
+    batch.set(row, 'fuel', 40.5)
+    batch.set(row, 'rssi', -71)
+    batch.set(row, 'event', 239)
+    batch.set(row, 'ignition', true)
+    batch.set(row, 'motion', false)
+    batch.set(row, 'alarm', 'sos')
+    batch.set(row, 'io5', 0)
+    batch.set(row, 'io6', 1234567890)
+    batch.set(row, 'io7', -3.25)
+    batch.set(row, 'io8', 1e21)
+    batch.set(row, 'charge', false)
+    batch.set(row, 'text', 'Grüße "\\ \u{1f68c}')
+    batch.setJson(row, 'network', { cellTowers: [{ mcc: 310 }] })
+    await writer.write(batch)
+    const [position] = await stored()
+    expect(position).toMatchObject({
+      fix_time: new Date(TIME_MS),
+      received_at: new Date(TIME_MS + 500),
+      device_time: new Date(TIME_MS - 1000),
+      latitude: 30.25,
+      longitude: -97.75,
+      digest: String(BigInt.asIntN(64, 0x80000000deadbeefn)),
+      device_id: 7,
+      altitude_m: -12.5,
+      speed_kmh: 67.25,
+      course_deg: 359.5,
+      accuracy_m: 4.5,
+      satellites: 11,
+      hdop: 0.75,
+      odometer_m: 123_456_789_012,
+      engine_hours_ms: 3_600_000,
+      power_v: 12.5,
+      battery_v: 4.25,
+      battery_percent: 88,
+      fuel_l: 40.5,
+      rssi: -71,
+      event: 239,
+      ignition: true,
+      motion: false,
+      alarm: 'sos',
+      quality: 0,
+      valid: true,
+    })
+    expect(JSON.parse(position.attributes)).toEqual({
+      io5: 0,
+      io6: 1234567890,
+      io7: -3.25,
+      io8: 1e21,
+      charge: false,
+      text: 'Grüße "\\ \u{1f68c}',
+      network: { cellTowers: [{ mcc: 310 }] },
+    })
+  })
+
+  test('is null where nothing was reported', async () => {
+    const batch = new PositionBatch(8)
+    const row = batch.addWithoutFix()
+    batch.fixTimeMs[row] = TIME_MS
+    batch.receivedMs[row] = TIME_MS
+    batch.device[row] = 1
+    await writer.write(batch)
+    const [{ fix_time, received_at, device_id, digest, quality, valid, ...others }] = await stored()
+    expect(new Set(Object.values(others))).toEqual(new Set([null]))
+    expect({ device_id, digest, quality, valid }).toEqual({
+      device_id: 1,
+      digest: '0',
+      quality: 1,
+      valid: false,
+    })
+  })
+
+  test('is taken by PostgreSQL whatever a device sends as text or number', async () => {
+    const batch = new PositionBatch(8)
+    const row = add(batch, 1)
+    batch.set(row, 'a\0b', 'nul \0 and half a pair \ud800')
+    batch.set(row, 'alarm', 'nul \0')
+    batch.setJson(row, 'json', { nul: 'a\0b', escaped: '\\u0000' })
+    batch.set(row, 'event', 1e12)
+    batch.set(row, 'sat', 1e6)
+    batch.set(row, 'power', 1e300)
+    await writer.write(batch)
+    const { rows } = await pool.query(
+      'SELECT attributes::jsonb AS attributes, alarm, event, satellites, power_v FROM positions',
+    )
+    expect(rows).toEqual([
+      {
+        attributes: { ab: 'nul  and half a pair \ufffd', json: { nul: 'ab', escaped: '\\u0000' } },
+        alarm: 'nul ',
+        event: 2_147_483_647,
+        satellites: 32_767,
+        power_v: null,
+      },
+    ])
+  })
+
+  test('keeps rows of days without a partition of their own', async () => {
+    const batch = new PositionBatch(8)
+    for (const timeMs of [0, Date.UTC(2004, 0, 1), TIME_MS, Date.UTC(2105, 0, 1)])
+      add(batch, 1, timeMs - TIME_MS)
+    await writer.write(batch)
+    expect(await stored()).toHaveLength(4)
+  })
+})
+
+describe('a row that is there already', () => {
+  test('is not stored again, nor does it keep its neighbours out', async () => {
+    expect(await writer.write(batchOf(1, 2, 3))).toEqual({ rows: 3, duplicates: 0 })
+    expect(await writer.write(batchOf(3, 4, 1, 5))).toEqual({ rows: 4, duplicates: 2 })
+    expect((await stored()).map((row) => row.device_id)).toEqual([1, 2, 3, 4, 5])
+  })
+
+  test('may be twice in one batch', async () => {
+    expect(await writer.write(batchOf(1, 1, 2))).toEqual({ rows: 3, duplicates: 1 })
+    expect(await stored()).toHaveLength(2)
+  })
+
+  test('is another one when its record differs', async () => {
+    const batch = new PositionBatch(8)
+    add(batch, 1, 0, 1)
+    add(batch, 1, 0, 2)
+    expect(await writer.write(batch)).toEqual({ rows: 2, duplicates: 0 })
+    expect(await stored()).toHaveLength(2)
+  })
+})
+
+describe('a database that goes away', () => {
+  test('gets the batch again when it is back', async () => {
+    await writer.write(batchOf(1))
+    databaseStates.length = 0
+    const terminate = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test writer'`
+    // Before and while it is written.
+    await pool.query(terminate)
+    const written = [writer.write(batchOf(2)), writer.write(batchOf(3))]
+    await pool.query(terminate)
+    await Promise.all(written)
+    expect((await stored()).map((row) => row.device_id)).toEqual([1, 2, 3])
+    expect(databaseStates).toContain(false)
+    expect(databaseStates.at(-1)).toBe(true)
+  })
+})
+
+test('a batch that the database refuses fails, and the next one does not', async () => {
+  await pool.query('ALTER TABLE positions ADD CONSTRAINT no_device_13 CHECK (device_id <> 13)')
+  try {
+    const refused = writer.write(batchOf(12, 13))
+    const taken = writer.write(batchOf(14))
+    await expect(refused).rejects.toMatchObject({ code: '23514' })
+    await expect(taken).resolves.toEqual({ rows: 1, duplicates: 0 })
+    expect((await stored()).map((row) => row.device_id)).toEqual([14])
+  } finally {
+    await pool.query('ALTER TABLE positions DROP CONSTRAINT no_device_13')
+  }
+})
