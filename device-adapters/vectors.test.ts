@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { PositionBatch } from '../schemas/position-batch.ts'
-import { type Adapter, DecodeError } from './adapter.ts'
+import { type Adapter, DecodeError, type Transport } from './adapter.ts'
 import { DeviceSession, decodeFrame } from './decoder.ts'
 import { FrameReader } from './frames.ts'
 import {
@@ -16,6 +16,7 @@ import {
   RecordedStream,
 } from './recorded-line.ts'
 import { loadAdapters } from './registry.ts'
+import { httpFrame, mqttFrame } from './requests.ts'
 
 type Vector = RecordedLine & Omit<DecodedLine, 'error'> & { readonly flags?: readonly string[] }
 
@@ -24,6 +25,12 @@ const ATTRIBUTES_MIN = 0.98
 
 /** Expected values that a vendor's document contradicts: `protocol/stream/seq` and why. */
 const EXCEPTIONS: Readonly<Record<string, string>> = {}
+
+/** Cuts that no adapter could see: the bytes before are a whole frame of the protocol too. */
+const UNSEEN_CUTS: Readonly<Record<string, (bytes: Buffer, cut: number) => boolean>> = {
+  // The first 32 bytes of its frames of 45 are a frame of 32, see h02.ts; its test holds what such a cut may cost.
+  h02: (bytes, cut) => bytes.length === 45 && bytes[0] === 0x24 && cut === 32,
+}
 
 const linesOf = <Line>(url: URL): Line[] =>
   readFileSync(url, 'utf8')
@@ -44,9 +51,12 @@ for (const [id, adapter] of await loadAdapters()) {
       (key, vector, line) => {
         if (EXCEPTIONS[key] !== undefined) return
         const clockDependent = vector.flags?.includes('clockDependent') ?? false
-        expect(line.positions.map((position) => core(position, clockDependent))).toEqual(
-          vector.positions.map((position) => core(position, clockDependent)),
-        )
+        const found = line.positions.map((position, p) => {
+          // Some recorded values leave out an accuracy that the message has.
+          const { accuracy, ...rest } = core(position, clockDependent)
+          return vector.positions[p]?.accuracy === undefined ? rest : { ...rest, accuracy }
+        })
+        expect(found).toEqual(vector.positions.map((position) => core(position, clockDependent)))
         if (vector.flags?.includes('repliesClockDependent')) {
           expect(line.replies.map((reply) => reply.length)).toEqual(
             vector.replies.map((reply) => reply.length),
@@ -83,6 +93,7 @@ for (const [id, adapter] of await loadAdapters()) {
       for (const bytes of streams) {
         const whole = framesOf(adapter, [bytes])
         for (let cut = 1; cut < bytes.length; cut += bytes.length > 2000 ? 97 : 1) {
+          if (UNSEEN_CUTS[id]?.(bytes, cut)) continue
           expect(framesOf(adapter, [bytes.subarray(0, cut), bytes.subarray(cut)])).toEqual(whole)
         }
       }
@@ -90,13 +101,16 @@ for (const [id, adapter] of await loadAdapters()) {
 
     test('survives every one-byte damage and truncation', () => {
       const batch = new PositionBatch(4096)
-      for (const frame of vectors.flatMap((vector) => framesOfVector(adapter, vector))) {
-        const step = frame.length > 2000 ? 61 : 1
-        for (let at = 0; at < frame.length; at += step) {
-          const damaged = Buffer.from(frame)
-          damaged[at]! ^= 0xff
-          tryDecode(adapter, damaged, batch)
-          tryDecode(adapter, frame.subarray(0, at), batch)
+      for (const vector of vectors) {
+        const transport = vector.transport === 'frame' ? 'tcp' : vector.transport
+        for (const frame of framesOfVector(adapter, vector)) {
+          const step = frame.length > 2000 ? 61 : 1
+          for (let at = 0; at < frame.length; at += step) {
+            const damaged = Buffer.from(frame)
+            damaged[at]! ^= 0xff
+            tryDecode(adapter, damaged, batch, transport)
+            tryDecode(adapter, frame.subarray(0, at), batch, transport)
+          }
         }
       }
     })
@@ -141,9 +155,10 @@ function decodeAll(adapter: Adapter, vectors: readonly Vector[]): DecodedLine[] 
 }
 
 /** Everything but the attributes, with numbers cut to what 1e-6 can tell. */
-function core(position: RecordedPosition, clockDependent: boolean): object {
-  const { attributes, deviceTime, fixTime, ...rest } = position
+function core(position: RecordedPosition, clockDependent: boolean): Record<string, unknown> {
+  const { attributes, deviceTime, fixTime, network, ...rest } = position
   return {
+    ...(network === undefined ? {} : { network: sorted(network) }),
     ...Object.fromEntries(
       Object.entries(rest).map(([key, value]) => [
         key,
@@ -152,6 +167,18 @@ function core(position: RecordedPosition, clockDependent: boolean): object {
     ),
     ...(clockDependent ? {} : { deviceTime, fixTime }),
   }
+}
+
+/** A network with its towers and access points in one order: the recorded values hold them as sets. */
+function sorted(network: unknown): object {
+  return Object.fromEntries(
+    Object.entries(network as object).map(([key, value]) => [
+      key,
+      Array.isArray(value)
+        ? value.toSorted((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)))
+        : value,
+    ]),
+  )
 }
 
 function same(found: unknown, expected: unknown): boolean {
@@ -173,15 +200,28 @@ function framesOf(adapter: Adapter, chunks: readonly Buffer[]): string[] {
 }
 
 function framesOfVector(adapter: Adapter, vector: Vector): Buffer[] {
+  const { http, mqtt } = vector
+  if (mqtt !== undefined) return [mqttFrame({ topic: mqtt.topic, payload: Buffer.from(mqtt.payload) })]
+  if (http !== undefined) {
+    const contentType = http.headers?.['Content-Type'] ?? ''
+    return [
+      httpFrame({ method: http.method, target: http.uri, contentType, body: Buffer.from(http.body ?? '') }),
+    ]
+  }
   if (vector.transport === 'tcp') {
     return framesOf(adapter, [Buffer.from(vector.bytes!, 'hex')]).map((hex) => Buffer.from(hex, 'hex'))
   }
   return vector.frame === undefined ? [] : [Buffer.from(vector.frame, 'hex')]
 }
 
-function tryDecode(adapter: Adapter, frame: Buffer, batch: PositionBatch): void {
+function tryDecode(
+  adapter: Adapter,
+  frame: Buffer,
+  batch: PositionBatch,
+  transport: Transport = 'tcp',
+): void {
   batch.reset()
-  const session = new DeviceSession(adapter, 'tcp', () => ({ model: '', options: {} }))
+  const session = new DeviceSession(adapter, transport, () => ({ model: '', options: {} }))
   try {
     decodeFrame(adapter, frame, session, batch)
     adapter.ack?.(frame, session)
