@@ -189,8 +189,7 @@ ALTER TABLE stream_tickets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE devices ENABLE ROW LEVEL SECURITY;
 ALTER TABLE quarantine ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY tenant ON organizations TO fleetflow_api USING (app_sees(id))
-  WITH CHECK (current_setting('app.role', true) = 'super-admin' OR app_sees(id));
+CREATE POLICY tenant ON organizations TO fleetflow_api USING (app_sees(id)) WITH CHECK (app_sees(id));
 CREATE POLICY tenant ON users TO fleetflow_api
   USING (app_sees(organization_id)
     -- Their own row, also for a user without an organisation.
@@ -204,6 +203,8 @@ CREATE POLICY tenant ON devices TO fleetflow_api USING (app_sees(organization_id
 -- What unknown devices send belongs to no organisation yet.
 CREATE POLICY unclaimed ON quarantine TO fleetflow_api USING (current_setting('app.role', true) = 'super-admin');
 
+-- A database that was made before PostgreSQL 15 lets everyone create objects, which could stand in for ours.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO fleetflow_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON organizations, users, devices TO fleetflow_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON refresh_tokens, stream_tickets TO fleetflow_api;
