@@ -1,22 +1,24 @@
 /** Main thread's side of the live thread. */
 import { type MessagePort, Worker } from 'node:worker_threads'
-import type { MetricObject } from 'prom-client'
+import type { MetricObjectWithValues, MetricValue } from 'prom-client'
 import type { LiveOptions } from './live/options.ts'
 import { threadUrl } from './storage/project-root.ts'
+
+type Metrics = MetricObjectWithValues<MetricValue<string>>[]
 
 export class LiveThread {
   /** Port it listens on. */
   readonly port: number
   private readonly worker: Worker
   private readonly exited: Promise<unknown>
-  private readonly asked = new Map<number, (metrics: MetricObject[]) => void>()
+  private readonly asked = new Map<number, (metrics: Metrics) => void>()
   private nextId = 1
 
   private constructor(worker: Worker, port: number, exited: Promise<unknown>) {
     this.worker = worker
     this.port = port
     this.exited = exited
-    worker.on('message', (message: { type: string; id: number; metrics: MetricObject[] }) => {
+    worker.on('message', (message: { type: string; id: number; metrics: Metrics }) => {
       if (message.type !== 'metrics') return
       this.asked.get(message.id)?.(message.metrics)
       this.asked.delete(message.id)
@@ -39,14 +41,15 @@ export class LiveThread {
       worker.once('error', reject)
       worker.on('message', (message: { type: string; port: number; code: string; message: string }) => {
         if (message.type === 'listening') resolve(message.port)
-        else if (message.type === 'failed') reject(Object.assign(new Error(message.message), { code: message.code }))
+        else if (message.type === 'failed')
+          reject(Object.assign(new Error(message.message), { code: message.code }))
       })
     })
     worker.on('error', onFailure)
     return new LiveThread(worker, port, exited)
   }
 
-  metrics(): Promise<MetricObject[]> {
+  metrics(): Promise<Metrics> {
     const id = this.nextId++
     return new Promise((resolve) => {
       this.asked.set(id, resolve)

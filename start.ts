@@ -5,7 +5,13 @@
 import { MessageChannel } from 'node:worker_threads'
 import type pg from 'pg'
 import type { Logger } from 'pino'
-import { AggregatorRegistry, collectDefaultMetrics, type MetricObject, Registry } from 'prom-client'
+import {
+  AggregatorRegistry,
+  collectDefaultMetrics,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client'
 import { ensureSuperAdmin } from './api/bootstrap.ts'
 import { startApi } from './api/server.ts'
 import type { Config } from './config.ts'
@@ -37,6 +43,8 @@ export interface FleetFlow {
   stop(): Promise<void>
 }
 
+type Metrics = MetricObjectWithValues<MetricValue<string>>[]
+
 export interface StartOptions {
   readonly config: Config
   readonly adapters: ReadonlyMap<string, Adapter>
@@ -49,7 +57,7 @@ export interface StartOptions {
 
 /** Starts everything; what was started is stopped when a later part fails. */
 export async function startFleetFlow(options: StartOptions): Promise<FleetFlow> {
-  const { config, log } = options
+  const { log } = options
   // Each part that starts adds how it is stopped; the last is stopped first.
   const stops: (() => Promise<void>)[] = []
   const stop = async () => {
@@ -89,11 +97,12 @@ async function start(
   collectDefaultMetrics({ register: registry })
   let live: LiveThread | undefined
   let ingest: Ingest | undefined
-  const collect = async (): Promise<MetricObject[][]> => [
+  const collect = async (): Promise<Metrics[]> => [
     await registry.getMetricsAsJSON(),
     ...(live === undefined ? [] : [await live.metrics()]),
   ]
-  const streamUrl = () => config.streamUrl ?? `ws://${urlHost(config.host)}:${live?.port ?? config.streamPort}`
+  const streamUrl = () =>
+    config.streamUrl ?? `ws://${urlHost(config.host)}:${live?.port ?? config.streamPort}`
 
   const api = await startApi({
     host: config.host,
@@ -152,8 +161,8 @@ async function start(
     databaseUrl,
     admin,
     metric: async (name) => {
-      const values = (await collect()).flat().find((metric) => metric.name === name)?.values ?? []
-      return values.reduce((sum, { value }) => sum + value, 0)
+      const found = (await collect()).flat().find((metric) => metric.name === name)
+      return (found?.values ?? []).reduce((sum, { value }) => sum + value, 0)
     },
     stop,
   }

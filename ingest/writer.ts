@@ -50,6 +50,7 @@ export class PositionWriter {
     this.url = url
     this.applicationName = applicationName
     this.events = events
+    this.last = this.reconnect()
   }
 
   /**
@@ -67,13 +68,13 @@ export class PositionWriter {
   async close(): Promise<void> {
     this.closed = true
     await this.last
-    await this.client?.end()
+    await this.client?.end().catch(() => undefined)
   }
 
   private async store(batch: PositionBatch, data: Buffer): Promise<Written> {
-    for (let waitMs = RECONNECT_MS_MIN; ; waitMs = Math.min(RECONNECT_MS_MAX, waitMs * 2)) {
+    for (;;) {
+      const client = await this.connected()
       try {
-        const client = await this.connected()
         await this.days.ensure(client, batch.fixTimeMs, batch.length)
         try {
           await copyQuery(client, COPY_DIRECT, data)
@@ -85,37 +86,56 @@ export class PositionWriter {
         }
       } catch (error) {
         if (isFaultOfBatch(error)) throw error
-        this.drop(error as Error)
+        this.drop(client, error as Error)
+      }
+    }
+  }
+
+  /** @throws Error of the last attempt, if the writer was closed meanwhile. */
+  private async connected(): Promise<pg.Client> {
+    for (let waitMs = RECONNECT_MS_MIN; ; waitMs = Math.min(RECONNECT_MS_MAX, waitMs * 2)) {
+      if (this.client !== undefined) return this.client
+      try {
+        this.client = await this.connect()
+        this.events.onDatabase(true)
+      } catch (error) {
+        this.events.onDatabase(false, error as Error)
         if (this.closed) throw error
         await new Promise((resolve) => setTimeout(resolve, waitMs))
       }
     }
   }
 
-  private async connected(): Promise<pg.Client> {
-    if (this.client !== undefined) return this.client
+  private async connect(): Promise<pg.Client> {
     const client = new pg.Client({
       connectionString: this.url,
       application_name: this.applicationName,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       keepAlive: true,
     })
-    client.on('error', (error) => {
-      if (this.client === client) this.drop(error)
-    })
-    await client.connect()
-    await client.query(CREATE_STAGE)
-    this.client = client
-    this.events.onDatabase(true)
+    client.on('error', (error) => this.drop(client, error))
+    try {
+      await client.connect()
+      await client.query(CREATE_STAGE)
+    } catch (error) {
+      client.end().catch(() => undefined)
+      throw error
+    }
     return client
   }
 
-  private drop(error: Error): void {
-    const client = this.client
+  private drop(client: pg.Client, error: Error): void {
+    client.end().catch(() => undefined)
+    if (this.client !== client) return
     this.client = undefined
     this.days.forget()
     this.events.onDatabase(false, error)
-    client?.end().catch(() => undefined)
+    // Also with nothing to store: whether the database is there is to be known before it is needed.
+    this.last = this.last.then(() => this.reconnect())
+  }
+
+  private async reconnect(): Promise<void> {
+    if (!this.closed) await this.connected().catch(() => undefined)
   }
 }
 
