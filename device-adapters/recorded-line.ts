@@ -29,7 +29,7 @@ export interface RecordedLine {
     readonly body?: string
   }
   readonly mqtt?: { readonly topic: string; readonly payload: string }
-  /** Model (`modelOverride`) and options of the registered device. */
+  /** Model (`modelOverride`) and options of the registered device, from this line of the stream on. */
   readonly setup?: Readonly<Record<string, unknown>>
   /** Device of a stream that names none. */
   readonly deviceIds?: readonly string[]
@@ -72,6 +72,9 @@ export class RecordedStream {
   private readonly connections = new Map<Transport, { session: DeviceSession; reader: FrameReader }>()
   private readonly batch = new PositionBatch(ROWS_MAX)
   private device: KnownDevice = { model: '', options: {} }
+  private setup: Readonly<Record<string, unknown>> = {}
+  /** Device that a line named last: it stands for datagrams that name none. */
+  private uniqueId = ''
 
   constructor(adapter: Adapter) {
     this.adapter = adapter
@@ -80,11 +83,9 @@ export class RecordedStream {
   /** @param nowMs Time of receipt where the line gives none, ms UTC. */
   decode(line: RecordedLine, nowMs: number): DecodedLine {
     const { adapter, batch } = this
-    const setup = line.setup ?? {}
-    this.device = {
-      model: typeof setup['modelOverride'] === 'string' ? setup['modelOverride'] : '',
-      options: setup,
-    }
+    this.setup = { ...this.setup, ...line.setup }
+    const model = this.setup['modelOverride']
+    this.device = { model: typeof model === 'string' ? model : '', options: this.setup }
     const transport = line.transport === 'frame' ? 'tcp' : line.transport
     const { session, reader } = this.connection(transport)
     if (session.uniqueId !== '') session.device = this.device
@@ -112,7 +113,8 @@ export class RecordedStream {
         toBuffer(error === null ? httpResponse(200, 'OK', body) : httpResponse(400, 'Bad Request')),
       )
     }
-    const uniqueId = session.uniqueId || (line.deviceIds?.[0] ?? '')
+    if (session.uniqueId !== '') this.uniqueId = session.uniqueId
+    const uniqueId = this.uniqueId || (line.deviceIds?.[0] ?? '')
     return {
       protocol: line.protocol,
       stream: line.stream,
