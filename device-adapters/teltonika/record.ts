@@ -43,7 +43,7 @@ export class RecordState {
       this.model = model
       this.elements = elementsOf(model)
     }
-    this.extended = device?.options['extended'] === true
+    this.extended = device?.options.extended === true
   }
 
   clear(): void {
