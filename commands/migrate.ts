@@ -7,7 +7,7 @@ import { migrate } from '../storage/migrate.ts'
 
 export async function migrateDatabase(): Promise<void> {
   const config = readConfig(process.env, [...(await loadAdapters()).keys()])
-  const log = pino({ level: config.logLevel, base: undefined }, pino.destination({ fd: 2, sync: true }))
+  const log = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: true }))
   if (config.databaseUrl !== undefined) {
     await migrate(config.databaseUrl, log)
   } else {

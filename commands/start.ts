@@ -20,7 +20,7 @@ export async function startFromEnvironment(overlayFile?: URL): Promise<FleetFlow
   const adapters = await loadAdapters()
   const config = readConfig(process.env, [...adapters.keys()])
   // Standard output is for people and scripts, standard error for the log.
-  const log = pino({ level: config.logLevel, base: undefined }, pino.destination({ fd: 2, sync: true }))
+  const log = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: true }))
   return startFleetFlow({
     config,
     adapters,

@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest'
+import { ConfigError, readConfig } from './config.ts'
+
+const read = (variables: Record<string, string>) => readConfig(variables, ['teltonika', 'gt06'])
+
+test('nothing given is a server on this machine only', () => {
+  const config = read({})
+  expect(config).toMatchObject({
+    host: '127.0.0.1',
+    port: 8080,
+    streamPort: 8081,
+    deviceHost: '127.0.0.1',
+    protocols: undefined,
+    databaseUrl: undefined,
+    unknownDevices: 'quarantine',
+    adminPassword: undefined,
+  })
+  expect(Object.isFrozen(config)).toBe(true)
+})
+
+test('an empty variable counts as absent', () => {
+  expect(read({ PORT: '', DATABASE_URL: '' }).port).toBe(8080)
+})
+
+test('PROTOCOLS names protocols and their ports', () => {
+  expect([...read({ PROTOCOLS: 'teltonika:5027, mqtt:0' }).protocols!]).toEqual([
+    ['teltonika', 5027],
+    ['mqtt', 0],
+  ])
+})
+
+test('every fault is named in one message', () => {
+  const faulty = {
+    PORT: '99999',
+    PROTOCOLS: 'teltonika,gt06:1,gt06:2',
+    DATABASE_URL: 'mysql://x',
+    ADMIN_PASSWORD: 'short',
+    UNKNOWN_DEVICES: 'register',
+    NODE_ENV: 'production',
+  }
+  const message = (() => {
+    try {
+      read(faulty)
+      return ''
+    } catch (error) {
+      expect(error).toBeInstanceOf(ConfigError)
+      return (error as Error).message
+    }
+  })()
+  for (const named of ['PORT', 'PROTOCOLS', 'DATABASE_URL', 'ADMIN_PASSWORD'])
+    expect(message).toContain(named)
+})
+
+test('a secret is required in production, and an organisation for devices that register themselves', () => {
+  expect(() => read({ NODE_ENV: 'production' })).toThrow(/JWT_SECRET/)
+  expect(() => read({ UNKNOWN_DEVICES: 'register' })).toThrow(/DEFAULT_ORGANIZATION/)
+})
+
+test('a protocol that is not there is told, with those that are', () => {
+  expect(() => read({ PROTOCOLS: 'gt07:5023' })).toThrow(
+    /no protocol "gt07"; there are teltonika, gt06, mqtt/,
+  )
+})
