@@ -19,7 +19,7 @@
  */
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, defineAdapter, type Session } from '../adapter.ts'
-import { decodeText, fieldsOf, fixAt, setStatus, utcOf } from '../h02-text.ts'
+import { decodeText, fieldsOf, fixAt, setStatus, utcOf } from '../h02/text.ts'
 import { degreesFromNmea, kmhFromKnots } from '../units.ts'
 
 const TEXT_MARKER = 0x2a

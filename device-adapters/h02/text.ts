@@ -1,7 +1,7 @@
-/** Text frames of H02; their layouts are in protocols/h02.ts. */
-import type { PositionBatch } from '../schemas/position-batch.ts'
-import { DecodeError, type Session } from './adapter.ts'
-import { degreesFromNmea, kmhFromKnots, utcFromNmea } from './units.ts'
+/** Text frames of H02; their layouts are in ../protocols/h02.ts. */
+import type { PositionBatch } from '../../schemas/position-batch.ts'
+import { DecodeError, type Session } from '../adapter.ts'
+import { degreesFromNmea, kmhFromKnots, utcFromNmea } from '../units.ts'
 
 const STATUS = /^[0-9A-Fa-f]{8}$/
 const CELLS_OF_NBR = /^((?:\d+,\d+,-?\d+,)*)(\d{6}),([0-9A-Fa-f]{8})(?:,|$)/
