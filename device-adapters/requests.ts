@@ -48,14 +48,18 @@ export function parseMqttFrame(frame: Buffer): MqttMessage {
   return { topic: topic!, payload }
 }
 
-/** @throws DecodeError if `bytes` are not the JSON of an object. */
-export function parseJsonObject(bytes: Buffer): Record<string, unknown> {
-  let value: unknown
+/** @throws DecodeError if `bytes` are not JSON. */
+export function parseJson(bytes: Buffer): unknown {
   try {
-    value = JSON.parse(bytes.toString('utf8'))
+    return JSON.parse(bytes.toString('utf8'))
   } catch (error) {
     throw new DecodeError('malformed', `not JSON: ${(error as Error).message}`)
   }
+}
+
+/** @throws DecodeError if `bytes` are not the JSON of an object. */
+export function parseJsonObject(bytes: Buffer): Record<string, unknown> {
+  const value = parseJson(bytes)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new DecodeError('malformed', 'the JSON is not an object')
   }
