@@ -1,0 +1,148 @@
+/**
+ * What the database tells live: all devices and their last positions at the start, and every change of a device by
+ * NOTIFY. When the connection is lost it is opened anew, and everything is read once more: what changed in between was
+ * not heard.
+ */
+import pg from 'pg'
+import type { Logger } from 'pino'
+import type { PositionBatch } from '../schemas/position-batch.ts'
+import { lastPositions } from '../storage/positions.ts'
+import type { LiveDevice } from './last-positions.ts'
+import { batchOf } from './position-rows.ts'
+
+const CHANNEL = 'devices'
+const RECONNECT_MS_MIN = 100
+const RECONNECT_MS_MAX = 10_000
+const CONNECT_TIMEOUT_MS = 10_000
+/** Devices that one query asks for: bounds what an answer takes of memory, and for how long it keeps the thread. */
+const DEVICES_MAX = 1_000
+
+export interface DeviceFeedOptions {
+  /** Connection string of the owner of the schema. */
+  readonly databaseUrl: string
+  readonly log: Logger
+  /** Devices as they are now. */
+  onDevices(devices: readonly LiveDevice[]): void
+  /** All ids there are, when everything was read: devices known before that are not among them are gone. */
+  onAll(ids: ReadonlySet<number>): void
+  /** Ids of devices that are not there. */
+  onGone(ids: readonly number[]): void
+  /** Last positions, as stored rows. */
+  onPositions(batch: PositionBatch): void
+  /** Whether changes are heard. */
+  onUp(up: boolean): void
+}
+
+export class DeviceFeed {
+  private readonly options: DeviceFeedOptions
+  private client: pg.Client | undefined
+  private readonly changed = new Set<number>()
+  private reading = false
+  private retry: NodeJS.Timeout | undefined
+  private retryMs = RECONNECT_MS_MIN
+  private closed = false
+
+  constructor(options: DeviceFeedOptions) {
+    this.options = options
+  }
+
+  /**
+   * Reads everything, and listens from then on.
+   * @throws Error if the database can not be reached or read; nothing is tried again then.
+   */
+  async start(): Promise<void> {
+    try {
+      await this.connect()
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+  }
+
+  /** Reads the devices anew, soon. */
+  check(ids: Iterable<number>): void {
+    for (const id of ids) this.changed.add(id)
+    if (this.changed.size > 0) void this.readChanged()
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    clearTimeout(this.retry)
+    await this.client?.end().catch(() => undefined)
+  }
+
+  private async connect(): Promise<void> {
+    const client = new pg.Client({
+      connectionString: this.options.databaseUrl,
+      application_name: 'fleetflow live',
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      keepAlive: true,
+    })
+    this.client = client
+    this.reading = true
+    client.on('notification', ({ payload }) => this.check([Number(payload)].filter(Number.isSafeInteger)))
+    client.on('error', (error) => this.options.log.warn({ err: error }, 'live lost its database connection'))
+    // Also follows an error, and a connection that could not be made whole.
+    client.on('end', () => this.reconnect(client))
+    await client.connect()
+    // First to listen: what changes while everything is read is told, and read again.
+    await client.query(`LISTEN ${CHANNEL}`)
+    await client.query("SELECT set_config('app.role', 'super-admin', false)")
+    await this.readAll(client)
+    this.reading = false
+    this.retryMs = RECONNECT_MS_MIN
+    this.options.onUp(true)
+    void this.readChanged()
+  }
+
+  private reconnect(client: pg.Client): void {
+    if (this.closed || this.client !== client || this.retry !== undefined) return
+    this.options.onUp(false)
+    this.retry = setTimeout(() => {
+      this.retry = undefined
+      this.connect().catch(async (error: Error) => {
+        this.options.log.warn({ err: error }, 'live can not read the database: it tries again')
+        await this.client?.end().catch(() => undefined)
+        // Where the connection was never made, no end is told.
+        if (this.client !== undefined) this.reconnect(this.client)
+      })
+    }, this.retryMs)
+    this.retryMs = Math.min(RECONNECT_MS_MAX, this.retryMs * 2)
+  }
+
+  private async readAll(client: pg.Client): Promise<void> {
+    const { options } = this
+    const { rows } = await client.query<LiveDevice>(SELECT)
+    const ids = rows.map(({ id }) => id)
+    options.onDevices(rows)
+    options.onAll(new Set(ids))
+    for (let first = 0; first < ids.length; first += DEVICES_MAX) {
+      options.onPositions(batchOf(await lastPositions(client, ids.slice(first, first + DEVICES_MAX))))
+    }
+  }
+
+  /** One query at a time; what is told meanwhile goes into the next. */
+  private async readChanged(): Promise<void> {
+    const { client, options } = this
+    if (this.reading || client === undefined) return
+    this.reading = true
+    try {
+      while (this.changed.size > 0 && this.client === client) {
+        const ids = [...this.changed].slice(0, DEVICES_MAX)
+        for (const id of ids) this.changed.delete(id)
+        const { rows } = await client.query<LiveDevice>(`${SELECT} WHERE id = ANY ($1)`, [ids])
+        options.onDevices(rows)
+        const found = new Set(rows.map(({ id }) => id))
+        const gone = ids.filter((id) => !found.has(id))
+        if (gone.length > 0) options.onGone(gone)
+      }
+      this.reading = false
+    } catch (error) {
+      if (this.closed) return
+      options.log.warn({ err: error }, 'changed devices could not be read: everything is read anew')
+      await client.end().catch(() => undefined)
+    }
+  }
+}
+
+const SELECT = 'SELECT id, organization_id AS "organizationId", disabled FROM devices'

@@ -1,0 +1,74 @@
+/** Options of the stream, and its limits with their defaults. */
+import { SCOPE_DEVICES_MAX } from '../schemas/stream.ts'
+import { LiveError } from './live-error.ts'
+
+/** Limits: every one has a name, a unit and a default, and counts in `fleetflow_stream_limits_total{limit}`. */
+export const LIVE_LIMITS = {
+  /** Open sockets, and upgrades under way; one more is answered 503. */
+  socketsMax: 4_096,
+  subscriptionsPerSocketMax: 16,
+  /** Devices that all subscriptions of a socket name together. */
+  devicesPerSocketMax: 2 * SCOPE_DEVICES_MAX,
+  /** Bytes of one message of a client; a longer one closes its socket. */
+  messageBytesMax: 131_072,
+  /** Messages of a client in one second; more close its socket. */
+  messagesPerSecondMax: 20,
+  /** Bytes that a socket may hold unsent before its positions are conflated. */
+  slowSocketBytes: 131_072,
+  /** Time that a socket may stay at {@link slowSocketBytes} before it is closed, ms. */
+  slowSocketTimeoutMs: 30_000,
+  /** Bytes that a socket may hold unsent, replies and all; what would go beyond closes it. */
+  closeSocketBytes: 262_144,
+  /** Time without a byte in either direction, pings included, after which a socket is closed, s: 8 to 960. */
+  idleTimeoutS: 120,
+} as const
+
+export type LiveLimits = { readonly [Name in keyof typeof LIVE_LIMITS]: number }
+
+/** Time in which positions are gathered into one message a subscription, ms. */
+export const TICK_MS = 50
+
+/** Time after which it is checked again that the users of open sockets may be here, ms. */
+export const USER_CHECK_MS = 60_000
+
+/**
+ * Bytes of rows that a `positions` message is filled up to. With {@link LiveLimits.slowSocketBytes} it bounds what a
+ * socket holds; the kernel's own buffer comes on top.
+ */
+export const CHUNK_BYTES = 32_768
+
+export interface LiveOptions {
+  readonly host: string
+  /** 0 = any free one. */
+  readonly port: number
+  /** Origins of the pages that may connect, such as `https://fleet.example`; clients that are no browser send none. */
+  readonly allowedOrigins: readonly string[]
+  /** Connection string of the owner of the schema. */
+  readonly databaseUrl: string
+  /** Secret that access tokens are signed with. */
+  readonly jwtSecret: string
+  /** {@link TICK_MS} by default; 0 = every batch at once. */
+  readonly tickMs?: number
+  /** {@link USER_CHECK_MS} by default. */
+  readonly userCheckMs?: number
+  /** Level of the log, as pino names it; `info` by default. */
+  readonly logLevel?: string
+  readonly limits?: Partial<LiveLimits>
+}
+
+/** @throws LiveError `wrong-options` if the limits contradict each other. */
+export function limitsOf(options: LiveOptions): LiveLimits {
+  const limits: LiveLimits = { ...LIVE_LIMITS, ...options.limits }
+  const { slowSocketBytes, closeSocketBytes, idleTimeoutS } = limits
+  // A socket just below the first limit may be given one more message, and must not be closed for it.
+  if (closeSocketBytes < slowSocketBytes + 2 * CHUNK_BYTES) {
+    throw new LiveError(
+      'wrong-options',
+      `closeSocketBytes is ${closeSocketBytes}: it must exceed slowSocketBytes, ${slowSocketBytes}, by ${2 * CHUNK_BYTES}`,
+    )
+  }
+  if (idleTimeoutS < 8 || idleTimeoutS > 960) {
+    throw new LiveError('wrong-options', `idleTimeoutS is ${idleTimeoutS}: it must be 8 to 960`)
+  }
+  return limits
+}

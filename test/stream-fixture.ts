@@ -1,0 +1,238 @@
+/** A live stream on a database of its own, and clients of it, for tests. */
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import pg from 'pg'
+import { WebSocket } from 'ws'
+import type { LiveOptions } from '../live/options.ts'
+import { type LiveServer, startLive } from '../live/server.ts'
+import { STREAM_FORMATS } from '../live/stream-format.ts'
+import { signAccessToken } from '../schemas/access-token.ts'
+import { PositionBatch, transferables } from '../schemas/position-batch.ts'
+import type { Role } from '../schemas/roles.ts'
+import { type ClientMessage, type ServerMessage, STREAM_PATH, STREAM_PROTOCOLS } from '../schemas/stream.ts'
+import { type TestDatabase, testDatabase } from './database.ts'
+
+export const JWT_SECRET = 'a secret of the tests that is long enough'
+export const ALLOWED_ORIGIN = 'https://fleet.example'
+
+/** A position as a shard would hand it over. */
+export interface TestRow {
+  readonly device: number
+  readonly fixTimeMs: number
+  readonly quality?: number
+  readonly attributes?: Readonly<Record<string, string | number | boolean>>
+}
+
+export function testBatch(rows: readonly TestRow[]): PositionBatch {
+  const batch = new PositionBatch(8)
+  const receivedMs = Date.now()
+  for (const { device, fixTimeMs, quality = 0, attributes = {} } of rows) {
+    const row = batch.add(fixTimeMs, 50 + device / 1e4, 10)
+    batch.device[row] = device
+    batch.receivedMs[row] = receivedMs
+    batch.speedKmh[row] = 36
+    batch.quality[row]! |= quality
+    batch.digestLow[row] = row + 1
+    for (const [key, value] of Object.entries(attributes)) batch.set(row, key, value)
+  }
+  return batch
+}
+
+export class StreamFixture {
+  readonly database: TestDatabase
+  /** Connected as owner of the schema. */
+  readonly owner: pg.Client
+  private server: LiveServer | undefined
+  private toLive: MessagePort | undefined
+  private readonly clients: StreamClient[] = []
+
+  private constructor(database: TestDatabase, owner: pg.Client) {
+    this.database = database
+    this.owner = owner
+  }
+
+  static async create(): Promise<StreamFixture> {
+    const database = await testDatabase()
+    const owner = new pg.Client({ connectionString: database.url })
+    await owner.connect()
+    // Dropping the database ends the connection.
+    owner.on('error', () => undefined)
+    return new StreamFixture(database, owner)
+  }
+
+  get live(): LiveServer {
+    return this.server!
+  }
+
+  liveOptions(options: Partial<LiveOptions> = {}): LiveOptions {
+    return {
+      host: '127.0.0.1',
+      port: 0,
+      allowedOrigins: [ALLOWED_ORIGIN],
+      databaseUrl: this.database.url,
+      jwtSecret: JWT_SECRET,
+      tickMs: 0,
+      logLevel: 'silent',
+      ...options,
+    }
+  }
+
+  async start(options: Partial<LiveOptions> = {}): Promise<void> {
+    const { port1, port2 } = new MessageChannel()
+    this.toLive = port1
+    this.server = await startLive(this.liveOptions(options), [port2])
+  }
+
+  /** Hands a batch to live, as a shard does after its commit. */
+  publish(...rows: readonly TestRow[]): void {
+    const message = testBatch(rows).toMessage()
+    this.toLive!.postMessage(message, transferables(message))
+  }
+
+  async organization(name = randomBytes(4).toString('hex')): Promise<number> {
+    return this.insert('organizations (name) VALUES ($1)', [name])
+  }
+
+  async user(organizationId: number | null, role: Role): Promise<number> {
+    return this.insert(
+      `users (organization_id, email, role, password_hash) VALUES ($1, $2, $3, 'none of the tests logs in')`,
+      [organizationId, `${randomBytes(6).toString('hex')}@fleet.example`, role],
+    )
+  }
+
+  async devices(organizationId: number, count: number): Promise<number[]> {
+    const { rows } = await this.owner.query<{ id: number }>(
+      `INSERT INTO devices (organization_id, unique_id, name)
+       SELECT $1, gen_random_uuid(), 'test' FROM generate_series(1, $2) RETURNING id`,
+      [organizationId, count],
+    )
+    return rows.map(({ id }) => id)
+  }
+
+  /** A stored position, with nothing but what every row has. */
+  async store(device: number, fixTimeMs: number): Promise<void> {
+    await this.owner.query(
+      `INSERT INTO positions (device_id, fix_time, received_at, latitude, longitude, speed_kmh, satellites, digest,
+         quality, valid, ignition, attributes)
+       VALUES ($1, $2, $2, 50.5, 10, 36.5, 9, 1, 0, true, true, '{"driver":"Zoë","list":[1,{"a":null}]}')`,
+      [device, new Date(fixTimeMs)],
+    )
+  }
+
+  /** A ticket as the API gives it. */
+  async ticket(userId: number, secondsLeft = 30): Promise<string> {
+    const ticket = randomBytes(24).toString('base64url')
+    await this.owner.query(
+      `INSERT INTO stream_tickets (ticket_hash, user_id, expires_at) VALUES ($1, $2, now() + $3 * interval '1 s')`,
+      [createHash('sha256').update(ticket).digest(), userId, secondsLeft],
+    )
+    return ticket
+  }
+
+  url(query = ''): string {
+    return `ws://127.0.0.1:${this.live.port}${STREAM_PATH}${query}`
+  }
+
+  /** An open client of a user, who need not be in the database. */
+  async connect(
+    user: { userId?: number; organizationId: number | null; role: Role },
+    format: keyof typeof STREAM_PROTOCOLS = 'json',
+  ): Promise<StreamClient> {
+    const token = await signAccessToken({ userId: 1, ...user }, JWT_SECRET)
+    const client = new StreamClient(
+      new WebSocket(this.url(), STREAM_PROTOCOLS[format], { headers: { Authorization: `Bearer ${token}` } }),
+    )
+    this.clients.push(client)
+    await once(client.socket, 'open')
+    return client
+  }
+
+  /** Value of a metric, summed over its labels that match. */
+  async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+    const metric = await this.live.registry.getSingleMetric(name)!.get()
+    return metric.values
+      .filter((value) =>
+        Object.entries(labels).every(
+          ([key, wanted]) => String((value.labels as Record<string, unknown>)[key]) === wanted,
+        ),
+      )
+      .reduce((sum, { value }) => sum + value, 0)
+  }
+
+  async stop(): Promise<void> {
+    for (const client of this.clients) client.socket.terminate()
+    await this.server?.stop()
+    await this.owner.end()
+    await this.database.drop()
+  }
+
+  private async insert(what: string, values: unknown[]): Promise<number> {
+    return (await this.owner.query(`INSERT INTO ${what} RETURNING id`, values)).rows[0].id
+  }
+}
+
+/** Reads the messages of a socket in their order. */
+export class StreamClient {
+  readonly socket: WebSocket
+  /** Messages that nobody has taken yet. */
+  readonly waiting: ServerMessage[] = []
+  readonly closed: Promise<{ code: number; reason: string }>
+  private wake: (() => void) | undefined
+
+  constructor(socket: WebSocket) {
+    this.socket = socket
+    socket.on('message', (bytes: Buffer, isBinary) => {
+      const format = STREAM_FORMATS.find((candidate) => candidate.isBinary === isBinary)!
+      this.waiting.push(format.decode(bytes) as ServerMessage)
+      this.wake?.()
+    })
+    this.closed = new Promise((resolve) => {
+      socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() }))
+    })
+    socket.on('error', () => undefined)
+  }
+
+  send(message: ClientMessage): void {
+    const format = STREAM_FORMATS.find(({ subprotocol }) => subprotocol === this.socket.protocol)!
+    const bytes = format.encode(message as never)
+    this.socket.send(bytes, { binary: format.isBinary })
+  }
+
+  /** The next message, whatever it is. */
+  async next(): Promise<ServerMessage> {
+    while (this.waiting.length === 0) {
+      await new Promise<void>((resolve) => {
+        this.wake = resolve
+      })
+    }
+    return this.waiting.shift()!
+  }
+
+  /** All messages up to the first that the condition holds for, which is the last of them. */
+  async until(condition: (message: ServerMessage) => boolean): Promise<ServerMessage[]> {
+    const messages: ServerMessage[] = []
+    do messages.push(await this.next())
+    while (!condition(messages.at(-1)!))
+    return messages
+  }
+
+  /** Subscribes to everything, or to the devices, and takes the snapshot. */
+  async subscribe(id: number, devices?: readonly number[]): Promise<ServerMessage[]> {
+    this.send({
+      type: 'subscribe',
+      id,
+      scope: devices === undefined ? { all: true } : { devices: [...devices] },
+    })
+    return this.until((message) => 'id' in message && message.id === id && message.type !== 'positions')
+  }
+}
+
+/** Device and fix time, ms UTC, of all positions of the messages. */
+export function fixes(messages: readonly ServerMessage[]): [number, number][] {
+  return messages.flatMap((message) =>
+    message.type === 'positions'
+      ? message.rows.map(({ device, fixTime }): [number, number] => [device, Date.parse(fixTime)])
+      : [],
+  )
+}
