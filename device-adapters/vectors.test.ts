@@ -25,8 +25,6 @@ const ATTRIBUTES_MIN = 0.98
 
 /** Expected values that a vendor's document contradicts: `protocol/stream/seq` and why. */
 const EXCEPTIONS: Readonly<Record<string, string>> = {
-  'teltonika/1/2': 'the CRC does not fit the data: the device has to send it again',
-  'teltonika/1/3': 'the CRC does not fit the data: the device has to send it again',
   'teltonika/2/20': 'the CRC does not fit the data: the device has to send it again',
   'teltonika/2/31': 'the GPS element of the last record has no coordinates: not a fix at 0, 0',
 }

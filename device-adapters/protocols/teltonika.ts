@@ -26,6 +26,7 @@ import { decodeGh3000Record } from '../teltonika/gh3000.ts'
 import {
   commandPacket,
   decodeMessage,
+  isCameraMessage,
   MESSAGE_CODECS,
   type PhotoState,
   photoRequest,
@@ -150,6 +151,8 @@ function checkTcpPacket(frame: Buffer): number {
   // Before the CRC is computed: it would walk up to 4 GB.
   if (end + CRC_BYTES > frame.length)
     throw new DecodeError('malformed', 'the frame is shorter than its length field')
+  // Recorded cameras send a CRC that does not fit, and are answered; nothing of their messages is stored.
+  if (isCameraMessage(frame, TCP_HEAD_BYTES)) return end
   const crc = crc16Ibm(frame, TCP_HEAD_BYTES, end)
   if (frame.readUInt32BE(end) !== crc) throw new DecodeError('checksum', 'the CRC of the data does not fit')
   return end

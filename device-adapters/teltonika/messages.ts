@@ -20,6 +20,11 @@ const TYPE = { command: 0x05, camera: 0x0d }
 const CAMERA = { announce: 1, part: 2 }
 const PHOTO_PART_BYTES = 2048
 
+/** Whether the data at `start` is a message of a camera. */
+export function isCameraMessage(frame: Buffer, start: number): boolean {
+  return frame[start] === CODEC_12 && frame[start + 2] === TYPE.camera
+}
+
 /** What a connection remembers of the photo that is on its way. */
 export interface PhotoState {
   /** Size of the photo, bytes; 0 if the camera did not say. */
