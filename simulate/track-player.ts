@@ -105,6 +105,12 @@ export function stateAt(track: Track, timeMs: number): TrackState | undefined {
   }
 }
 
+/** Metres that the vehicle went from the start of its track until `timeMs`, ms UTC. */
+export function odometerAt(track: Track, timeMs: number): number {
+  const run = track.runs.findLast(({ startMs }) => startMs <= timeMs)
+  return run === undefined ? 0 : run.odometerM + run.progress.at(timeMs).value
+}
+
 /** The run of a track that lasts longest: [from, to] in ms UTC. */
 export function longestRun(track: Track): readonly [number, number] {
   const longest = track.runs.reduce((a, b) => (b.endMs - b.startMs > a.endMs - a.startMs ? b : a))

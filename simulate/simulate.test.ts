@@ -1,0 +1,104 @@
+import { Writable } from 'node:stream'
+import { afterEach, expect, test } from 'vitest'
+import { demoFile } from '../demo/files.ts'
+import { ENCODERS, type SimulatedProtocol } from './encoders/index.ts'
+import { serve } from './loopback.ts'
+import { type SimulateOptions, simulate } from './simulate.ts'
+import { uniqueIdOf } from './unique-ids.ts'
+
+const closing: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close()
+})
+
+async function run(protocol: SimulatedProtocol, options: Partial<SimulateOptions> = {}) {
+  const server = await serve(protocol)
+  closing.push(() => server.close())
+  const summary = await simulate({
+    protocol,
+    devices: 5,
+    rate: 50,
+    seconds: 1,
+    tracks: demoFile('tracks.csv.gz'),
+    port: server.port,
+    ...options,
+  })
+  return { server, summary }
+}
+
+test.each(Object.keys(ENCODERS) as SimulatedProtocol[])(
+  'a fleet of %s devices sends at its rate, and loses nothing',
+  async (protocol) => {
+    const acknowledged = new Map<string, number>()
+    const { server, summary } = await run(protocol, {
+      onAcknowledged: (uniqueId) => acknowledged.set(uniqueId, (acknowledged.get(uniqueId) ?? 0) + 1),
+    })
+    expect(summary).toMatchObject({
+      protocol,
+      devices: 5,
+      positionsDropped: 0,
+      positionsBuffered: 0,
+      errors: {},
+    })
+    expect(summary.positionsReported).toBeGreaterThanOrEqual(45)
+    expect(summary.positionsReported).toBeLessThanOrEqual(75)
+    expect(summary.positionsAcknowledged).toBe(summary.positionsReported)
+    expect(new Set(server.stored).size).toBe(summary.positionsReported)
+    expect([...acknowledged.keys()].sort()).toEqual([0, 1, 2, 3, 4].map((n) => uniqueIdOf(protocol, n)))
+    expect(summary.answerMs.p50).toBeGreaterThan(0)
+    expect(summary.answerMs.max).toBeGreaterThanOrEqual(summary.answerMs.p99)
+  },
+)
+
+test('fixes of a device never share a time that its protocol can tell', async () => {
+  const times = new Map<string, number[]>()
+  await run('h02', {
+    rate: 100,
+    devices: 2,
+    onAcknowledged: (uniqueId, { fixTimeMs }) =>
+      times.set(uniqueId, [...(times.get(uniqueId) ?? []), Math.floor(fixTimeMs / 1000)]),
+  })
+  for (const seconds of times.values()) expect(new Set(seconds).size).toBe(seconds.length)
+})
+
+test('a run ends when it is aborted, and says what was left', async () => {
+  const controller = new AbortController()
+  const running = simulate({
+    protocol: 'teltonika',
+    devices: 3,
+    rate: 100,
+    tracks: demoFile('tracks.csv.gz'),
+    port: 1,
+    signal: controller.signal,
+    progress: log(),
+  })
+  // No server: the run goes on until it is told to end.
+  const first = await Promise.race([running.then(() => 'ended'), Promise.resolve('running')])
+  expect(first).toBe('running')
+  controller.abort()
+  const summary = await running
+  expect(summary.positionsAcknowledged).toBe(0)
+  expect(summary.positionsBuffered).toBe(summary.positionsReported)
+})
+
+test('shows its progress as lines where there is no terminal', async () => {
+  const lines: string[] = []
+  const { summary } = await run('osmand', { progress: log(lines), seconds: 0.2 })
+  expect(lines.at(-1)).toContain(
+    `${summary.positionsAcknowledged} of ${summary.positionsReported} positions acknowledged, 0 dropped, 0 errors`,
+  )
+})
+
+test('refuses what is out of range', async () => {
+  await expect(run('teltonika', { devices: 0 })).rejects.toThrow('devices must be from 1 to 50000, got 0')
+  await expect(run('teltonika', { rate: Number.NaN })).rejects.toThrow('rate must be')
+})
+
+/** A stream that is no terminal. */
+function log(lines: string[] = []): NodeJS.WriteStream {
+  const write = (chunk: Buffer, _encoding: string, done: () => void) => {
+    lines.push(String(chunk))
+    done()
+  }
+  return new Writable({ write }) as NodeJS.WriteStream
+}
