@@ -1,0 +1,51 @@
+import { afterEach, expect, test } from 'vitest'
+import type { SimulatedProtocol } from '../simulate/encoders/index.ts'
+import { type LoopbackServer, serve } from '../simulate/loopback.ts'
+import { type DriveProgress, demoDevices, driveBuses } from './drive.ts'
+
+const PROTOCOLS = ['teltonika', 'gt06', 'h02', 'osmand', 'mqtt'] as const
+
+const closing: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close()
+})
+
+test('lists every bus once, with some of each protocol', async () => {
+  const devices = await demoDevices()
+  expect(devices).toHaveLength(179)
+  expect(new Set(devices.map(({ uniqueId }) => uniqueId)).size).toBe(179)
+  expect(devices.find(({ name }) => name === 'Bus 1975')).toBeDefined()
+  for (const protocol of PROTOCOLS) {
+    expect(devices.filter((device) => device.protocol === protocol).length).toBeGreaterThanOrEqual(35)
+  }
+  const numbers = devices.map(({ name }) => Number(name.slice('Bus '.length)))
+  expect(numbers).toEqual([...numbers].sort((a, b) => a - b))
+})
+
+test('drives the buses, each about once a second, until it is told to stop', async () => {
+  const servers = new Map<SimulatedProtocol, LoopbackServer>()
+  for (const protocol of PROTOCOLS) {
+    const server = await serve(protocol)
+    closing.push(() => server.close())
+    servers.set(protocol, server)
+  }
+  const ports = Object.fromEntries([...servers].map(([protocol, { port }]) => [protocol, port]))
+  const controller = new AbortController()
+  let connected = 0
+  let last: DriveProgress | undefined
+  await driveBuses({
+    ports: ports as Record<SimulatedProtocol, number>,
+    host: '127.0.0.1',
+    signal: controller.signal,
+    onProgress(progress) {
+      last = progress
+      connected = progress.counts.connected
+      if (progress.counts.positionsAcknowledged >= 2 * progress.busesOut) controller.abort()
+    },
+  })
+  expect(last!.busesOut).toBeGreaterThan(80)
+  expect(connected).toBe(179)
+  expect(last!.counts.errors.size).toBe(0)
+  expect(last!.counts.positionsReported).toBeLessThan(5 * 179)
+  for (const server of servers.values()) expect(server.stored.length).toBeGreaterThan(15)
+})
