@@ -65,11 +65,12 @@ export function fixAt(fields: readonly string[], at: number): TextFix | undefine
   const knots = Number(fields[at + 6] ?? Number.NaN)
   const courseDeg = Number(fields[at + 7] ?? Number.NaN)
   if (!/^(\d{6})?$/.test(time) || !/^([ABV]|\d+)?$/.test(validity)) return undefined
-  if (Number.isNaN(latitudeDeg + longitudeDeg + knots + courseDeg)) return undefined
+  if (!Number.isFinite(latitudeDeg + longitudeDeg + knots + courseDeg)) return undefined
   // Some models put a battery level between course and date.
   const dateAt = /^\d{1,3}$/.test(fields[at + 8] ?? '') ? at + 9 : at + 8
   return {
-    timeMs: utcOf(fields[dateAt], time),
+    // VP1 has no time of day.
+    timeMs: utcOf(fields[dateAt], time === '' ? '000000' : time),
     // Digits are a coding scheme, which only a valid fix has.
     valid: validity === 'A' || /^\d/.test(validity),
     latitudeDeg,
@@ -193,8 +194,7 @@ function decodeVp1(fields: string[], out: PositionBatch): void {
     setTowers(out.addWithoutFix(), towers, out)
     return
   }
-  // It has a date and no time of day.
-  const fix = fixAt(['000000', ...fields.slice(3)], 0)
+  const fix = fixAt(['', ...fields.slice(3)], 0)
   if (fix === undefined) throw new DecodeError('malformed', 'VP1')
   // A is a fix by GPS, B one by BeiDou.
   addFix({ ...fix, valid: true, rest: [] }, out)
