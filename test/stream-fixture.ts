@@ -6,7 +6,7 @@ import pg from 'pg'
 import { WebSocket } from 'ws'
 import type { LiveOptions } from '../live/options.ts'
 import { type LiveServer, startLive } from '../live/server.ts'
-import { STREAM_FORMATS } from '../live/stream-format.ts'
+import { jsonFormat, STREAM_FORMATS } from '../live/stream-format.ts'
 import { signAccessToken } from '../schemas/access-token.ts'
 import { PositionBatch, transferables } from '../schemas/position-batch.ts'
 import type { Role } from '../schemas/roles.ts'
@@ -194,7 +194,8 @@ export class StreamClient {
   }
 
   send(message: ClientMessage): void {
-    const format = STREAM_FORMATS.find(({ subprotocol }) => subprotocol === this.socket.protocol)!
+    const format =
+      STREAM_FORMATS.find(({ subprotocol }) => subprotocol === this.socket.protocol) ?? jsonFormat
     const bytes = format.encode(message as never)
     this.socket.send(bytes, { binary: format.isBinary })
   }
