@@ -136,7 +136,7 @@ export class DeviceFeed {
         const gone = ids.filter((id) => !found.has(id))
         if (gone.length > 0) options.onGone(gone)
       }
-      this.reading = false
+      if (this.client === client) this.reading = false
     } catch (error) {
       if (this.closed) return
       options.log.warn({ err: error }, 'changed devices could not be read: everything is read anew')
