@@ -1,11 +1,11 @@
 /** Command line: `fleetflow COMMAND`. Wiring only. */
 import { Command, CommanderError, Option } from 'commander'
-import { ConfigError } from './config.ts'
 import { decode } from './commands/decode.ts'
 import { demo } from './commands/demo.ts'
 import { migrateDatabase } from './commands/migrate.ts'
 import { simulateDevices } from './commands/simulate.ts'
 import { start } from './commands/start.ts'
+import { ConfigError } from './config.ts'
 
 /** sysexits.h: the command was used wrongly, something inside failed, the configuration is wrong. */
 const EXIT_USAGE = 64
@@ -17,7 +17,10 @@ const program = new Command('fleetflow')
   .exitOverride()
 
 program.command('start').description('run the engine; configuration comes from the environment').action(start)
-program.command('migrate').description('bring the database to the schema of this version').action(migrateDatabase)
+program
+  .command('migrate')
+  .description('bring the database to the schema of this version')
+  .action(migrateDatabase)
 program.command('demo').description("run the engine with a day of a real city's buses").action(demo)
 program
   .command('decode')
@@ -29,7 +32,11 @@ program
   .description('drive simulated devices along real tracks at a server')
   .requiredOption('--protocol <name>', 'teltonika, gt06, h02, osmand or mqtt-json')
   .addOption(new Option('--devices <count>', 'number of devices').default(10).argParser(positive))
-  .addOption(new Option('--rate <positions>', 'positions a second, all devices together').default(10).argParser(positive))
+  .addOption(
+    new Option('--rate <positions>', 'positions a second, all devices together')
+      .default(10)
+      .argParser(positive),
+  )
   .option('--tracks <file>', 'CSV of tracks, may be gzipped; default: the buses of the demo')
   .option('--host <host>', 'server', '127.0.0.1')
   .addOption(new Option('--port <port>', "default: the protocol's customary port").argParser(positive))
@@ -51,6 +58,7 @@ try {
 
 function positive(text: string): number {
   const value = Number(text)
-  if (!(value > 0)) throw new CommanderError(EXIT_USAGE, 'fleetflow.not-positive', `"${text}" is not a number above 0`)
+  if (!(value > 0))
+    throw new CommanderError(EXIT_USAGE, 'fleetflow.not-positive', `"${text}" is not a number above 0`)
   return value
 }

@@ -1,36 +1,42 @@
 /** `fleetflow start`: the engine until it is told to stop. */
+import { pathToFileURL } from 'node:url'
 import { pino } from 'pino'
-import { readConfig } from '../config.ts'
+import { type Config, readConfig } from '../config.ts'
 import { loadAdapters } from '../device-adapters/registry.ts'
 import { type FleetFlow, startFleetFlow } from '../start.ts'
 
 export async function start(): Promise<void> {
-  const running = await startFromEnvironment()
+  const stopped = stopSignal()
+  const { running } = await startFromEnvironment()
   announce(running)
   process.stdout.write('ready\n')
-  await stopSignal()
+  await stopped
   await running.stop()
 }
 
 /**
  * Starts the engine with the configuration of the environment.
- * @param overlayFile GeoJSON that the dashboard draws over the basemap.
+ * @param overlayFile GeoJSON that the dashboard draws over the basemap, a path.
+ * @throws ConfigError before a socket opens, if the configuration is wrong.
  */
-export async function startFromEnvironment(overlayFile?: URL): Promise<FleetFlow> {
+export async function startFromEnvironment(
+  options: { readonly overlayFile?: string } = {},
+): Promise<{ readonly running: FleetFlow; readonly config: Config }> {
   const adapters = await loadAdapters()
   const config = readConfig(process.env, [...adapters.keys()])
   // Standard output is for people and scripts, standard error for the log.
   const log = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: true }))
-  return startFleetFlow({
+  const running = await startFleetFlow({
     config,
     adapters,
     log,
-    ...(overlayFile === undefined ? {} : { overlayFile }),
+    ...(options.overlayFile === undefined ? {} : { overlayFile: pathToFileURL(options.overlayFile) }),
     onFailure: (error) => {
       log.fatal({ err: error }, 'a part of the engine died: the process ends, nothing more is acknowledged')
       process.exit(1)
     },
   })
+  return { running, config }
 }
 
 /** One line a listener. */
@@ -41,7 +47,7 @@ export function announce(running: FleetFlow): void {
   lines.push(`${'stream'.padEnd(10)} ws   ${running.streamUrl}`, `${'api'.padEnd(10)} http ${running.apiUrl}`)
   process.stdout.write(`${lines.join('\n')}\n`)
   const { email, password } = running.admin
-  if (password !== undefined) process.stdout.write(`login      ${email} ${password} (shown once)\n`)
+  if (password !== undefined) process.stdout.write(`admin      ${email} ${password} (shown once)\n`)
 }
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */

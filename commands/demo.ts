@@ -1,0 +1,105 @@
+/** `fleetflow demo`: the engine with a day of Austin's buses as real device frames over real connections. */
+import type pg from 'pg'
+import { hashPassword } from '../api/passwords.ts'
+import { demoDevices, driveBuses } from '../demo/drive.ts'
+import { demoFile } from '../demo/files.ts'
+import type { FleetFlow } from '../start.ts'
+import { ensureOrganization } from '../start.ts'
+import { loadOrCreateSecret } from '../storage/secrets.ts'
+import { announce, startFromEnvironment, stopSignal } from './start.ts'
+
+const ORGANIZATION = 'Capital Metro (demo)'
+const EMAIL = 'demo@fleetflow.local'
+/** Random bytes of the demo's password: 16 characters. */
+const PASSWORD_BYTES = 12
+const PROTOCOLS = { teltonika: 'tcp', gt06: 'tcp', h02: 'udp', osmand: 'http', mqtt: 'mqtt' } as const
+/** How often the progress line is written where it cannot be overwritten, s. */
+const LINE_EVERY_S = 10
+
+export async function demo(): Promise<void> {
+  const stopped = stopSignal()
+  const { running, config } = await startFromEnvironment({ overlayFile: demoFile('overlay.geojson.gz') })
+  const driving = new AbortController()
+  try {
+    const ports = portsOf(running)
+    const password = await loadOrCreateSecret(config.dataDir, 'demo-password', PASSWORD_BYTES)
+    await prepare(running.pool, password)
+    announce(running)
+    process.stdout.write(
+      `\n  dashboard  ${running.apiUrl}\n  login      ${EMAIL}\n  password   ${password}\n\n`,
+    )
+    let seconds = 0
+    const drive = driveBuses({
+      ports,
+      host: config.deviceHost,
+      signal: driving.signal,
+      onProgress: ({ busesOut, trackTimeMs }) => {
+        void writeProgress(running, busesOut, trackTimeMs, seconds++)
+      },
+    })
+    // A drive that fails ends the demo; one that goes on ends with it.
+    await Promise.race([stopped, drive])
+    driving.abort()
+    await drive
+  } finally {
+    driving.abort()
+    process.stdout.write('\nstopping\n')
+    await running.stop()
+  }
+}
+
+/** Port of each protocol that the buses speak. */
+function portsOf(running: FleetFlow): Record<keyof typeof PROTOCOLS, number> {
+  const ports = Object.entries(PROTOCOLS).map(([protocol, transport]) => {
+    const listener = running.listeners.find(
+      (candidate) => candidate.protocol === protocol && candidate.transport === transport,
+    )
+    if (listener === undefined) {
+      throw new Error(`the demo drives ${protocol}, which PROTOCOLS leaves out: unset it, or add ${protocol}`)
+    }
+    return [protocol, listener.port]
+  })
+  return Object.fromEntries(ports)
+}
+
+/** Organisation, user and buses of the demo; what is there from an earlier run stays. */
+async function prepare(pool: pg.Pool, password: string): Promise<void> {
+  const organizationId = await ensureOrganization(pool, ORGANIZATION)
+  await pool.query(
+    `INSERT INTO users (organization_id, email, name, role, password_hash) VALUES ($1, $2, 'Demo', 'admin', $3)
+     ON CONFLICT (email) DO UPDATE SET password_hash = excluded.password_hash`,
+    [organizationId, EMAIL, await hashPassword(password)],
+  )
+  const devices = await demoDevices()
+  await pool.query(
+    `INSERT INTO devices (organization_id, unique_id, name, model)
+     SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[]) ON CONFLICT (unique_id) DO NOTHING`,
+    [
+      organizationId,
+      devices.map(({ uniqueId }) => uniqueId),
+      devices.map(({ name }) => name),
+      devices.map(({ model }) => model),
+    ],
+  )
+}
+
+async function writeProgress(
+  running: FleetFlow,
+  busesOut: number,
+  trackTimeMs: number,
+  seconds: number,
+): Promise<void> {
+  const terminal = process.stdout.isTTY
+  if (!terminal && seconds % LINE_EVERY_S !== 0) return
+  const [frames, stored, subscribers] = await Promise.all([
+    running.metric('fleetflow_frames_total'),
+    running.metric('fleetflow_positions_stored_total'),
+    running.metric('fleetflow_stream_subscriptions'),
+  ])
+  const clock = new Date(trackTimeMs).toLocaleTimeString('en-US', {
+    timeZone: 'America/Chicago',
+    hour12: false,
+  })
+  const line = `Austin ${clock}  ${busesOut} buses out  ${frames} frames  ${stored} positions stored  ${subscribers} subscribers`
+  process.stdout.write(terminal ? `\r${line}\x1b[K` : `${line}\n`)
+}
