@@ -48,6 +48,11 @@ async function transaction<T>(
 ): Promise<T> {
   const client = await pool.connect()
   let broken: Error | undefined
+  // A connection that is lost fails its query and tells the client too; unheard, that ends the process.
+  const lost = (error: Error) => {
+    broken = error
+  }
+  client.on('error', lost)
   try {
     // One round trip: a role or tenant that could not be set fails the whole message, and nothing runs.
     await client.query(begin)
@@ -62,7 +67,8 @@ async function transaction<T>(
     })
     throw error
   } finally {
-    // A connection that cannot even roll back is closed, not pooled.
+    client.off('error', lost)
+    // A connection that is lost or cannot even roll back is closed, not pooled.
     client.release(broken)
   }
 }
