@@ -1,0 +1,78 @@
+/** Who may do what: the one place that says so. Which rows they then see is row-level security's part. */
+import type { AccessClaims } from '../schemas/access-token.ts'
+import { ROLES, type Role } from '../schemas/roles.ts'
+import { ApiError, invalidFields } from './problem.ts'
+
+const EVERYONE = ROLES
+/** Drivers will see their own vehicles, which do not exist yet. */
+const READERS: readonly Role[] = ['super-admin', 'admin', 'manager', 'dispatcher', 'viewer']
+const MANAGERS: readonly Role[] = ['super-admin', 'admin', 'manager']
+const ADMINS: readonly Role[] = ['super-admin', 'admin']
+const SUPER_ADMINS: readonly Role[] = ['super-admin']
+
+/** Roles that may call each operation; `public` takes callers who have not logged in. */
+export const ACCESS = {
+  logIn: 'public',
+  refresh: 'public',
+  logOut: 'public',
+  getMe: EVERYONE,
+  changeOwnPassword: EVERYONE,
+
+  listOrganizations: EVERYONE,
+  getOrganization: EVERYONE,
+  createOrganization: SUPER_ADMINS,
+  updateOrganization: SUPER_ADMINS,
+  deleteOrganization: SUPER_ADMINS,
+
+  listUsers: ADMINS,
+  getUser: ADMINS,
+  createUser: ADMINS,
+  updateUser: ADMINS,
+  deleteUser: ADMINS,
+
+  listDevices: READERS,
+  getDevice: READERS,
+  createDevice: MANAGERS,
+  updateDevice: MANAGERS,
+  deleteDevice: MANAGERS,
+  createDeviceSecret: MANAGERS,
+  deleteDeviceSecret: MANAGERS,
+
+  listQuarantine: SUPER_ADMINS,
+  claimQuarantine: SUPER_ADMINS,
+  deleteQuarantine: SUPER_ADMINS,
+
+  listLastPositions: READERS,
+  listDevicePositions: READERS,
+  createStreamTicket: READERS,
+
+  getHealth: 'public',
+  getReadiness: 'public',
+  /** Has a rule of its own, see health.ts. */
+  getMetrics: 'public',
+  getOpenApi: 'public',
+} as const satisfies Record<string, 'public' | readonly Role[]>
+
+export type Operation = keyof typeof ACCESS
+
+/** The error of a caller who may not do what they ask for. */
+export function forbidden(detail = 'Your role may not do this.'): ApiError {
+  return new ApiError(403, 'forbidden', detail)
+}
+
+/**
+ * The organisation that something new belongs to.
+ * @param given What the request asks for.
+ * @throws ApiError 400 if a super admin names none, 403 if another names one that is not their own.
+ */
+export function organizationFor(caller: AccessClaims, given: number | undefined): number {
+  if (caller.organizationId === null) {
+    if (given !== undefined) return given
+    throw invalidFields([
+      { in: 'body', field: 'organizationId', detail: 'required: a super admin belongs to no organisation' },
+    ])
+  }
+  if (given !== undefined && given !== caller.organizationId)
+    throw forbidden('You may create this in your own organisation only; leave organizationId out.')
+  return caller.organizationId
+}

@@ -1,0 +1,37 @@
+/** What the API is started with. */
+import type pg from 'pg'
+import type { Logger } from 'pino'
+import type { Registry } from 'prom-client'
+
+/** State of a part of the system, for `/ready`. */
+export interface PartState {
+  readonly ok: boolean
+  /** What is wrong; shown to anyone who asks, so without secrets. */
+  readonly detail?: string
+}
+
+export interface ApiOptions {
+  readonly host: string
+  /** 0 = any free one. */
+  readonly port: number
+  readonly pool: pg.Pool
+  /** At least `JWT_SECRET_BYTES_MIN` bytes. */
+  readonly jwtSecret: string
+  /** Where clients reach the live stream, such as `ws://127.0.0.1:8081`, without a path. */
+  readonly streamUrl: () => string
+  /** Prometheus text of the whole process. */
+  readonly metrics: () => Promise<string>
+  /** States of the other parts; the API adds the database. */
+  readonly ready: () => Promise<Record<string, PartState>>
+  /** Folder of the built dashboard, read once at start. */
+  readonly dashboardDir?: URL | undefined
+  /** GeoJSON drawn over the basemap, read once at start. */
+  readonly overlayFile?: URL | undefined
+  /** Asked for at `/metrics`; without one, `/metrics` answers only when `host` is a loopback address. */
+  readonly metricsToken?: string | undefined
+  /** Whether a proxy of ours stands before the API and sets X-Forwarded-For. */
+  readonly trustedProxy?: boolean | undefined
+  readonly log: Logger
+  /** Gets the API's own metrics. */
+  readonly registry: Registry
+}
