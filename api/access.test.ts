@@ -1,0 +1,125 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ROLES } from '../schemas/roles.ts'
+import { ID_MAX } from '../schemas/text.ts'
+import { ACCESS, type Operation } from './access.ts'
+import { type ApiFixture, apiFixture } from './api-fixture.ts'
+import type { OpenApiDocument } from './docs.ts'
+
+let api: ApiFixture
+let operations: { operation: Operation; method: string; path: string; hasBody: boolean }[]
+
+beforeAll(async () => {
+  api = await apiFixture()
+  const { body } = await api.nobody('GET', '/api/v1/openapi.json')
+  const document: OpenApiDocument = body
+  operations = Object.entries(document.paths ?? {}).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { operationId, requestBody }]) => ({
+      operation: operationId,
+      method: method.toUpperCase(),
+      path,
+      hasBody: requestBody !== undefined,
+    })),
+  )
+})
+afterAll(() => api.close())
+
+/** Everything that the API could change, as text. */
+async function contents(): Promise<string> {
+  const tables = ['organizations', 'users', 'devices', 'quarantine', 'stream_tickets']
+  const dumps = tables.map((table) => api.pool.query(`SELECT ${table}::text FROM ${table} ORDER BY 1`))
+  return JSON.stringify((await Promise.all(dumps)).map(({ rows }) => rows))
+}
+
+describe('access', () => {
+  it('has a rule for every operation, and no rule for nothing', () => {
+    expect(operations.map(({ operation }) => operation).sort()).toEqual(Object.keys(ACCESS).sort())
+  })
+
+  it('is refused without a token wherever it is not public', async () => {
+    for (const { operation, method, path, hasBody } of operations) {
+      const answer = await api.nobody(method, path.replace('{id}', String(ID_MAX)), hasBody ? {} : undefined)
+      expect([operation, answer.status === 401]).toEqual([operation, ACCESS[operation] !== 'public'])
+    }
+  })
+
+  it('is refused to each role that the rule leaves out, and to no other', async () => {
+    for (const { operation, method, path, hasBody } of operations) {
+      const rule: 'public' | readonly string[] = ACCESS[operation]
+      if (rule === 'public') continue
+      for (const role of ROLES) {
+        // An id of nothing and a body that is not valid: who may pass is told 400 or 404, and nothing changes.
+        const call = api.north.as[role]
+        const { status } = await call(method, path.replace('{id}', String(ID_MAX)), hasBody ? {} : undefined)
+        expect([operation, role, status === 403]).toEqual([operation, role, !rule.includes(role)])
+      }
+    }
+  })
+})
+
+describe('tenancy', () => {
+  it('hides what another organisation has from every route with an id, and keeps it as it is', async () => {
+    const device = await api.addDevice(api.south.id, 'south device')
+    const ids: Record<string, number> = {
+      organizations: api.south.id,
+      users: api.south.userIds.viewer,
+      devices: device,
+    }
+    const bodies: Partial<Record<Operation, object>> = {
+      updateOrganization: { name: 'mine' },
+      updateUser: { name: 'mine', disabled: true, password: 'now it is mine' },
+      updateDevice: { name: 'mine', uniqueId: 'mine' },
+    }
+    const before = await contents()
+    const tried = operations.filter(({ path }) => path.includes('{id}'))
+    expect(tried.length).toBeGreaterThan(10)
+    for (const { operation, method, path } of tried) {
+      const id = ids[path.split('/')[3]!]
+      expect(id, path).toBeDefined()
+      for (const role of ['admin', 'manager', 'viewer'] as const) {
+        const answer = await api.north.as[role](method, path.replace('{id}', String(id)), bodies[operation])
+        const rule: readonly string[] = ACCESS[operation] as readonly string[]
+        expect([operation, role, answer.status]).toEqual([operation, role, rule.includes(role) ? 404 : 403])
+        expect(JSON.stringify(answer.body)).not.toContain('south')
+      }
+    }
+    expect(await contents()).toBe(before)
+  })
+
+  it('leaves what another organisation has out of every list', async () => {
+    await api.addDevice(api.south.id, 'listed south')
+    await api.addDevice(api.north.id, 'listed north')
+    for (const path of ['/organizations', '/users', '/devices', '/devices?search=listed', '/positions']) {
+      for (const query of ['', `organizationId=${api.south.id}`]) {
+        const url = `/api/v1${path}${path.includes('?') ? '&' : '?'}${query}`
+        const { status, body } = await api.north.as.admin('GET', url)
+        expect(status).toBe(200)
+        expect(JSON.stringify(body)).not.toContain('south')
+      }
+    }
+    const all = (await api.north.as['super-admin']('GET', '/api/v1/devices?search=listed')).body.items
+    expect(all.map(({ name }: { name: string }) => name)).toEqual(['listed south', 'listed north'])
+  })
+
+  it('lets nobody but a super admin create in another organisation', async () => {
+    const before = await contents()
+    const organizationId = api.south.id
+    const password = 'a good password'
+    const answers = [
+      await api.north.as.admin('POST', '/api/v1/devices', { organizationId, uniqueId: 'u', name: 'n' }),
+      await api.north.as.admin('POST', '/api/v1/users', {
+        organizationId,
+        email: 'u@x.org',
+        role: 'viewer',
+        password,
+      }),
+      await api.north.as.admin('POST', '/api/v1/quarantine/claim', {
+        protocol: 'gt06',
+        uniqueId: 'u',
+        organizationId,
+        name: 'n',
+      }),
+    ]
+    for (const { status, body } of answers) expect([status, body.code]).toEqual([403, 'forbidden'])
+    expect(await contents()).toBe(before)
+  })
+})

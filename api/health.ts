@@ -1,0 +1,123 @@
+/** Is it alive, is it ready, how is it doing: for supervisors, proxies and Prometheus. */
+import { timingSafeEqual } from 'node:crypto'
+import { isIP } from 'node:net'
+import { OpenAPIHono } from '@hono/zod-openapi'
+import type pg from 'pg'
+import { z } from 'zod'
+import { forbidden } from './access.ts'
+import type { ApiOptions, PartState } from './options.ts'
+import { type ApiEnv, content, route, unauthorized } from './route.ts'
+import { tokenHash } from './sessions.ts'
+
+/** How long the database may take to answer, ms. */
+const DATABASE_TIMEOUT_MS = 2000
+
+const tags = ['Operation']
+
+const Health = z.object({ status: z.literal('ok') }).meta({ id: 'Health' })
+
+const Readiness = z
+  .record(z.string(), z.object({ status: z.enum(['ok', 'down']), detail: z.string() }))
+  .meta({ id: 'Readiness', description: 'state of each part: database, ingest, live' })
+type Readiness = z.infer<typeof Readiness>
+
+const getHealth = route({
+  method: 'get',
+  path: '/health',
+  operationId: 'getHealth',
+  tags,
+  summary: 'Does the process serve?',
+  responses: { 200: { description: 'it does', content: content(Health) } },
+})
+
+const getReadiness = route({
+  method: 'get',
+  path: '/ready',
+  operationId: 'getReadiness',
+  tags,
+  summary: 'Can the process do its work?',
+  responses: {
+    200: { description: 'all parts can', content: content(Readiness) },
+    503: { description: 'not all parts can', content: content(Readiness) },
+  },
+})
+
+const getMetrics = route({
+  method: 'get',
+  path: '/metrics',
+  operationId: 'getMetrics',
+  tags,
+  summary: 'Metrics for Prometheus',
+  description:
+    'Asks for the token of the metrics, if one is set; without one it answers on a loopback address only.',
+  responses: {
+    200: { description: 'text format 0.0.4', content: { 'text/plain': { schema: z.string() } } },
+  },
+})
+
+/** Routes `/health`, `/ready` and `/metrics`. */
+export function health(options: ApiOptions): OpenAPIHono<ApiEnv> {
+  // One check at a time, shared by all who ask: anyone may, and each costs a connection.
+  let running: Promise<Readiness> | undefined
+  const loopback = isLoopback(options.host)
+
+  return new OpenAPIHono<ApiEnv>()
+    .openapi(getHealth, (c) => c.json({ status: 'ok' as const }, 200))
+    .openapi(getReadiness, async (c) => {
+      running ??= readiness(options).finally(() => {
+        running = undefined
+      })
+      const parts = await running
+      return c.json(parts, Object.values(parts).every(({ status }) => status === 'ok') ? 200 : 503)
+    })
+    .openapi(getMetrics, async (c) => {
+      if (options.metricsToken !== undefined) {
+        const given = /^Bearer +([^ ]+) *$/i.exec(c.req.header('Authorization') ?? '')?.[1]
+        if (given === undefined || !timingSafeEqual(tokenHash(given), tokenHash(options.metricsToken)))
+          throw unauthorized(
+            'not-logged-in',
+            'Send the token of the metrics as `Authorization: Bearer TOKEN`.',
+          )
+      } else if (!loopback)
+        throw forbidden('Set a token for the metrics: this address is open to the network.')
+      return c.text(await options.metrics(), 200, {
+        'Content-Type': 'text/plain; version=0.0.4; charset=utf-8',
+      })
+    })
+}
+
+async function readiness({ pool, ready, log }: ApiOptions): Promise<Readiness> {
+  const [database, others] = await Promise.all([
+    databaseState(pool),
+    ready().catch((error: unknown): Record<string, PartState> => {
+      log.error({ err: error }, 'the state of the other parts is not known')
+      return { engine: { ok: false, detail: 'not known; see the log' } }
+    }),
+  ])
+  const parts = Object.entries({ database, ...others })
+  return Object.fromEntries(
+    parts.map(([name, { ok, detail }]) => [
+      name,
+      { status: ok ? ('ok' as const) : ('down' as const), detail: detail ?? '' },
+    ]),
+  )
+}
+
+/** Details name no host or user: anyone may ask. */
+async function databaseState(pool: pg.Pool): Promise<PartState> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<PartState>((resolve) => {
+    const detail = `no answer in ${DATABASE_TIMEOUT_MS} ms`
+    timer = setTimeout(() => resolve({ ok: false, detail }), DATABASE_TIMEOUT_MS)
+  })
+  const answer = pool.query('SELECT 1').then(
+    (): PartState => ({ ok: true }),
+    (error: { code?: string }): PartState => ({ ok: false, detail: error.code ?? 'connection lost' }),
+  )
+  return Promise.race([answer, late]).finally(() => clearTimeout(timer))
+}
+
+/** Whether only this machine reaches the address. */
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+}
