@@ -37,6 +37,7 @@ const environment = z
     DEVICE_HOST: z.string().min(1).optional(),
     PROTOCOLS: protocols.optional(),
     DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
+    REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
     DATA_DIR: z
       .string()
       .min(1)
@@ -91,6 +92,8 @@ export interface Config {
   readonly protocols: ProtocolPorts | undefined
   /** Undefined = PostgreSQL embedded under `dataDir`. */
   readonly databaseUrl: string | undefined
+  /** Bus between processes; not used while ingest and live are one process. */
+  readonly redisUrl: string | undefined
   readonly dataDir: string
   readonly ackAfter: 'database'
   readonly unknownDevices: 'quarantine' | 'register'
@@ -141,6 +144,7 @@ export function readConfig(variables: NodeJS.ProcessEnv, protocolIds: readonly s
     deviceHost: values.DEVICE_HOST ?? values.HOST,
     protocols: values.PROTOCOLS,
     databaseUrl: values.DATABASE_URL,
+    redisUrl: values.REDIS_URL,
     dataDir: values.DATA_DIR,
     ackAfter: values.ACK_AFTER,
     unknownDevices: values.UNKNOWN_DEVICES,

@@ -77,6 +77,9 @@ async function start(
   stop: () => Promise<void>,
 ): Promise<FleetFlow> {
   const { dataDir } = config
+  if (config.redisUrl !== undefined) {
+    log.warn('REDIS_URL is not used in this version: positions go from ingest to live inside the process')
+  }
   let databaseUrl = config.databaseUrl
   if (databaseUrl === undefined) {
     const postgres = await startEmbeddedPostgres({ dataDir, log })
