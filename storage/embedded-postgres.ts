@@ -1,7 +1,7 @@
 /**
  * PostgreSQL under `DATA_DIR/postgres`, for installations that bring no database of their own.
  *
- *     data/           the cluster; it is there only when it is complete
+ *     cluster/data/   the cluster; it is there only when it is complete. What is in cluster/ is the server's user's
  *     postgres.log    what the server says
  *     port, owner     port of the last start; process that stops the server
  *
@@ -12,7 +12,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { closeSync, openSync } from 'node:fs'
-import { mkdir, open, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -20,6 +20,8 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import type { Logger } from 'pino'
 import { EmbeddedPostgresError, PostgresBinaries } from './postgres-binaries.ts'
+import { createCluster } from './postgres-cluster.ts'
+import { PostmasterLock, processExists } from './postmaster-lock.ts'
 import { loadOrCreateSecret } from './secrets.ts'
 
 export interface EmbeddedPostgres {
@@ -36,21 +38,20 @@ export interface EmbeddedPostgresOptions {
   readonly log?: Logger | undefined
 }
 
-/** How often the state of a starting, stopping or adopted server is looked at, ms. */
+/** How often the state of a starting server is looked at, ms. */
 const POLL_MS = 20
+/** How often an adopted server, which is no child of ours, is looked at, ms. */
 const WATCH_MS = 500
 /** Starts that fail for a passing cause (a port taken, processes of a killed server not yet gone) are tried again. */
 const START_ATTEMPTS = 40
 const RETRY_MS = 250
 /** Pause between attempts to bring back a server that died, ms. */
-const RESTART_MS = 5_000
+const RESTART_MS = 1_000
 /** A fast shutdown that takes longer becomes an immediate one, which the next start recovers from, ms. */
 const STOP_TIMEOUT_MS = 60_000
 const SELECT_TIMEOUT_MS = 10_000
 /** A log that is longer at a start is put aside, bytes. */
 const LOG_LIMIT_BYTES = 10_000_000
-/** An initdb that has not ended after this was interrupted, ms. */
-const INITDB_LIMIT_MS = 600_000
 
 /** Durability is on; the rest suits many small commits and an occasional large read beside the engine. */
 const SETTINGS = {
@@ -81,7 +82,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const dataDir = await realpath(options.dataDir)
   const password = await loadOrCreateSecret(dataDir, 'postgres')
   const folder = join(dataDir, 'postgres')
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await mkdir(folder, { recursive: true, mode: 0o755 })
   const server = new Server(folder, password, options)
   await server.start()
   return { url: server.url, stop: () => server.stop() }
@@ -90,7 +91,9 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 class Server {
   url = ''
   private readonly folder: string
+  private readonly cluster: string
   private readonly data: string
+  private readonly lock: PostmasterLock
   private readonly password: string
   private readonly log: Logger | undefined
   private readonly settings: Readonly<Record<string, string>>
@@ -103,7 +106,9 @@ class Server {
 
   constructor(folder: string, password: string, options: EmbeddedPostgresOptions) {
     this.folder = folder
-    this.data = join(folder, 'data')
+    this.cluster = join(folder, 'cluster')
+    this.data = join(this.cluster, 'data')
+    this.lock = new PostmasterLock(this.data)
     this.password = password
     this.log = options.log
     this.settings = { ...SETTINGS, ...options.settings }
@@ -111,9 +116,12 @@ class Server {
 
   async start(): Promise<void> {
     if (!(await this.adopt())) {
-      const binaries = await PostgresBinaries.find(this.folder)
-      await this.initialise(binaries)
-      await this.launch(binaries, await this.lastPort())
+      const binaries = await PostgresBinaries.find(this.folder, this.cluster)
+      await createCluster(binaries, this.cluster, this.data, {
+        password: this.password,
+        durable: this.settings.fsync !== 'off',
+      })
+      await this.launch(binaries)
     }
     this.url = this.urlOf(this.port)
   }
@@ -122,82 +130,35 @@ class Server {
     this.stopping = true
     clearInterval(this.watch)
     await this.restarting
-    if ((await this.owner()) !== this.token) return
-    const running = await this.running()
+    if (!(await this.isOwner())) return
+    const running = await this.lock.running()
     if (running !== undefined) await this.shutDown(running.pid)
     await rm(join(this.folder, 'owner'), { force: true })
   }
 
   private async shutDown(pid: number): Promise<void> {
     if (process.platform === 'win32') {
-      const binaries = await PostgresBinaries.find(this.folder)
+      const binaries = await PostgresBinaries.find(this.folder, this.cluster)
       const { file, args, options } = binaries.command('pg_ctl', ['stop', '-m', 'fast', '-D', this.data])
       await promisify(execFile)(file, args, options)
       return
     }
     process.kill(pid, 'SIGINT')
-    if (await this.gone(pid, STOP_TIMEOUT_MS)) return
+    if (await this.lock.gone(pid, STOP_TIMEOUT_MS)) return
     this.log?.warn({ pid }, 'PostgreSQL did not stop in time; it will recover at the next start')
     process.kill(pid, 'SIGQUIT')
-    await this.gone(pid, STOP_TIMEOUT_MS)
-  }
-
-  private async gone(pid: number, timeoutMs: number): Promise<boolean> {
-    const end = Date.now() + timeoutMs
-    while (await this.isOurs(pid)) {
-      if (Date.now() > end) return false
-      await delay(POLL_MS)
-    }
-    return true
-  }
-
-  /** Makes the cluster beside its place and moves it there when complete, so that half a cluster is never taken for one. */
-  private async initialise(binaries: PostgresBinaries): Promise<void> {
-    if (await exists(this.data)) return
-    for (const name of await readdir(this.folder)) {
-      const pid = /^initdb-(\d+)-/.exec(name)?.[1]
-      if (pid === undefined) continue
-      const { mtimeMs } = await stat(join(this.folder, name)).catch(() => ({ mtimeMs: 0 }))
-      if (!processExists(Number(pid)) || Date.now() - mtimeMs > INITDB_LIMIT_MS) {
-        await rm(join(this.folder, name), { recursive: true, force: true })
-      }
-    }
-    const draft = join(this.folder, `initdb-${process.pid}-${randomBytes(4).toString('hex')}`)
-    const passwordFile = `${draft}.password`
-    try {
-      await writeFile(passwordFile, this.password, { mode: 0o600 })
-      binaries.give(passwordFile)
-      const { file, args, options } = binaries.command('initdb', [
-        ...['-D', draft, '-U', 'postgres', '-A', 'scram-sha-256', '--pwfile', passwordFile, '-E', 'UTF8'],
-        ...['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--no-instructions'],
-      ])
-      await promisify(execFile)(file, args, options).catch((error: Error & { stderr?: string }) => {
-        throw new EmbeddedPostgresError(
-          'postgres-initdb',
-          `initdb failed in ${this.folder}: ${error.stderr?.trim() || error.message}. ` +
-            'Mend the cause and start again, or set DATABASE_URL to use another server.',
-          { cause: error },
-        )
-      })
-      await rename(draft, this.data).catch((error: NodeJS.ErrnoException) => {
-        // Another process was faster; its cluster has the same password.
-        if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST' && error.code !== 'EPERM') throw error
-      })
-      await syncFolder(this.folder)
-    } finally {
-      await rm(draft, { recursive: true, force: true })
-      await rm(passwordFile, { force: true })
-    }
+    await this.lock.gone(pid, STOP_TIMEOUT_MS)
   }
 
   /** Runs the server until it is ready, or adopts that of a process that was faster. */
-  private async launch(binaries: PostgresBinaries, preferredPort: number): Promise<void> {
+  private async launch(binaries: PostgresBinaries): Promise<void> {
     const logPath = join(this.folder, 'postgres.log')
     if ((await stat(logPath).catch(() => ({ size: 0 }))).size > LOG_LIMIT_BYTES) {
       await rename(logPath, `${logPath}.old`)
     }
     for (let attempt = 1; ; attempt++) {
-      const port = await freePort(preferredPort)
+      // Started again, it must be where the connections look for it.
+      const port = this.port || (await freePort(await this.lastPort()))
       const settings = Object.entries({ ...this.settings, port: String(port) })
       const { file, args, options } = binaries.command('postgres', [
         ...['-D', this.data],
@@ -223,7 +184,7 @@ class Server {
         return
       }
       if (await this.adopt()) return
-      const said = (await readFile(logPath, 'utf8').catch(() => '')).slice(logStart).trim()
+      const said = (await readFile(logPath)).subarray(logStart).toString().trim()
       if (attempt === START_ATTEMPTS || this.stopping || !PASSING_CAUSES.test(said)) {
         throw new EmbeddedPostgresError(
           'postgres-start',
@@ -231,7 +192,7 @@ class Server {
             `Mend the cause and start again, or set DATABASE_URL; the whole log is ${logPath}`,
         )
       }
-      if (said.includes('lock file "postmaster.pid"')) await this.removeStaleLock()
+      if (said.includes('lock file "postmaster.pid"')) await this.lock.removeStale()
       await delay(RETRY_MS)
     }
   }
@@ -239,7 +200,7 @@ class Server {
   /** Recovery after a crash may take its time: as long as the process lives, it is waited for. */
   private async ready(child: ChildProcess): Promise<'ready'> {
     while (child.exitCode === null && child.signalCode === null) {
-      const lock = await this.readLock()
+      const lock = await this.lock.read()
       if (lock?.pid === child.pid && lock?.ready) return 'ready'
       await delay(POLL_MS)
     }
@@ -251,10 +212,10 @@ class Server {
    * @returns False if there is none.
    */
   private async adopt(): Promise<boolean> {
-    let running = await this.running()
+    let running = await this.lock.running()
     while (running !== undefined && !running.ready) {
       await delay(POLL_MS)
-      running = await this.running()
+      running = await this.lock.running()
     }
     if (running === undefined) return false
     const { pid, port } = running
@@ -269,7 +230,7 @@ class Server {
       await client.query('SELECT 1')
     } catch (error) {
       // It may have been on its way down.
-      if (!(await this.isOurs(pid))) return this.adopt()
+      if (!(await this.lock.isOurs(pid))) return this.adopt()
       throw new EmbeddedPostgresError(
         'postgres-unresponsive',
         `PostgreSQL (process ${pid}, port ${port}) runs on ${this.data} but does not answer: ` +
@@ -283,12 +244,11 @@ class Server {
       this.log?.error({ was: this.port, port }, 'PostgreSQL came back on another port: restart fleetflow')
     }
     this.port = port
-    const owner = Number.parseInt((await this.owner()) ?? '', 10)
-    const owned = !processExists(owner)
+    const owned = await this.isOwner()
     if (owned) await writeFile(join(this.folder, 'owner'), this.token)
     this.log?.info({ pid, port, owned }, 'PostgreSQL was running already')
     this.watch = setInterval(() => {
-      void this.isOurs(pid).then((alive) => {
+      void this.lock.isOurs(pid).then((alive) => {
         if (!alive) this.lost()
       })
     }, WATCH_MS).unref()
@@ -308,7 +268,8 @@ class Server {
   private async restart(): Promise<void> {
     while (!this.stopping) {
       try {
-        if (!(await this.adopt())) await this.launch(await PostgresBinaries.find(this.folder), this.port)
+        if (await this.adopt()) return
+        await this.launch(await PostgresBinaries.find(this.folder, this.cluster))
         return
       } catch (error) {
         this.log?.error({ err: error }, 'PostgreSQL could not be started again')
@@ -321,42 +282,14 @@ class Server {
     return `postgres://postgres:${this.password}@127.0.0.1:${port}/postgres`
   }
 
-  private owner(): Promise<string | undefined> {
-    return readFile(join(this.folder, 'owner'), 'utf8').catch(() => undefined)
+  /** Also when the process that was it is gone. */
+  private async isOwner(): Promise<boolean> {
+    const owner = await readFile(join(this.folder, 'owner'), 'utf8').catch(() => '')
+    return owner === this.token || !processExists(Number.parseInt(owner, 10))
   }
 
   private async lastPort(): Promise<number> {
     return Number(await readFile(join(this.folder, 'port'), 'utf8').catch(() => '0'))
-  }
-
-  /** postmaster.pid: process id, data folder, start time, port, socket folder, address, shared memory, state. */
-  private async readLock(): Promise<{ pid: number; port: number; ready: boolean } | undefined> {
-    const text = await readFile(join(this.data, 'postmaster.pid'), 'utf8').catch(() => '')
-    const lines = text.split('\n')
-    const pid = Number.parseInt(lines[0]!, 10)
-    if (Number.isNaN(pid)) return undefined
-    return { pid, port: Number(lines[3]), ready: lines[7]?.trim() === 'ready' }
-  }
-
-  private async running(): Promise<{ pid: number; port: number; ready: boolean } | undefined> {
-    const lock = await this.readLock()
-    return lock !== undefined && (await this.isOurs(lock.pid)) ? lock : undefined
-  }
-
-  /** Whether the process is the server of our data folder: after a crash its number may be another's. */
-  private async isOurs(pid: number): Promise<boolean> {
-    if (!processExists(pid)) return false
-    if (process.platform !== 'linux') return true
-    const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-    return commandLine.split('\0').includes(this.data)
-  }
-
-  /** PostgreSQL takes any process with the number in its lock file for itself; in a new container that happens. */
-  private async removeStaleLock(): Promise<void> {
-    const lock = await this.readLock()
-    if (lock !== undefined && !(await this.isOurs(lock.pid))) {
-      await rm(join(this.data, 'postmaster.pid'), { force: true })
-    }
   }
 }
 
@@ -376,27 +309,4 @@ async function freePort(preferred: number): Promise<number> {
       })
     })
   return (await probe(preferred)) ?? (await probe(0)) ?? preferred
-}
-
-function processExists(pid: number): boolean {
-  if (!(pid > 0)) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-}
-
-function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  )
-}
-
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const folder = await open(path, 'r')
-  await folder.sync().finally(() => folder.close())
 }

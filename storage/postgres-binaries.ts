@@ -1,12 +1,27 @@
 /**
  * The PostgreSQL that comes as an npm package: where its binaries are, and as whom they run. PostgreSQL refuses to
  * run as root, so root runs it as another user, or, where that user cannot reach the files, in a user namespace in
- * which root has another number.
+ * which root has another user's number.
  */
-import { accessSync, lchownSync, type Stats } from 'node:fs'
-import { access, constants, lstat, mkdir, readdir, readFile, realpath, stat, symlink } from 'node:fs/promises'
+
+import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import type { Stats } from 'node:fs'
+import {
+  access,
+  lchown,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  stat,
+  symlink,
+} from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { userInfo } from 'node:os'
+import { basename, dirname, join } from 'node:path'
 
 export type EmbeddedPostgresErrorCode =
   | 'postgres-not-installed'
@@ -37,33 +52,36 @@ interface User {
   readonly gid: number
 }
 
-/** The user number that root has inside a user namespace; any but 0 will do. */
-const NAMESPACE_ID = 1000
+/** Run in a user namespace in which we are `user`. */
+interface InNamespace {
+  readonly namespace: User
+}
 
 export class PostgresBinaries {
   private readonly native: string
-  private readonly folder: string
-  private readonly runAs: User | 'namespace' | undefined
+  private readonly cluster: string
+  private readonly runAs: User | InNamespace | undefined
   private readonly env: NodeJS.ProcessEnv
 
   private constructor(
     native: string,
-    folder: string,
-    runAs: User | 'namespace' | undefined,
+    cluster: string,
+    runAs: User | InNamespace | undefined,
     env: NodeJS.ProcessEnv,
   ) {
     this.native = native
-    this.folder = folder
+    this.cluster = cluster
     this.runAs = runAs
     this.env = env
   }
 
   /**
    * Finds the binaries for this machine.
-   * @param folder Where the server keeps its files; it exists.
+   * @param folder Our folder for the server; it exists.
+   * @param cluster Folder in it that becomes the server's own, closed to others.
    * @throws EmbeddedPostgresError
    */
-  static async find(folder: string): Promise<PostgresBinaries> {
+  static async find(folder: string, cluster: string): Promise<PostgresBinaries> {
     const native = await nativeFolder()
     const runAs = await chooseUser(native, folder)
     // The rest of our environment is not the server's business: it may hold secrets, or PG* variables.
@@ -73,32 +91,32 @@ export class PostgresBinaries {
     if (libraries !== undefined) {
       env[process.platform === 'darwin' ? 'DYLD_LIBRARY_PATH' : 'LD_LIBRARY_PATH'] = libraries
     }
-    const binaries = new PostgresBinaries(native, folder, runAs, env)
+    const binaries = new PostgresBinaries(native, cluster, runAs, env)
+    await mkdir(cluster, { recursive: true, mode: 0o700 })
     await binaries.own()
     return binaries
   }
 
   command(name: 'initdb' | 'postgres' | 'pg_ctl', args: string[]): PostgresCommand {
     const binary = join(this.native, 'bin', process.platform === 'win32' ? `${name}.exe` : name)
-    const options = { cwd: this.folder, env: this.env, windowsHide: true }
-    if (this.runAs === 'namespace') {
-      const namespace = ['--user', `--map-user=${NAMESPACE_ID}`, `--map-group=${NAMESPACE_ID}`]
-      return { file: 'unshare', args: [...namespace, binary, ...args], options }
-    }
+    const options = { cwd: this.cluster, env: this.env, windowsHide: true }
     if (this.runAs === undefined) return { file: binary, args, options }
+    if ('namespace' in this.runAs) {
+      return { ...unshareCommand(this.runAs, binary, args), options }
+    }
     return { file: binary, args, options: { ...options, uid: this.runAs.uid, gid: this.runAs.gid } }
   }
 
   /** Gives a new file to the user that the server runs as. */
-  give(path: string): void {
-    if (typeof this.runAs === 'object') lchownSync(path, this.runAs.uid, this.runAs.gid)
+  async give(path: string): Promise<void> {
+    if (this.runAs !== undefined && 'uid' in this.runAs) await lchown(path, this.runAs.uid, this.runAs.gid)
   }
 
-  /** The folder must be the server user's, also when an earlier start ran as another one. */
+  /** The cluster must be the server user's, also when an earlier start ran as another one. */
   private async own(): Promise<void> {
-    if (this.runAs === undefined) return
-    const owner = this.runAs === 'namespace' ? { uid: 0, gid: 0 } : this.runAs
-    if ((await stat(this.folder)).uid !== owner.uid) await chownTree(this.folder, owner.uid, owner.gid)
+    if (process.getuid?.() !== 0 || this.runAs === undefined) return
+    const owner = 'namespace' in this.runAs ? { uid: 0, gid: 0 } : this.runAs
+    if ((await stat(this.cluster)).uid !== owner.uid) await chownTree(this.cluster, owner.uid, owner.gid)
   }
 }
 
@@ -123,7 +141,7 @@ async function nativeFolder(): Promise<string> {
  * an install script, which not every installation runs. Where they are missing they are made in our own folder,
  * since node_modules may be read-only.
  *
- * @returns Folder with the links; undefined where the package has them.
+ * @returns Search path for libraries; undefined where the package has the links.
  */
 async function linkLibraries(native: string, folder: string): Promise<string | undefined> {
   const list = await readFile(join(native, 'pg-symlinks.json'), 'utf8').catch(() => '[]')
@@ -133,12 +151,14 @@ async function linkLibraries(native: string, folder: string): Promise<string | u
   const libraries = join(folder, 'libraries')
   await mkdir(libraries, { recursive: true, mode: 0o755 })
   for (const { source, target } of links) {
-    const name = target.slice(target.lastIndexOf('/') + 1)
-    await symlink(join(inPackage, source), join(libraries, name)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error
-    })
+    const link = join(libraries, basename(target))
+    // Renamed into place: a link of before may lead to where the package was, and another start may be using it.
+    const draft = `${link}.${process.pid}.${randomBytes(4).toString('hex')}`
+    await symlink(join(inPackage, source), draft)
+    await rename(draft, link)
   }
-  return libraries
+  // A library that is found by its link looks for its neighbours beside the link, so their folder is named too.
+  return `${libraries}:${join(native, 'lib')}`
 }
 
 async function allReachable(paths: string[]): Promise<boolean> {
@@ -153,18 +173,40 @@ async function allReachable(paths: string[]): Promise<boolean> {
   return found.every(Boolean)
 }
 
-async function chooseUser(native: string, folder: string): Promise<User | 'namespace' | undefined> {
-  if (process.getuid?.() !== 0) return undefined
+async function chooseUser(native: string, folder: string): Promise<User | InNamespace | undefined> {
+  const isRoot = process.getuid?.() === 0
+  if (!isRoot && hasName()) return undefined
   const user = await serverUser()
-  const closed =
-    (await closedTo(user, join(native, 'bin', 'postgres'))) ?? (await closedTo(user, dirname(folder)))
-  if (closed === undefined) return user
-  if (canUnshare()) return 'namespace'
+  let reason = `initdb wants a user of the system, and ${process.getuid?.()} is none`
+  if (isRoot) {
+    const closed = (await closedTo(user, join(native, 'bin', 'postgres'))) ?? (await closedTo(user, folder))
+    if (closed === undefined) return user
+    reason = `PostgreSQL does not run as root, and the user ${user.name} cannot enter ${closed}`
+  }
+  const namespace = { namespace: user }
+  const { file, args } = unshareCommand(namespace, 'true', [])
+  const tried = spawnSync(file, args, { encoding: 'utf8' })
+  if (tried.status === 0) return namespace
   throw new EmbeddedPostgresError(
     'postgres-user',
-    `PostgreSQL does not run as root, the user ${user.name} cannot enter ${closed}, and there is no unshare here: ` +
-      `open ${closed} to others (chmod o+x), move it, start fleetflow as another user, or set DATABASE_URL`,
+    `${reason}; a user namespace, which would help, is not to be had (${tried.stderr?.trim() || tried.error?.message}). ` +
+      'Move the project and DATA_DIR to where every user may enter, run fleetflow as a user of the system, ' +
+      'or set DATABASE_URL to use another server.',
   )
+}
+
+/** initdb refuses a user number without a name, as containers may have. */
+function hasName(): boolean {
+  try {
+    return userInfo().username !== ''
+  } catch {
+    return false
+  }
+}
+
+function unshareCommand({ namespace }: InNamespace, binary: string, args: string[]) {
+  const map = ['--user', `--map-user=${namespace.uid}`, `--map-group=${namespace.gid}`]
+  return { file: 'unshare', args: [...map, binary, ...args] }
 }
 
 async function serverUser(): Promise<User> {
@@ -191,21 +233,14 @@ async function closedTo(user: User, path: string): Promise<string | undefined> {
   }
 }
 
-function canUnshare(): boolean {
-  return (process.env.PATH ?? '').split(':').some((folder) => {
-    try {
-      accessSync(join(folder, 'unshare'), constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
-}
-
-/** The folder itself comes last: an interrupted run is done again. */
+/** The folder itself comes last: an interrupted run is done again. What vanishes meanwhile another start has moved. */
 async function chownTree(path: string, uid: number, gid: number): Promise<void> {
-  if ((await lstat(path)).isDirectory()) {
-    for (const name of await readdir(path)) await chownTree(join(path, name), uid, gid)
+  try {
+    if ((await lstat(path)).isDirectory()) {
+      for (const name of await readdir(path)) await chownTree(join(path, name), uid, gid)
+    }
+    await lchown(path, uid, gid)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
-  lchownSync(path, uid, gid)
 }
