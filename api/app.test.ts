@@ -50,6 +50,7 @@ describe('errors', () => {
     ['no JSON', 'POST', '/api/v1/devices', '', {}, 400, 'invalid-json'],
     ['JSON that is no object', 'POST', '/api/v1/devices', '[]', {}, 400, 'invalid-request'],
     ['a form', 'POST', '/api/v1/devices', 'a=b', form(), 415, 'unsupported-media-type'],
+    ['no body', 'PATCH', '/api/v1/devices/1', undefined, {}, 415, 'unsupported-media-type'],
     ['a body too long', 'POST', '/api/v1/devices', 'x'.repeat(BODY_BYTES_MAX + 1), {}, 413, 'body-too-large'],
   ])('tell of %s', async (_what, method, path, body, headers, status, code) => {
     const answer = await manager(method, path, body, headers)

@@ -16,7 +16,7 @@ import { organizations } from './organizations.ts'
 import { positions } from './positions.ts'
 import { ApiError, invalidRequest, problemResponse } from './problem.ts'
 import { quarantine } from './quarantine.ts'
-import { type ApiEnv, authentication } from './route.ts'
+import { type ApiEnv, authentication, notJson } from './route.ts'
 import { streamTickets } from './stream-tickets.ts'
 import { users } from './users.ts'
 
@@ -102,9 +102,7 @@ function requestProblem(error: Error, c: Context<ApiEnv>): ApiError | undefined 
   if (incoming?.destroyed && !incoming.complete)
     return new ApiError(400, 'invalid-json', 'The body ended early.', { cause: error })
   if (!(error instanceof HTTPException)) return undefined
-  return error.status === 415
-    ? new ApiError(415, 'unsupported-media-type', 'Send the body as Content-Type: application/json.')
-    : new ApiError(400, 'invalid-json', 'The body is not JSON.')
+  return error.status === 415 ? notJson() : new ApiError(400, 'invalid-json', 'The body is not JSON.')
 }
 
 /** Headers that every answer has. A handler that sets one of its own keeps it. */

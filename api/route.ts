@@ -64,7 +64,7 @@ export function route<P extends string, const R extends RouteInput & { path: P }
       .filter((text) => text !== undefined)
       .join('\n\n'),
     security: rule === 'public' ? [] : [{ bearer: [] }],
-    middleware: [guard(config.operationId), ...(request.body ? [limitBody] : [])],
+    middleware: [guard(config.operationId), ...(request.body ? [limitBody, askForBody] : [])],
     responses: { ...errors, ...config.responses },
   }) as unknown as ReturnType<typeof createRoute<P, R>>
 }
@@ -75,6 +75,17 @@ const limitBody = bodyLimit({
     throw new ApiError(413, 'body-too-large', `The body is longer than ${BODY_BYTES_MAX} bytes; send less.`)
   },
 })
+
+/** A request without a body and so without its type would else pass for `{}`. */
+const askForBody: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  if (c.req.header('Content-Type') === undefined) throw notJson()
+  await next()
+}
+
+/** The error of a body that is not JSON by its own word. */
+export function notJson(): ApiError {
+  return new ApiError(415, 'unsupported-media-type', 'Send the body as Content-Type: application/json.')
+}
 
 /** Reads who calls from the header `Authorization: Bearer TOKEN`. Refuses nobody: that is each route's rule. */
 export function authentication(jwtSecret: string): MiddlewareHandler<ApiEnv> {
