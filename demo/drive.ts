@@ -18,9 +18,6 @@ import { demoFile } from './files.ts'
 /** The part of the slice that is played, without its first and last minutes, in which buses appear and vanish. */
 const SPAN: Span = [Date.parse('2016-11-25T07:05:00-06:00'), Date.parse('2016-11-25T18:55:00-06:00')]
 
-/** Legs of the play are counted from here, so that odometers stay those of buses. */
-const EPOCH_MS = Date.UTC(2026, 0, 1)
-
 /** How often the progress is told, ms. */
 const PROGRESS_EVERY_MS = 1000
 
@@ -33,7 +30,7 @@ const MODELS: Readonly<Record<SimulatedProtocol, string>> = {
   gt06: 'GT06N',
   h02: 'ST-901',
   osmand: 'OsmAnd',
-  mqtt: 'MQTT gateway',
+  'mqtt-json': 'MQTT gateway',
 }
 
 /** A bus as it must be registered before {@link driveBuses}. */
@@ -46,8 +43,8 @@ export interface DemoDevice {
 }
 
 export interface DriveOptions {
-  /** Where the server listens, by protocol. */
-  readonly ports: Readonly<Record<SimulatedProtocol, number>>
+  /** Where the server listens, by listener. */
+  readonly ports: Readonly<Record<'teltonika' | 'gt06' | 'h02' | 'osmand' | 'mqtt', number>>
   readonly host: string
   /** Minutes of the recording that pass in one minute; 10 if not given. */
   readonly speedFactor?: number
@@ -85,13 +82,13 @@ export async function driveBuses(options: DriveOptions): Promise<void> {
   const { host, ports, signal, speedFactor = 10, onProgress } = options
   const counts = newCounts()
   const buses = await readBuses()
-  const elapsedMs = (atMs: number) => (atMs - EPOCH_MS) * speedFactor
+  const elapsedMs = (atMs: number) => (atMs - SPAN[0]) * speedFactor
   const drivers = buses.map(({ uniqueId, protocol, track }) => ({
     track,
     device: new SimulatedDevice({
       encoder: ENCODERS[protocol],
       host,
-      port: ports[protocol],
+      port: ports[protocol === 'mqtt-json' ? 'mqtt' : protocol],
       uniqueId,
       counts,
     }),
@@ -150,10 +147,11 @@ async function readRoutes(): Promise<Routes> {
   )
 }
 
+/** Names begin otherwise than those of `simulate`, so that both can run at one server. */
 function deviceOf(vehicle: string, place: number): DemoDevice {
   const protocol = PROTOCOLS[place % PROTOCOLS.length]!
   return {
-    uniqueId: uniqueIdOf(protocol, Number(vehicle)),
+    uniqueId: uniqueIdOf(protocol, Number(vehicle), ENCODERS[protocol].namedByImei ? '35100000' : '91'),
     name: `Bus ${vehicle}`,
     model: MODELS[protocol],
     protocol,

@@ -1,12 +1,15 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { BUFFER_REPORTS_MAX, type DeviceOptions, newCounts, SimulatedDevice } from './devices.ts'
 import type { Report } from './encoders/encoder.ts'
 import { ENCODERS, type SimulatedProtocol } from './encoders/index.ts'
 import type { LinkError } from './links/link.ts'
 import { type LoopbackServer, serve } from './loopback.ts'
 import { uniqueIdOf } from './unique-ids.ts'
+
+// A busy machine needs more than the usual time.
+vi.setConfig({ testTimeout: 60_000 })
 
 const PROTOCOLS = Object.keys(ENCODERS) as SimulatedProtocol[]
 const closing: (() => Promise<unknown> | undefined)[] = []
@@ -148,15 +151,15 @@ test('a refused device stays away longer each time, and says so', async () => {
 })
 
 test('a device with a wrong password is refused', async () => {
-  const server = await started('mqtt')
-  const { counts, failed } = start('mqtt', server.port, { password: 'wrong', backoffFirstMs: 60_000 })
+  const server = await started('mqtt-json')
+  const { counts, failed } = start('mqtt-json', server.port, { password: 'wrong', backoffFirstMs: 60_000 })
   await failed
   expect(Object.fromEntries(counts.errors)).toEqual({ refused: 1 })
 })
 
 test('a device publishes under its own name at QoS 1', async () => {
-  const server = await started('mqtt')
-  const { device } = start('mqtt', server.port, { password: 'right' })
+  const server = await started('mqtt-json')
+  const { device } = start('mqtt-json', server.port, { password: 'right' })
   device.report(reportAt(0))
   await device.drained()
   expect(server.stored[0]).toMatch(

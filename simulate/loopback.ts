@@ -35,7 +35,7 @@ export async function serve(
   { port = 0, loses = () => false }: { readonly port?: number; readonly loses?: Loses } = {},
 ): Promise<LoopbackServer> {
   const stored: string[] = []
-  if (protocol === 'mqtt') return serveMqtt(stored, port)
+  if (protocol === 'mqtt-json') return serveMqtt(stored, port)
   if (protocol === 'osmand') return serveHttp(stored, port, loses)
   const adapter = adapters.get(protocol)!
   return (protocol === 'h02' ? serveUdp : serveTcp)(adapter, stored, port, loses)

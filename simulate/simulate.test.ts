@@ -1,10 +1,13 @@
 import { Writable } from 'node:stream'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { demoFile } from '../demo/files.ts'
 import { ENCODERS, type SimulatedProtocol } from './encoders/index.ts'
 import { serve } from './loopback.ts'
 import { type SimulateOptions, simulate } from './simulate.ts'
 import { uniqueIdOf } from './unique-ids.ts'
+
+// Real seconds pass in here, and more of them on a busy machine.
+vi.setConfig({ testTimeout: 60_000 })
 
 const closing: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -40,8 +43,7 @@ test.each(Object.keys(ENCODERS) as SimulatedProtocol[])(
       positionsBuffered: 0,
       errors: {},
     })
-    expect(summary.positionsReported).toBeGreaterThanOrEqual(45)
-    expect(summary.positionsReported).toBeLessThanOrEqual(75)
+    expect(Math.abs(summary.positionsReported - 50 * summary.durationS)).toBeLessThan(10)
     expect(summary.positionsAcknowledged).toBe(summary.positionsReported)
     expect(new Set(server.stored).size).toBe(summary.positionsReported)
     expect([...acknowledged.keys()].sort()).toEqual([0, 1, 2, 3, 4].map((n) => uniqueIdOf(protocol, n)))
@@ -91,6 +93,7 @@ test('shows its progress as lines where there is no terminal', async () => {
 
 test('refuses what is out of range', async () => {
   await expect(run('teltonika', { devices: 0 })).rejects.toThrow('devices must be from 1 to 50000, got 0')
+  await expect(run('teltonika', { protocol: 'mqtt' })).rejects.toThrow('no device speaks "mqtt"; give one of')
   await expect(run('teltonika', { rate: Number.NaN })).rejects.toThrow('rate must be')
 })
 

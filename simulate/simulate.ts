@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type DeviceCounts, newCounts, SimulatedDevice } from './devices.ts'
 import type { Report } from './encoders/encoder.ts'
-import { ENCODERS, type SimulatedProtocol } from './encoders/index.ts'
+import { ENCODERS, type SimulatedProtocol, simulatedProtocol } from './encoders/index.ts'
 import { keepPace } from './pace.ts'
 import { showProgress } from './progress.ts'
 import { reportOf } from './report.ts'
@@ -27,7 +27,8 @@ const APART_MS = 7 * 60_000
 const LEAD_MS = 5 * 60_000
 
 export interface SimulateOptions {
-  readonly protocol: SimulatedProtocol
+  /** Id of an adapter, see {@link ENCODERS}. */
+  readonly protocol: string
   /** How many devices, at most {@link DEVICES_MAX}. */
   readonly devices: number
   /** Positions a second over all devices. */
@@ -93,13 +94,14 @@ export interface SimulationSummary {
  * @throws Error if the tracks cannot be read.
  */
 export async function simulate(options: SimulateOptions): Promise<SimulationSummary> {
-  const { protocol, rate, seconds, signal } = options
+  const { rate, seconds, signal } = options
+  const protocol = simulatedProtocol(options.protocol)
   inRange('devices', options.devices, 1, DEVICES_MAX)
   inRange('rate', rate, 0.001, 1_000_000)
   if (seconds !== undefined) inRange('seconds', seconds, 0, 30 * 86_400)
   const encoder = ENCODERS[protocol]
   const counts = newCounts()
-  const fleet = await newFleet(options, counts)
+  const fleet = await newFleet(protocol, options, counts)
 
   const hideProgress =
     options.progress === undefined ? () => {} : showProgress(options.progress, fleet.length, counts, seconds)
@@ -121,9 +123,9 @@ export async function simulate(options: SimulateOptions): Promise<SimulationSumm
   const drainedMs = performance.now()
   signal?.removeEventListener('abort', abort)
   abort()
+  hideProgress()
   for (const { device } of fleet) device.stop()
   await runs
-  hideProgress()
 
   const { positionsReported, positionsSent, positionsAcknowledged, positionsDropped } = counts
   const ms = (percentile: number) => round(counts.answerUs.percentile(percentile) / 1000)
@@ -174,13 +176,17 @@ class Vehicle {
   }
 }
 
-async function newFleet(options: SimulateOptions, counts: DeviceCounts): Promise<Vehicle[]> {
-  const encoder = ENCODERS[options.protocol]
+async function newFleet(
+  protocol: SimulatedProtocol,
+  options: SimulateOptions,
+  counts: DeviceCounts,
+): Promise<Vehicle[]> {
+  const encoder = ENCODERS[protocol]
   const { host = '127.0.0.1', port = encoder.port, devicePassword, onAcknowledged } = options
   const tracks = (await readTracks(options.tracks)).flatMap((fixes) => trackOf(fixes) ?? [])
   if (tracks.length === 0) throw new Error(`${String(options.tracks)} holds no vehicle that moves on`)
   return Array.from({ length: options.devices }, (_, number) => {
-    const uniqueId = uniqueIdOf(options.protocol, number, options.idPrefix)
+    const uniqueId = uniqueIdOf(protocol, number, options.idPrefix)
     const device = new SimulatedDevice({
       encoder,
       host,

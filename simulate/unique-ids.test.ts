@@ -10,7 +10,7 @@ test('an IMEI ends in its check digit', () => {
 test('other names are the prefix and the number', () => {
   expect(uniqueIdOf('h02', 12)).toBe('9000000012')
   expect(uniqueIdOf('osmand', 12, 'van-')).toBe('van-000012')
-  expect(uniqueIdOf('mqtt', 12, 'delivery-van-')).toBe('delivery-van-0012')
+  expect(uniqueIdOf('mqtt-json', 12, 'delivery-van-')).toBe('delivery-van-0012')
 })
 
 test('no two devices share a name', () => {
@@ -21,5 +21,5 @@ test('no two devices share a name', () => {
 test('a prefix that does not fit is refused', () => {
   expect(() => uniqueIdOf('teltonika', 1, 'van')).toThrow('no room for the prefix "van"')
   expect(() => uniqueIdOf('gt06', 12_345, '1234567890')).toThrow('no room')
-  expect(() => uniqueIdOf('mqtt', 1, 'a/b')).toThrow('letters, digits')
+  expect(() => uniqueIdOf('mqtt-json', 1, 'a/b')).toThrow('letters, digits')
 })

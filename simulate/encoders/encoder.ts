@@ -28,7 +28,7 @@ export interface Report {
 }
 
 interface EncoderBase {
-  /** Name on the command line. */
+  /** Id of the adapter that reads it. */
   readonly protocol: string
   /** Customary port. */
   readonly port: number

@@ -11,13 +11,6 @@ import type { Encoder, Report } from './encoder.ts'
 import { ENCODERS, type SimulatedProtocol } from './index.ts'
 
 const adapters = await loadAdapters()
-const ADAPTER_IDS: Record<SimulatedProtocol, string> = {
-  teltonika: 'teltonika',
-  gt06: 'gt06',
-  h02: 'h02',
-  osmand: 'osmand',
-  mqtt: 'mqtt-json',
-}
 const RECEIVED_MS = Date.UTC(2026, 10, 21, 9, 30)
 
 const base: Report = {
@@ -56,13 +49,13 @@ const STEPS: Record<SimulatedProtocol, { degrees: number; kmh: number; courseDeg
   gt06: { degrees: 1 / 1_800_000, kmh: 1, courseDeg: 1 },
   h02: { degrees: 1 / 600_000, kmh: 0.02, courseDeg: 1 },
   osmand: { degrees: 1e-7, kmh: 0.002, courseDeg: 0.1 },
-  mqtt: { degrees: 1e-7, kmh: 0.01, courseDeg: 0.1 },
+  'mqtt-json': { degrees: 1e-7, kmh: 0.01, courseDeg: 0.1 },
 }
 
 describe.each(Object.values(ENCODERS) as Encoder[])('$protocol', (encoder) => {
   const protocol = encoder.protocol as SimulatedProtocol
   const uniqueId = encoder.namedByImei ? '350000000022285' : '9000002228'
-  const adapter = adapters.get(ADAPTER_IDS[protocol])!
+  const adapter = adapters.get(protocol)!
   const step = STEPS[protocol]
 
   test('has an adapter', () => expect(adapter).toBeDefined())

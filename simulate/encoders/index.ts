@@ -1,10 +1,18 @@
-/** The protocols that devices can be simulated in, by their name on the command line. */
+/** The protocols that devices can be simulated in, by the ids of the adapters that read them. */
 import { gt06 } from './gt06.ts'
 import { h02 } from './h02.ts'
 import { mqttJson } from './mqtt-json.ts'
 import { osmand } from './osmand.ts'
 import { teltonika } from './teltonika.ts'
 
-export const ENCODERS = { teltonika, gt06, h02, osmand, mqtt: mqttJson } as const
+export const ENCODERS = { teltonika, gt06, h02, osmand, 'mqtt-json': mqttJson } as const
 
 export type SimulatedProtocol = keyof typeof ENCODERS
+
+/** @throws RangeError if devices cannot be simulated in `protocol`. */
+export function simulatedProtocol(protocol: string): SimulatedProtocol {
+  if (Object.hasOwn(ENCODERS, protocol)) return protocol as SimulatedProtocol
+  throw new RangeError(
+    `no device speaks ${JSON.stringify(protocol)}; give one of ${Object.keys(ENCODERS).join(', ')}`,
+  )
+}

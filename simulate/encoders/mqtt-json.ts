@@ -5,7 +5,7 @@
 import type { MqttEncoder } from './encoder.ts'
 
 export const mqttJson: MqttEncoder = {
-  protocol: 'mqtt',
+  protocol: 'mqtt-json',
   transport: 'mqtt',
   port: 1883,
   timeStepMs: 1,
