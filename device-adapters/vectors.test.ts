@@ -25,6 +25,13 @@ const ATTRIBUTES_MIN = 0.98
 
 /** Expected values that a vendor's document contradicts: `protocol/stream/seq` and why. */
 const EXCEPTIONS: Readonly<Record<string, string>> = {
+  'gt06/1/21': 'the cell id has 4 bytes, as the LBS length of gt06/1/23 says; the next byte is the ignition',
+  'gt06/1/23': 'the LBS length is 10; status and altitude were read from serial number, crc and stop bytes',
+  'gt06/1/36': 'messages of 4G have an area code of 4 bytes and a cell id of 8 (JM-VL03)',
+  'gt06/1/60': 'the date is no BCD: it has digits above 9',
+  'gt06/1/87': 'as gt06/1/36; with a network code of 2 bytes, status and geofence were read a byte too late',
+  'gt06/1/92': 'as gt06/1/36',
+  'gt06/1/94': 'as gt06/1/36, after a length of the LBS block',
   'teltonika/2/20': 'the CRC does not fit the data: the device has to send it again',
   'teltonika/2/31': 'the GPS element of the last record has no coordinates: not a fix at 0, 0',
 }
