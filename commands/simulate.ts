@@ -32,7 +32,7 @@ export async function simulateDevices(flags: SimulateFlags): Promise<void> {
 
 function simulated(protocol: string): SimulatedProtocol {
   // The broker and the protocol that devices speak to it are one here.
-  const name = protocol === 'mqtt-json' ? 'mqtt' : protocol
+  const name = protocol === 'mqtt' ? 'mqtt-json' : protocol
   if (!Object.hasOwn(ENCODERS, name)) {
     const known = Object.keys(ENCODERS).join(', ')
     throw Object.assign(new Error(`no simulated devices of "${protocol}"; there are ${known}`), {
