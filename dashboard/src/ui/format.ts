@@ -1,0 +1,139 @@
+/** Numbers, times and attributes as a person reads them, always with their unit. */
+
+const LOCALE = 'en-GB'
+const integer = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 0 })
+const tenths = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 1 })
+const fine = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 3 })
+const dateTime = new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeStyle: 'medium' })
+const clock = new Intl.DateTimeFormat(LOCALE, { hour: '2-digit', minute: '2-digit' })
+const COMPASS = ['N', 'NE', 'E', 'SE', 'S', 'SW', 'W', 'NW'] as const
+const NONE = '–'
+
+export function formatCount(count: number): string {
+  return integer.format(count)
+}
+
+export function formatSpeed(speedKmh: number | null): string {
+  return speedKmh === null ? NONE : `${integer.format(speedKmh)} km/h`
+}
+
+/** `312° NW`. */
+export function formatCourse(courseDeg: number | null): string {
+  if (courseDeg === null || Number.isNaN(courseDeg)) return NONE
+  const degrees = Math.round(((courseDeg % 360) + 360) % 360) % 360
+  return `${degrees}° ${COMPASS[Math.round(degrees / 45) % 8]}`
+}
+
+/** `30.26720° N, 97.74310° W`. */
+export function formatPlace(latitudeDeg: number, longitudeDeg: number): string {
+  const latitude = `${Math.abs(latitudeDeg).toFixed(5)}° ${latitudeDeg < 0 ? 'S' : 'N'}`
+  return `${latitude}, ${Math.abs(longitudeDeg).toFixed(5)}° ${longitudeDeg < 0 ? 'W' : 'E'}`
+}
+
+export function formatAltitude(altitudeM: number | null): string {
+  return altitudeM === null ? NONE : `${integer.format(altitudeM)} m`
+}
+
+export function formatDistance(lengthM: number): string {
+  return lengthM < 1_000 ? `${integer.format(lengthM)} m` : `${tenths.format(lengthM / 1000)} km`
+}
+
+/** `12 s`, `4 min`, `2 h 10 min`, `3 days`. Negative ages count as none. */
+export function formatAge(ageMs: number): string {
+  const seconds = Math.max(0, Math.round(ageMs / 1000))
+  if (seconds < 60) return `${seconds} s`
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 60) return `${minutes} min`
+  const hours = Math.floor(minutes / 60)
+  if (hours < 48) return minutes % 60 === 0 || hours >= 10 ? `${hours} h` : `${hours} h ${minutes % 60} min`
+  return `${integer.format(Math.floor(hours / 24))} days`
+}
+
+/** Local date and time to the second. */
+export function formatTime(timeMs: number): string {
+  return dateTime.format(timeMs)
+}
+
+/** Local time to the minute. */
+export function formatClock(timeMs: number): string {
+  return clock.format(timeMs)
+}
+
+interface AttributeForm {
+  readonly label: string
+  readonly unit?: string
+  /** The value is divided by this for the unit shown. */
+  readonly per?: number
+  /** Words for true and false. */
+  readonly words?: readonly [string, string]
+}
+
+const YES_NO = ['yes', 'no'] as const
+
+/** Attributes by key, in the order in which they are shown; the keys' own units are those of the position schema. */
+const FORMS: Readonly<Record<string, AttributeForm>> = {
+  alarm: { label: 'Alarm' },
+  ignition: { label: 'Ignition', words: ['on', 'off'] },
+  motion: { label: 'Motion sensor', words: ['moving', 'at rest'] },
+  door: { label: 'Door', words: ['open', 'closed'] },
+  armed: { label: 'Armed', words: YES_NO },
+  blocked: { label: 'Engine blocked', words: YES_NO },
+  charge: { label: 'Charging', words: YES_NO },
+  odometer: { label: 'Odometer', unit: 'km', per: 1000 },
+  tripOdometer: { label: 'Trip odometer', unit: 'km', per: 1000 },
+  totalDistance: { label: 'Total distance', unit: 'km', per: 1000 },
+  distance: { label: 'Distance', unit: 'm' },
+  hours: { label: 'Engine hours', unit: 'h', per: 3_600_000 },
+  fuel: { label: 'Fuel', unit: 'L' },
+  fuelLevel: { label: 'Fuel level', unit: '%' },
+  fuelUsed: { label: 'Fuel used', unit: 'L' },
+  fuelConsumption: { label: 'Fuel consumption', unit: 'L/h' },
+  obdSpeed: { label: 'Speed by OBD', unit: 'km/h' },
+  rpm: { label: 'Engine speed', unit: 'rpm' },
+  coolantTemp: { label: 'Coolant', unit: '°C' },
+  power: { label: 'Supply', unit: 'V' },
+  battery: { label: 'Device battery', unit: 'V' },
+  batteryLevel: { label: 'Battery level', unit: '%' },
+  deviceTemp: { label: 'Device temperature', unit: '°C' },
+  driverUniqueId: { label: 'Driver' },
+  sat: { label: 'Satellites' },
+  hdop: { label: 'HDOP' },
+  pdop: { label: 'PDOP' },
+  accuracy: { label: 'Accuracy', unit: 'm' },
+  rssi: { label: 'Signal (raw)' },
+  event: { label: 'Event number' },
+}
+const ORDER = new Map(Object.keys(FORMS).map((key, index) => [key, index]))
+const TEMPERATURE = /^temp(\d+)$/
+
+/** One attribute as it is shown; `unit` is empty where the protocol's raw value is. */
+export interface ShownAttribute {
+  readonly key: string
+  readonly label: string
+  readonly value: string
+  readonly unit: string
+}
+
+/** All attributes of a position: the known readings first, then the rest by key. */
+export function formatAttributes(attributes: Readonly<Record<string, unknown>>): ShownAttribute[] {
+  return Object.keys(attributes)
+    .sort((a, b) => {
+      const order = (ORDER.get(a) ?? ORDER.size) - (ORDER.get(b) ?? ORDER.size)
+      return order !== 0 ? order : a.localeCompare(b, LOCALE, { numeric: true })
+    })
+    .map((key) => formatAttribute(key, attributes[key]))
+}
+
+function formatAttribute(key: string, value: unknown): ShownAttribute {
+  const sensor = TEMPERATURE.exec(key)?.[1]
+  const form: AttributeForm =
+    FORMS[key] ?? (sensor === undefined ? { label: key } : { label: `Temperature ${sensor}`, unit: '°C' })
+  const { label, unit = '', per = 1, words = YES_NO } = form
+  if (typeof value === 'number') {
+    const scaled = value / per
+    return { key, label, value: (per === 1 ? fine : tenths).format(scaled), unit }
+  }
+  if (typeof value === 'boolean') return { key, label, value: value ? words[0] : words[1], unit: '' }
+  const text = typeof value === 'string' ? value : JSON.stringify(value)
+  return { key, label, value: text === '' ? NONE : text, unit: '' }
+}
