@@ -66,14 +66,14 @@ export function dashboard(options: ApiOptions): Hono<ApiEnv> {
 }
 
 /**
- * What the dashboard's page may load: its own files, the stream, workers that MapLibre makes of text, and images
- * made in the page.
+ * What the dashboard's page may load: its own files, MapLibre's worker among them, the stream, and images made in
+ * the page.
  */
 export function contentPolicy(streamUrl: string): string {
   return [
     "default-src 'self'",
     `connect-src 'self' ${new URL(streamUrl).origin}`,
-    'worker-src blob:',
+    "worker-src 'self'",
     "img-src 'self' data: blob:",
     "object-src 'none'",
     "base-uri 'none'",
