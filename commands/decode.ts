@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Adapter } from '../device-adapters/adapter.ts'
-import { type DecodedLine, type RecordedLine, RecordedStream } from '../device-adapters/recorded-line.ts'
+import { type DecodedLine, RecordedLine, RecordedStream } from '../device-adapters/recorded-line.ts'
 import { loadAdapters } from '../device-adapters/registry.ts'
 
 export async function decode(options: { readonly protocol?: string }): Promise<void> {
@@ -22,18 +22,29 @@ function decodeLine(
   adapters: ReadonlyMap<string, Adapter>,
   streams: Map<string, RecordedStream>,
 ): DecodedLine {
-  let line: RecordedLine
+  let given: unknown
   try {
-    line = JSON.parse(text) as RecordedLine
-    if (typeof line !== 'object' || line === null) throw new SyntaxError('not an object')
+    given = JSON.parse(text)
   } catch (error) {
     return failed({ protocol: protocol ?? '', stream: 0 }, 'not-json', (error as Error).message)
   }
-  const id = line.protocol ?? protocol ?? ''
+  const named = { ...(protocol === undefined ? {} : { protocol }), ...(given as object) }
+  const parsed = RecordedLine.safeParse(named)
+  if (!parsed.success) {
+    const { protocol: id = '', stream = 0, seq } = named as Partial<RecordedLine>
+    const faults = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
+    return failed(
+      { protocol: id, stream, ...(seq === undefined ? {} : { seq }) },
+      'not-a-line',
+      faults.join('; '),
+    )
+  }
+  const line = parsed.data
+  const id = line.protocol
   const adapter = adapters.get(id)
   if (adapter === undefined) {
     const known = [...adapters.keys()].join(', ')
-    return failed({ ...line, protocol: id }, 'unknown-protocol', `no protocol "${id}"; there are ${known}`)
+    return failed(line, 'unknown-protocol', `no protocol "${id}"; there are ${known}`)
   }
   const key = `${id}\n${line.stream}`
   let stream = streams.get(key)
@@ -41,7 +52,7 @@ function decodeLine(
     stream = new RecordedStream(adapter)
     streams.set(key, stream)
   }
-  return stream.decode({ ...line, protocol: id }, Date.now())
+  return stream.decode(line, Date.now())
 }
 
 function failed(

@@ -3,6 +3,7 @@
  * the vectors suite and the `decode` command are the same code.
  */
 
+import { z } from 'zod'
 import { attributesOf, roundSpeed } from '../schemas/position.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'
 import { QUALITY } from '../schemas/quality.ts'
@@ -11,30 +12,36 @@ import { DeviceSession, decodeFrame, repliesOf, toBuffer } from './decoder.ts'
 import { FrameReader } from './frames.ts'
 import { httpFrame, httpResponse, mqttFrame } from './requests.ts'
 
-/** One recorded message. `bytes`, `udpBytes` and `frame` are hex. */
-export interface RecordedLine {
-  readonly protocol: string
+const hex = z.string().regex(/^([0-9a-f]{2})*$/i, 'must be hex')
+
+/** One recorded message. Units and shapes as in the vectors. */
+export const RecordedLine = z.object({
+  protocol: z.string(),
   /** Lines of one protocol and stream share a connection. */
-  readonly stream: number | string
-  readonly seq?: number
-  readonly transport: Transport | 'frame'
-  readonly bytes?: string
-  readonly udpBytes?: string
+  stream: z.union([z.number(), z.string()]).default(0),
+  seq: z.number().optional(),
+  transport: z.enum(['tcp', 'udp', 'http', 'mqtt', 'frame']),
+  bytes: hex.optional(),
+  /** What is in a datagram, where it differs from `bytes`. */
+  udpBytes: hex.optional(),
   /** A frame after framing, where delimiter or length may be missing. */
-  readonly frame?: string
-  readonly http?: {
-    readonly method: string
-    readonly uri: string
-    readonly headers?: Readonly<Record<string, string>>
-    readonly body?: string
-  }
-  readonly mqtt?: { readonly topic: string; readonly payload: string }
+  frame: hex.optional(),
+  http: z
+    .object({
+      method: z.string(),
+      uri: z.string(),
+      headers: z.record(z.string(), z.string()).optional(),
+      body: z.string().optional(),
+    })
+    .optional(),
+  mqtt: z.object({ topic: z.string(), payload: z.string() }).optional(),
   /** Model (`modelOverride`) and options of the registered device, from this line of the stream on. */
-  readonly setup?: Readonly<Record<string, unknown>>
+  setup: z.record(z.string(), z.unknown()).optional(),
   /** Device of a stream that names none. */
-  readonly deviceIds?: readonly string[]
-  readonly receivedAt?: string
-}
+  deviceIds: z.array(z.string()).optional(),
+  receivedAt: z.iso.datetime().optional(),
+})
+export type RecordedLine = z.infer<typeof RecordedLine>
 
 /** A position as the vectors have it: a place not reported is absent, a missing altitude, speed or course is 0. */
 export interface RecordedPosition {
@@ -63,14 +70,14 @@ export interface DecodedLine {
   readonly error: { readonly code: string; readonly message: string } | null
 }
 
-/** Positions that one line may hold; a Teltonika frame has 255 at most, and a line a few frames. */
-const ROWS_MAX = 4096
+/** Room for positions at first: a line mostly holds one, and there may be thousands of streams. */
+const ROWS = 64
 
 /** Decodes the lines of one stream, with its connection state. Every device counts as registered. */
 export class RecordedStream {
   private readonly adapter: Adapter
   private readonly connections = new Map<Transport, { session: DeviceSession; reader: FrameReader }>()
-  private readonly batch = new PositionBatch(ROWS_MAX)
+  private readonly batch = new PositionBatch(ROWS)
   private device: KnownDevice = { model: '', options: {} }
   private setup: Readonly<Record<string, unknown>> = {}
   /** Device that a line named last: it stands for datagrams that name none. */
@@ -84,7 +91,7 @@ export class RecordedStream {
   decode(line: RecordedLine, nowMs: number): DecodedLine {
     const { adapter, batch } = this
     this.setup = { ...this.setup, ...line.setup }
-    const model = this.setup['modelOverride']
+    const model = this.setup.modelOverride
     this.device = { model: typeof model === 'string' ? model : '', options: this.setup }
     const transport = line.transport === 'frame' ? 'tcp' : line.transport
     const { session, reader } = this.connection(transport)

@@ -5,6 +5,7 @@
 import { type Adapter, DecodeError, type Transport } from '../device-adapters/adapter.ts'
 import { DeviceSession, decodeFrame, repliesOf, toBuffer } from '../device-adapters/decoder.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'
+import { QUALITY } from '../schemas/quality.ts'
 import type { DeviceRegistry, RegisteredDevice } from './devices.ts'
 import type { Limits } from './limits.ts'
 import type { IngestMetrics } from './metrics.ts'
@@ -118,6 +119,7 @@ export class Intake {
       return this.fault(adapter, session, frame, address, error)
     }
     this.metrics.frames.inc({ protocol, transport: session.transport })
+    if (hasWrongChecksum(out, mark.rows)) this.keep(adapter, session, frame, address, 'checksum')
     if (session.device === undefined && (session.uniqueId !== '' || out.length > mark.rows)) {
       const held = new PositionBatch(8)
       held.appendFrom(out, mark.rows, out.length)
@@ -148,15 +150,15 @@ export class Intake {
     address: string,
     error: DecodeError,
   ): Receipt {
-    this.metrics.faults.inc({ protocol: adapter.id, code: error.code })
-    this.quarantine.add({
-      protocol: adapter.id,
-      uniqueId: storableId(session.uniqueId, this.limits.uniqueIdLengthMax),
-      reason: error.code,
-      frame: bytes,
-      address,
-    })
+    this.keep(adapter, session, bytes, address, error.code)
     return { kind: 'fault', error, replies: NO_REPLIES }
+  }
+
+  /** Counts a frame that breaks its protocol, and keeps it in the quarantine. */
+  private keep(adapter: Adapter, session: IntakeSession, frame: Buffer, address: string, code: string): void {
+    this.metrics.faults.inc({ protocol: adapter.id, code })
+    const uniqueId = storableId(session.uniqueId, this.limits.uniqueIdLengthMax)
+    this.quarantine.add({ protocol: adapter.id, uniqueId, reason: code, frame, address })
   }
 
   private unknown(
@@ -236,6 +238,14 @@ export class Intake {
   private shardOfId(deviceId: number): Shard {
     return this.shards[deviceId % this.shards.length]!
   }
+}
+
+/** Whether the adapter took rows of a frame whose checksum does not fit. */
+function hasWrongChecksum(batch: PositionBatch, start: number): boolean {
+  for (let row = start; row < batch.length; row++) {
+    if ((batch.quality[row]! & QUALITY.checksum) !== 0) return true
+  }
+  return false
 }
 
 /** @throws DecodeError for a name that no device has: too long, or with control characters. */

@@ -52,6 +52,10 @@ export async function listenTcp(
     })
   })
 
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(new ListenError(adapter.id, address, error)))
+    server.listen({ ...address, backlog: 4096 }, resolve)
+  })
   // A timer of the socket would start anew with every byte that drips in.
   const sweep = setInterval(() => {
     const oldestMs = Date.now() - limits.firstFrameTimeoutMs
@@ -64,10 +68,6 @@ export async function listenTcp(
     }
   }, SWEEP_EVERY_MS)
 
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(new ListenError(adapter.id, address, error)))
-    server.listen({ ...address, backlog: 4096 }, resolve)
-  })
   const bound = server.address() as { port: number }
   return {
     protocol: adapter.id,

@@ -150,8 +150,11 @@ function orderByDevice(batch: PositionBatch): Uint32Array {
   return order
 }
 
-/** Class 22 (data) and 23 (constraints): the same batch would fail again. All else is the database's or the network's. */
+/**
+ * Class 22 (data) and 23 (constraints): the same batch would fail again. All else is the database's or the network's,
+ * and so is 23514: a row was on its way to the default partition when its day got one of its own.
+ */
 function isFaultOfBatch(error: unknown): boolean {
   const { code } = error as { code?: string }
-  return code !== undefined && /^2[23]...$/.test(code)
+  return code !== undefined && /^2[23]...$/.test(code) && code !== '23514'
 }

@@ -13,6 +13,8 @@ export const QUALITY = {
   future: 8,
   /** The device would have had to move faster than {@link JUMP_KMH} since its last good position. */
   jump: 16,
+  /** The checksum of the frame does not fit, in a protocol whose devices are known to get it wrong. */
+  checksum: 32,
 } as const
 
 export type QualityName = keyof typeof QUALITY

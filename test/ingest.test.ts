@@ -2,6 +2,7 @@
 import { createSocket } from 'node:dgram'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { QUALITY } from '../schemas/quality.ts'
 import { IngestHarness, login, packet, TEST_LIMITS } from './ingest-harness.ts'
 
 let harness: IngestHarness
@@ -193,6 +194,22 @@ describe('a broken stream', () => {
     expect(
       await harness.metric('fleetflow_frame_faults_total', { protocol: 'teltonika', code: 'checksum' }),
     ).toBe(4)
+  })
+
+  test('with a wrong checksum is kept, marked and counted, in a protocol whose devices get it wrong', async () => {
+    const id = await harness.register('356307042441088')
+    const device = harness.device(harness.portOf('gt06'))
+    device.send(Buffer.from('78780d0103563070424410880001ffff0d0a', 'hex'))
+    // A location of the corpus with another checksum.
+    device.send(
+      Buffer.from('78781f1210020e14061dcc0476fcd0003e3faf3e14b20000000000000000044effff0d0a', 'hex'),
+    )
+    await expect.poll(() => harness.storedOf(id)).toBe(1)
+    const { rows } = await harness.pool.query('SELECT quality FROM positions WHERE device_id = $1', [id])
+    expect(rows[0].quality & QUALITY.checksum).toBe(QUALITY.checksum)
+    expect(await harness.metric('fleetflow_frame_faults_total', { protocol: 'gt06', code: 'checksum' })).toBe(
+      1,
+    )
   })
 
   test('of random bytes at every port leaves the others at work', async () => {

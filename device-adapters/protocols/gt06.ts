@@ -11,10 +11,11 @@
  * The content is a row of blocks, each of which is one function: MESSAGES gives the blocks of each type, VARIANTS
  * those of devices that fill a type otherwise, told by the length of the message or the model of the device.
  *
- * A wrong checksum is not held against a message that can be read: devices, and the vendor's own example of a
+ * A message that can be read is kept with a wrong checksum, but marked: devices, and the vendor's own example of a
  * location (GT06 v1.8.1), have it, and a refused message is sent again for ever. It decides what cannot be read:
  * with a wrong one the message is damaged; with a right one a clone has other blocks after the fix, which stands.
  */
+import { QUALITY } from '../../schemas/quality.ts'
 import { DecodeError, defineAdapter, type Session } from '../adapter.ts'
 import { alert, status, statusVxt01, wideAlert } from '../gt06/alarms.ts'
 import {
@@ -36,7 +37,7 @@ import {
   skip,
   undated,
 } from '../gt06/blocks.ts'
-import { encode, frameBytes, hasValidChecksum, isFrame, isLong, typeOf } from '../gt06/frame.ts'
+import { encode, frameBytes, hasValidChecksum, isFrame, isLong, isMeasured, typeOf } from '../gt06/frame.ts'
 import { bluetoothClock, commandAnswer, encodedAnswer, information, serialPort } from '../gt06/information.ts'
 import { type Block, Message } from '../gt06/message.ts'
 import { familyOf } from '../gt06/models.ts'
@@ -296,6 +297,7 @@ export const gt06 = defineAdapter<Gt06State>({
     if (!isFrame(frame)) throw new DecodeError('malformed', 'neither 78 78 nor 79 79, or too short')
     const { blocks, typed } = layoutOf(frame, session)
     const message = new Message(frame, session, out)
+    const firstRow = out.length
     try {
       for (const block of blocks) {
         // The first block begins the row, and must be there.
@@ -308,6 +310,9 @@ export const gt06 = defineAdapter<Gt06State>({
       if (!message.hasRow) throw error
     }
     if (typed) message.set('type', message.type)
+    if (isMeasured(frame) && !hasValidChecksum(frame)) {
+      for (let row = firstRow; row < out.length; row++) out.quality[row]! |= QUALITY.checksum
+    }
   },
 
   ack(frame, session) {
