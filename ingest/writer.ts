@@ -152,9 +152,10 @@ function orderByDevice(batch: PositionBatch): Uint32Array {
 
 /**
  * Class 22 (data) and 23 (constraints): the same batch would fail again. All else is the database's or the network's,
- * and so is 23514: a row was on its way to the default partition when its day got one of its own.
+ * and so is 23514 without a constraint: a row was on its way to the default partition when its day got one of its own.
  */
 function isFaultOfBatch(error: unknown): boolean {
-  const { code } = error as { code?: string }
-  return code !== undefined && /^2[23]...$/.test(code) && code !== '23514'
+  const { code, constraint } = error as { code?: string; constraint?: string }
+  if (code === '23514' && constraint === undefined) return false
+  return code !== undefined && /^2[23]...$/.test(code)
 }

@@ -258,7 +258,7 @@ CREATE FUNCTION device_positions(
   LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   SELECT p.* FROM positions p
   WHERE p.device_id = (SELECT d.id FROM devices d WHERE d.id = device AND app_sees(d.organization_id))
-    AND p.fix_time >= from_time AND p.fix_time < to_time
+    AND p.fix_time >= greatest(from_time, after_time) AND p.fix_time < to_time
     AND (after_time IS NULL OR (p.fix_time, p.digest) > (after_time, after_digest))
   ORDER BY p.fix_time, p.digest
   LIMIT least(row_limit, 10000)

@@ -113,6 +113,32 @@ describe('PositionDays', () => {
     await reader.query('COMMIT')
   })
 
+  it('turns away a row that was on its way to the default partition, for its writer to send again', async (context) => {
+    if (!partitioned) return context.skip()
+    const day = today + 9 * DAY_MS
+    const [first, second, maker] = await Promise.all([connect(), connect(), connect()])
+    await first.query('BEGIN')
+    await store(first, day, 1)
+    // The maker waits for the first row, and the second row for the maker.
+    const made = maker.query('SELECT ensure_position_day($1)', [new Date(day).toISOString().slice(0, 10)])
+    await waitingFor(1)
+    const stored = store(second, day, 2).then(
+      () => 'stored',
+      ({ code, constraint }) => ({ code, constraint }),
+    )
+    await waitingFor(2)
+    await first.query('COMMIT')
+    await made
+    expect(await stored).toEqual({ code: '23514', constraint: undefined })
+    await store(second, day, 2)
+    expect(await partitionsOf(first)).toEqual({ [nameOf(day)]: 2 })
+  })
+
+  async function waitingFor(count: number): Promise<void> {
+    const waiting = `SELECT FROM pg_locks WHERE NOT granted AND relation = 'positions_default'::regclass`
+    while ((await clients[0]!.query(waiting)).rowCount !== count);
+  }
+
   it('holds when many connections make the same days and write into them', async () => {
     const writers = await Promise.all(Array.from({ length: 8 }, connect))
     const dayCount = 12
