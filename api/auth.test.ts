@@ -95,6 +95,12 @@ describe('login', () => {
     expect(metrics).toContain('fleetflow_api_login_failures_total{reason="limit"} 2')
   }, 60_000)
 
+  it('takes no letters that only the database thinks the same', async () => {
+    // Lower case of U+0130 is i in PostgreSQL, and i with a dot above in JavaScript: each would be an e-mail address
+    // of its own to the limit.
+    expect((await logIn('v\u0130ewer@north.example.com')).status).toBe(400)
+  })
+
   it('locks a network address out after too many failures, whatever the e-mail address', async () => {
     const headers = newClient()
     // What the limit of the e-mail address refuses counts too, and costs no hash.

@@ -3,7 +3,7 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { Counter } from 'prom-client'
 import { z } from 'zod'
-import { ONE_LINE } from '../schemas/text.ts'
+import { Email } from '../schemas/text.ts'
 import { NewPassword, PASSWORD_BYTES_MAX } from '../schemas/user.ts'
 import { asAnonymous } from '../storage/tenancy.ts'
 import { AttemptLimiter } from './attempt-limiter.ts'
@@ -36,8 +36,8 @@ const LOGIN_KEYS_MAX = 10_000
 
 const Login = z
   .strictObject({
-    // Not the pattern of a new one: whatever was once accepted must do.
-    email: z.string().min(1).max(254).regex(ONE_LINE, 'must have no control characters'),
+    // ASCII only, so that the database and the limit of failures agree which addresses are the same.
+    email: Email,
     password: z.string().min(1).max(PASSWORD_BYTES_MAX),
   })
   .meta({ id: 'Login' })

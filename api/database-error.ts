@@ -31,9 +31,9 @@ const LOST_MESSAGE =
 
 /**
  * SQLSTATE classes and codes of a server that cannot answer now: connection exception, insufficient resources,
- * operator intervention (shutdown, statement timeout), read-only server, idle transaction ended.
+ * operator intervention (shutdown, statement timeout), deadlock, read-only server, idle transaction ended.
  */
-const UNAVAILABLE_STATE = /^(08|53|57|25006|25P03)/
+const UNAVAILABLE_STATE = /^(08|40|53|57|25006|25P03)/
 
 /** @returns The error to answer with; undefined if `error` is not one of the database that a client can cause or wait out. */
 export function databaseProblem(error: unknown): ApiError | undefined {

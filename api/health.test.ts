@@ -86,9 +86,11 @@ describe('metrics', () => {
     expect(body).toContain('# TYPE fleetflow_api_request_seconds histogram')
   })
 
-  it('are for nobody on an address that is open to the network, unless there is a token', async () => {
-    const { status, body } = await (await start({ host: '0.0.0.0' })).nobody('GET', '/metrics')
-    expect([status, body.code]).toEqual([403, 'forbidden'])
+  it('are for nobody on an open address or behind a proxy, unless there is a token', async () => {
+    for (const options of [{ host: '0.0.0.0' }, { trustedProxy: true }]) {
+      const { status, body } = await (await start(options)).nobody('GET', '/metrics')
+      expect([status, body.code]).toEqual([403, 'forbidden'])
+    }
   })
 
   it('are for those with the token, if there is one', async () => {

@@ -49,7 +49,7 @@ const getMetrics = route({
   tags,
   summary: 'Metrics for Prometheus',
   description:
-    'Asks for the token of the metrics, if one is set; without one it answers on a loopback address only.',
+    'Asks for the token of the metrics, if one is set; without one it answers on a loopback address only, and not behind a proxy.',
   responses: {
     200: { description: 'text format 0.0.4', content: { 'text/plain': { schema: z.string() } } },
   },
@@ -59,7 +59,8 @@ const getMetrics = route({
 export function health(options: ApiOptions): OpenAPIHono<ApiEnv> {
   // One check at a time, shared by all who ask: anyone may, and each costs a connection.
   let running: Promise<Readiness> | undefined
-  const loopback = isLoopback(options.host)
+  // Behind a proxy of ours, a loopback address says nothing about who asks.
+  const local = isLoopback(options.host) && options.trustedProxy !== true
 
   return new OpenAPIHono<ApiEnv>()
     .openapi(getHealth, (c) => c.json({ status: 'ok' as const }, 200))
@@ -78,8 +79,8 @@ export function health(options: ApiOptions): OpenAPIHono<ApiEnv> {
             'not-logged-in',
             'Send the token of the metrics as `Authorization: Bearer TOKEN`.',
           )
-      } else if (!loopback)
-        throw forbidden('Set a token for the metrics: this address is open to the network.')
+      } else if (!local)
+        throw forbidden('Set a token for the metrics: others than this machine can ask for them.')
       return c.text(await options.metrics(), 200, {
         'Content-Type': 'text/plain; version=0.0.4; charset=utf-8',
       })

@@ -27,7 +27,7 @@ export interface ApiOptions {
   readonly dashboardDir?: URL | undefined
   /** GeoJSON drawn over the basemap, read once at start. */
   readonly overlayFile?: URL | undefined
-  /** Asked for at `/metrics`; without one, `/metrics` answers only when `host` is a loopback address. */
+  /** Asked for at `/metrics`; without one, `/metrics` answers only when `host` is a loopback address and no proxy stands before it. */
   readonly metricsToken?: string | undefined
   /** Whether a proxy of ours stands before the API and sets X-Forwarded-For. */
   readonly trustedProxy?: boolean | undefined
