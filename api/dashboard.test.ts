@@ -45,6 +45,7 @@ describe('dashboard', () => {
     const policy = headers.get('Content-Security-Policy')!.split('; ')
     expect(policy).toContain("default-src 'self'")
     expect(policy).toContain("connect-src 'self' wss://live.example.com:8443")
+    expect(policy).toContain("worker-src 'self'")
     expect(policy).toContain("frame-ancestors 'none'")
     expect(policy.join()).not.toMatch(/unsafe|\*/)
     expect(headers.get('X-Content-Type-Options')).toBe('nosniff')

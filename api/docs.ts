@@ -41,7 +41,7 @@ const STYLE = `
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430;background:#fff}
 code,pre{font:14px/1.4 ui-monospace,monospace}h2{margin-top:3rem;border-bottom:1px solid #ccd3dc}
 section{margin:1.5rem 0}h3 code{background:#eef1f5;padding:.2rem .4rem;border-radius:.2rem}
-table{border-collapse:collapse;width:100%}td{border-top:1px solid #e3e8ee;padding:.3rem .6rem .3rem 0;vertical-align:top}
+table{border-collapse:collapse;width:100%;margin:.75rem 0}td{border-top:1px solid #e3e8ee;padding:.3rem .6rem .3rem 0;vertical-align:top}
 .quiet{color:#5a6675}a{color:#0b62c4}
 @media(prefers-color-scheme:dark){body{color:#dbe2ea;background:#12171e}h3 code{background:#222b36}
 h2,td{border-color:#303b48}.quiet{color:#94a2b3}a{color:#7ab8ff}}`
@@ -98,31 +98,36 @@ ${schemas.map(([name, schema]) => html`<section id="${name}"><h3><code>${name}</
 </body></html>`
 }
 
+/** Text with code between backticks. */
+function prose(text = ''): (Html | string)[] {
+  return text.split('`').map((part, i) => (i % 2 === 1 ? html`<code>${part}</code>` : part))
+}
+
 function operationOf(method: string, path: string, operation: DocumentedOperation): Html {
   const parameters = (operation.parameters ?? []).map(
     ({ name, in: part, required, schema }) =>
       html`<tr><td><code>${name}</code></td><td>${part}${required ? ', required' : ''}</td>
-<td>${typeOf(schema)} <span class="quiet">${schema.description}</span></td></tr>`,
+<td>${typeOf(schema)} <span class="quiet">${prose(schema.description)}</span></td></tr>`,
   )
   const body = operation.requestBody && Object.entries(operation.requestBody.content)
   const responses = Object.entries(operation.responses).map(
     ([status, { description, content: types }]) =>
-      html`<tr><td>${status}</td><td>${description}</td>
+      html`<tr><td>${status}</td><td>${prose(description)}</td>
 <td>${Object.entries(types ?? {}).map(([type, { schema }]) => html`${typeOf(schema)} <span class="quiet">${type}</span>`)}</td></tr>`,
   )
   return html`<section><h3><code>${method.toUpperCase()} ${path}</code> ${operation.summary}</h3>
-<p>${operation.description}</p>
+<p>${prose(operation.description)}</p>
 ${parameters.length > 0 ? html`<table>${parameters}</table>` : ''}
 ${body ? html`<p>Body: ${body.map(([type, { schema }]) => html`${typeOf(schema)} <span class="quiet">${type}</span>`)}</p>` : ''}
 <table>${responses}</table></section>`
 }
 
 function schemaOf(schema: Schema): Html {
-  if (schema.properties === undefined) return html`<p>${typeOf(schema)} ${schema.description}</p>`
+  if (schema.properties === undefined) return html`<p>${typeOf(schema)} ${prose(schema.description)}</p>`
   return html`<table>${Object.entries(schema.properties).map(
     ([name, property]) =>
       html`<tr><td><code>${name}</code></td><td>${schema.required?.includes(name) ? 'required' : ''}</td>
-<td>${typeOf(property)} <span class="quiet">${property.description}</span></td></tr>`,
+<td>${typeOf(property)} <span class="quiet">${prose(property.description)}</span></td></tr>`,
   )}</table>`
 }
 
