@@ -18,6 +18,9 @@ import { demoFile } from './files.ts'
 /** The part of the slice that is played, without its first and last minutes, in which buses appear and vanish. */
 const SPAN: Span = [Date.parse('2016-11-25T07:05:00-06:00'), Date.parse('2016-11-25T18:55:00-06:00')]
 
+/** Play counts from here: odometers of six digits of kilometres then turn over once in ten months of driving, not every day. */
+const EPOCH_MS = Date.UTC(2026, 10, 1)
+
 /** How often the progress is told, ms. */
 const PROGRESS_EVERY_MS = 1000
 
@@ -82,7 +85,7 @@ export async function driveBuses(options: DriveOptions): Promise<void> {
   const { host, ports, signal, speedFactor = 10, onProgress } = options
   const counts = newCounts()
   const buses = await readBuses()
-  const elapsedMs = (atMs: number) => (atMs - SPAN[0]) * speedFactor
+  const elapsedMs = (atMs: number) => (atMs - EPOCH_MS) * speedFactor
   const drivers = buses.map(({ uniqueId, protocol, track }) => ({
     track,
     device: new SimulatedDevice({
@@ -163,7 +166,7 @@ function trackTimeOf(elapsedMs: number): number {
   const lengthMs = SPAN[1] - SPAN[0]
   const legs = Math.floor(elapsedMs / lengthMs)
   const intoMs = elapsedMs - legs * lengthMs
-  return legs % 2 === 1 ? SPAN[1] - intoMs : SPAN[0] + intoMs
+  return legs % 2 === 0 ? SPAN[0] + intoMs : SPAN[1] - intoMs
 }
 
 function byNumber(a: string, b: string): number {

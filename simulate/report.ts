@@ -20,10 +20,15 @@ export function reportOf(state: TrackState, seed: number, fixTimeMs: number): Om
     courseDeg: state.courseDeg,
     satellites: 9 + ((seed + minute) % 5),
     ignition: !state.parked,
-    odometerM: (state.odometerM + (seed % 1000) * 137_000) % ODOMETER_MAX_M,
+    odometerM: odometerOf(state.odometerM + (seed % 1000) * 137_000),
     // A 24 V board: the generator runs with the engine.
     powerV: state.parked ? 25.1 : 27.4 + ((seed + minute) % 4) / 10,
     batteryV: 4.1,
     signalBars: 3 + ((seed + minute) % 2),
   }
+}
+
+/** What the counter shows after `metres`, which are below nought where a clock stands before the start of play. */
+function odometerOf(metres: number): number {
+  return ((metres % ODOMETER_MAX_M) + ODOMETER_MAX_M) % ODOMETER_MAX_M
 }

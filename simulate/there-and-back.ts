@@ -16,7 +16,7 @@ export function thereAndBack(track: Track, span: Span, elapsedMs: number): Track
   const lengthMs = toMs - fromMs
   const legs = Math.floor(elapsedMs / lengthMs)
   const intoMs = elapsedMs - legs * lengthMs
-  const back = legs % 2 === 1
+  const back = legs % 2 !== 0
   const timeMs = back ? toMs - intoMs : fromMs + intoMs
   const state = stateAt(track, timeMs)
   if (state === undefined) return undefined
