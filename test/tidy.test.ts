@@ -64,3 +64,25 @@ test('no file is longer than a sitting', () => {
   const long = [...sources].filter(([, text]) => text.split('\n').length > LINES_MAX).map(([file]) => file)
   expect(long).toEqual([])
 })
+
+test('the lock file lists the builds of every platform', () => {
+  const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
+    packages: Record<string, { optionalDependencies?: Record<string, string> }>
+  }
+  const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+    Object.keys(optionalDependencies).filter(
+      (name) => !(`${path}/node_modules/${name}` in packages) && !(`node_modules/${name}` in packages),
+    ),
+  )
+  expect(missing).toEqual([])
+})
+
+test('uWebSockets.js is pinned: a caret would take a release that does not run on Node 20', () => {
+  const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+    dependencies: Record<string, string>
+  }
+  expect(dependencies).toMatchObject({
+    'uws-18-to-23': 'npm:@uwsjs/core@20.51.4',
+    'uws-22-to-26': 'npm:@uwsjs/core@20.69.0',
+  })
+})
