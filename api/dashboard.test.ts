@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ApiFixture, apiFixture } from './api-fixture.ts'
 
@@ -16,11 +17,11 @@ beforeAll(async () => {
   await writeFile(join(folder, 'site/index.html'), '<!doctype html><title>FleetFlow</title>')
   await writeFile(join(folder, 'site/assets/index-B4x_9aQz.js'), SCRIPT)
   await writeFile(join(folder, 'site/favicon.svg'), '<svg xmlns="http://www.w3.org/2000/svg"/>')
-  await writeFile(join(folder, 'overlay.geojson'), '{"type":"FeatureCollection","features":[]}')
+  await writeFile(join(folder, 'overlay.geojson.gz'), gzipSync('{"type":"FeatureCollection","features":[]}'))
   await writeFile(join(folder, 'private.txt'), 'not for the web')
   api = await apiFixture({
     dashboardDir: pathToFileURL(join(folder, 'site')),
-    overlayFile: pathToFileURL(join(folder, 'overlay.geojson')),
+    overlayFile: pathToFileURL(join(folder, 'overlay.geojson.gz')),
     streamUrl: () => 'wss://live.example.com:8443',
   })
 })
@@ -65,7 +66,7 @@ describe('dashboard', () => {
     expect([plain.body, plain.headers.has('Content-Encoding')]).toEqual([SCRIPT, false])
   })
 
-  it('has what is drawn over the basemap', async () => {
+  it('has what is drawn over the basemap, which may lie compressed on the disk', async () => {
     const { status, headers, body } = await api.nobody('GET', '/basemap/overlay.geojson')
     expect([status, headers.get('Content-Type')]).toEqual([200, 'application/geo+json'])
     expect(body).toMatchObject({ type: 'FeatureCollection' })

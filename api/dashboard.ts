@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { extname, join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { gzipSync } from 'node:zlib'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { type Context, Hono } from 'hono'
 import type { ApiOptions } from './options.ts'
 import type { ApiEnv } from './route.ts'
@@ -83,7 +83,9 @@ export function contentPolicy(streamUrl: string): string {
 }
 
 function readStatic(file: string | URL, path: string): StaticFile {
-  const plain = readFileSync(file)
+  const read = readFileSync(file)
+  // An overlay may lie on the disk compressed; the page asks for it as it is.
+  const plain = String(file).endsWith('.gz') ? gunzipSync(read) : read
   const extension = extname(path)
   const zipped = COMPRESSED.has(extension) ? undefined : gzipSync(plain)
   return {
