@@ -99,6 +99,8 @@ export function basemapLayers(palette: MapPalette): LayerSpecification[] {
         'text-font': FONT,
         'text-size': 11,
         'text-max-angle': 30,
+        // Beside the line: on it, the line shows through between the words.
+        'text-offset': [0, -0.9],
       },
       paint: halo,
     },

@@ -36,6 +36,7 @@ test('attributes have a name and a unit, the known ones first', () => {
     temp1: -18.25,
     door: false,
     list: [1, 2],
+    network: { radioType: 'gsm', cellTowers: [{ cid: 1 }], wifi: [{}, {}] },
     empty: '',
   })
   expect(shown.map(({ label, value, unit }) => `${label}: ${value} ${unit}`.trim())).toEqual([
@@ -48,6 +49,7 @@ test('attributes have a name and a unit, the known ones first', () => {
     'io9: abc',
     'io10: 3',
     'list: [1,2]',
+    'Network: 1 cell, 2 Wi-Fi',
     'Temperature 1: -18.25 °C',
   ])
 })

@@ -104,6 +104,11 @@ const FORMS: Readonly<Record<string, AttributeForm>> = {
   event: { label: 'Event number' },
 }
 const ORDER = new Map(Object.keys(FORMS).map((key, index) => [key, index]))
+/** Cells and access points that a device heard, by the name of their list. */
+const HEARD = [
+  ['cellTowers', 'cell', 'cells'],
+  ['wifi', 'Wi-Fi', 'Wi-Fi'],
+] as const
 const TEMPERATURE = /^temp(\d+)$/
 
 /** One attribute as it is shown; `unit` is empty where the protocol's raw value is. */
@@ -134,6 +139,17 @@ function formatAttribute(key: string, value: unknown): ShownAttribute {
     return { key, label, value: (per === 1 ? fine : tenths).format(scaled), unit }
   }
   if (typeof value === 'boolean') return { key, label, value: value ? words[0] : words[1], unit: '' }
+  if (key === 'network') return { key, label: 'Network', value: networkWords(value), unit: '' }
   const text = typeof value === 'string' ? value : JSON.stringify(value)
   return { key, label, value: text === '' ? NONE : text, unit: '' }
+}
+
+/** `1 cell, 3 Wi-Fi` of the cells and access points that a device heard. */
+function networkWords(network: unknown): string {
+  const lists = (network ?? {}) as Readonly<Record<string, unknown>>
+  const words = HEARD.flatMap(([list, one, many]) => {
+    const count = Array.isArray(lists[list]) ? lists[list].length : 0
+    return count === 0 ? [] : [`${count} ${count === 1 ? one : many}`]
+  })
+  return words.length > 0 ? words.join(', ') : JSON.stringify(network)
 }

@@ -6,16 +6,20 @@ import { formatClock } from './format.ts'
 const WIDTH = 300
 const HEIGHT = 56
 const HOUR_MS = 3_600_000
+/** A chart of less time would be made of noise. */
+const SHORTEST_MS = 5 * 60_000
 const GAP_MS = 5 * 60_000
 /** The scale ends at a multiple of this, so that it does not change with every position. */
 const SCALE_STEP_KMH = 20
 
 /**
- * The chart.
- * @param endMs Right edge, ms UTC; the left edge is an hour before.
+ * The chart, from the first position to now.
+ * @param points At least one, oldest first.
+ * @param endMs Now, ms UTC.
  */
 export function speedChart(points: readonly TrackPoint[], endMs: number): HTMLElement {
-  const startMs = endMs - HOUR_MS
+  const startMs = Math.max(endMs - HOUR_MS, Math.min(points[0]!.timeMs, endMs - SHORTEST_MS))
+  const spanMs = endMs - startMs
   const known = points.filter((point) => point.speedKmh !== null && point.timeMs >= startMs)
   const fastestKmh = known.reduce((most, point) => Math.max(most, point.speedKmh!), 0)
   const topKmh = Math.max(SCALE_STEP_KMH, Math.ceil(fastestKmh / SCALE_STEP_KMH) * SCALE_STEP_KMH)
@@ -27,7 +31,7 @@ export function speedChart(points: readonly TrackPoint[], endMs: number): HTMLEl
   })
   for (const run of runsOf(known)) {
     const places = run.map((point) => {
-      const x = ((point.timeMs - startMs) / HOUR_MS) * WIDTH
+      const x = ((point.timeMs - startMs) / spanMs) * WIDTH
       return `${x.toFixed(1)},${(HEIGHT - (point.speedKmh! / topKmh) * (HEIGHT - 2) - 1).toFixed(1)}`
     })
     const left = places[0]!.split(',')[0]
@@ -49,7 +53,7 @@ export function speedChart(points: readonly TrackPoint[], endMs: number): HTMLEl
       'div',
       { class: 'chart-axis' },
       element('span', {}, formatClock(startMs)),
-      element('span', {}, formatClock(startMs + HOUR_MS / 2)),
+      element('span', {}, formatClock(startMs + spanMs / 2)),
       element('span', {}, formatClock(endMs)),
     ),
   )
