@@ -12,9 +12,9 @@ export default defineConfig({
     fileParallelism: false,
     bail: 1,
     ...(report === undefined ? {} : { reporters: ['default', 'json'], outputFile: { json: report } }),
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 120_000,
     // A picture of the map takes its time on software graphics.
-    expect: { poll: { timeout: 20_000 } },
+    expect: { poll: { timeout: 30_000 } },
   },
 })

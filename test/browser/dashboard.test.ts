@@ -293,7 +293,7 @@ describe.skipIf(path === undefined)('dashboard', () => {
     const known = sockets.length
     await sockets.at(-1)!.close({ code: 1001, reason: 'the test cuts it' })
     await page.locator('[data-status=lost]').waitFor()
-    await report(engine, 'bus-2', { latitude: 30.33, longitude: -97.7, timeMs: Date.now(), speedKmh: 55 })
+    await report(engine, 'bus-2', { latitude: 30.311, longitude: -97.78, timeMs: Date.now(), speedKmh: 55 })
     await page.locator('[data-status=live]').waitFor()
     expect(sockets.length).toBeGreaterThan(known)
     await expect.poll(() => rowNamed('bus-2').first().textContent()).toMatch(/55 km\/h/)
