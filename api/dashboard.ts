@@ -45,6 +45,11 @@ interface StaticFile {
   readonly cache: string
 }
 
+const OVERLAY_PATH = '/basemap/overlay.geojson'
+/** What the page gets where nothing is to be drawn over its basemap. */
+const NO_OVERLAY = Buffer.from('{"type":"FeatureCollection","features":[]}')
+const GZIP_MAGIC = 0x1f8b
+
 /** Routes of the dashboard: `/`, its files, `/basemap/overlay.geojson`. */
 export function dashboard(options: ApiOptions): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>()
@@ -52,15 +57,15 @@ export function dashboard(options: ApiOptions): Hono<ApiEnv> {
   const serve = (path: string, file: StaticFile) =>
     app.get(path, (c) => answer(c, file, contentPolicy(streamUrl())))
 
-  if (overlayFile !== undefined && existsSync(overlayFile))
-    serve('/basemap/overlay.geojson', readStatic(overlayFile, '/basemap/overlay.geojson'))
+  const overlay = overlayFile === undefined ? NO_OVERLAY : readFileSync(overlayFile)
+  serve(OVERLAY_PATH, staticFile(overlay, OVERLAY_PATH))
   if (dashboardDir === undefined || !existsSync(dashboardDir)) return app
   const folder = fileURLToPath(dashboardDir)
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue
     const file = join(entry.parentPath, entry.name)
     const path = `/${relative(folder, file).split(sep).join('/')}`
-    serve(path === '/index.html' ? '/' : path, readStatic(file, path))
+    serve(path === '/index.html' ? '/' : path, staticFile(readFileSync(file), path))
   }
   return app
 }
@@ -82,10 +87,9 @@ export function contentPolicy(streamUrl: string): string {
   ].join('; ')
 }
 
-function readStatic(file: string | URL, path: string): StaticFile {
-  const read = readFileSync(file)
+function staticFile(read: Buffer, path: string): StaticFile {
   // An overlay may lie on the disk compressed; the page asks for it as it is.
-  const plain = String(file).endsWith('.gz') ? gunzipSync(read) : read
+  const plain = read.readUInt16BE(0) === GZIP_MAGIC ? gunzipSync(read) : read
   const extension = extname(path)
   const zipped = COMPRESSED.has(extension) ? undefined : gzipSync(plain)
   return {

@@ -10,6 +10,7 @@ import { announce, startFromEnvironment, stopSignal } from './start.ts'
 
 const ORGANIZATION = 'Capital Metro (demo)'
 const EMAIL = 'demo@fleetflow.local'
+const CREDIT = 'Capital Metro vehicle positions, recorded by CapMetrics (MIT, (c) 2015 Sean Cascketta)'
 /** Random bytes of the demo's password: 16 characters. */
 const PASSWORD_BYTES = 12
 const PROTOCOLS = { teltonika: 'tcp', gt06: 'tcp', h02: 'udp', osmand: 'http', mqtt: 'mqtt' } as const
