@@ -27,7 +27,7 @@ export async function demo(): Promise<void> {
     await prepare(running.pool, password)
     announce(running)
     process.stdout.write(
-      `\n  dashboard  ${running.apiUrl}\n  login      ${EMAIL}\n  password   ${password}\n\n`,
+      `\n  dashboard  ${running.apiUrl}\n  login      ${EMAIL}\n  password   ${password}\n  data       ${CREDIT}\n\n`,
     )
     let seconds = 0
     const drive = driveBuses({
