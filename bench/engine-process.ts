@@ -1,0 +1,68 @@
+/** The engine as it is run: `fleetflow start` in a process of its own. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { projectRoot } from '../storage/project-root.ts'
+import { type Bench, end } from './bench.ts'
+
+export const JWT_SECRET = 'a secret of the benchmarks that is long enough'
+export const ORGANIZATION = 'Bench'
+
+/** What the engine takes over of our environment: its own configuration is given, not found. */
+const PASSED_ON = ['PATH', 'HOME', 'TMPDIR', 'SystemRoot', 'NODE_OPTIONS']
+
+export class EngineProcess {
+  readonly teltonikaPort: number
+  readonly apiUrl: string
+  readonly streamUrl: string
+  readonly stop: () => Promise<void>
+
+  private constructor(lines: readonly string[], stop: () => Promise<void>) {
+    const address = (name: string) => lines.find((line) => line.startsWith(name))!.split(/ +/)[2]!
+    this.teltonikaPort = Number(address('teltonika').split(':').at(-1))
+    this.apiUrl = address('api')
+    this.streamUrl = address('stream')
+    this.stop = stop
+  }
+
+  /** Starts it on a database and free ports; it ends at the latest with the question. */
+  static async start(bench: Bench, databaseUrl: string): Promise<EngineProcess> {
+    const command = fileURLToPath(new URL('dist/fleetflow.js', projectRoot))
+    const given = Object.fromEntries(PASSED_ON.map((name) => [name, process.env[name]]))
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', command, 'start'], {
+      cwd: bench.folder,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: {
+        ...given,
+        PORT: '0',
+        STREAM_PORT: '0',
+        PROTOCOLS: 'teltonika:0',
+        DATA_DIR: `${bench.folder}/engine`,
+        DATABASE_URL: databaseUrl,
+        JWT_SECRET,
+        UNKNOWN_DEVICES: 'register',
+        DEFAULT_ORGANIZATION: ORGANIZATION,
+        LOG_LEVEL: 'warn',
+      },
+    })
+    const stop = () => end(child)
+    bench.defer(stop)
+    const lines: string[] = []
+    for await (const line of createInterface({ input: child.stdout })) {
+      lines.push(line)
+      if (line === 'ready') {
+        child.stdout.resume()
+        return new EngineProcess(lines, stop)
+      }
+    }
+    const [code, signal] = child.exitCode === null ? await once(child, 'exit') : [child.exitCode]
+    throw new Error(`the engine ended before it was ready: ${signal ?? `exit ${code}`}`)
+  }
+
+  /** Processor time that it has used so far, s. */
+  async cpuSeconds(): Promise<number> {
+    const text = await (await fetch(`${this.apiUrl}/metrics`)).text()
+    return Number(/^process_cpu_seconds_total(?:\{.*\})? (\S+)/m.exec(text)![1])
+  }
+}
