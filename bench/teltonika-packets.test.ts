@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest'
 import { DeviceSession, decodeFrame, repliesOf } from '../device-adapters/decoder.ts'
 import { FrameReader } from '../device-adapters/frames.ts'
-import { teltonika } from '../device-adapters/protocols/teltonika.ts'
+import { loadAdapters } from '../device-adapters/registry.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'
 import { imeiOf, loginOf, TeltonikaTrack } from './teltonika-packets.ts'
 
+const teltonika = (await loadAdapters()).get('teltonika')!
 const START_MS = Date.UTC(2026, 0, 1)
 
 test('the adapter reads what the generator sends', () => {
