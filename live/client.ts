@@ -180,6 +180,11 @@ export class Client {
     if (!this.closed) this.socket.end(code, reason)
   }
 
+  /** Runs `run` while the socket is corked. */
+  whileCorked(run: () => void): void {
+    this.socket.cork(run)
+  }
+
   /** To be called when the socket has closed: it must not be touched any more. */
   onClose(): void {
     this.closed = true

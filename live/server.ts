@@ -156,6 +156,11 @@ export async function startLive(
       leave: () => {
         places--
       },
+      whileCorked(run) {
+        const [other] = clients
+        other?.whileCorked(run)
+        return other !== undefined
+      },
     }),
     open(socket) {
       const client = new Client(socket, hub)

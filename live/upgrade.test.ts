@@ -197,6 +197,19 @@ describe('connecting to the stream', () => {
     await opens({ query })
   })
 
+  test('refuses a handshake that asks for the connection to be closed', async () => {
+    const { Authorization } = await bearer()
+    const socket = connect(stream.live.port, '127.0.0.1')
+    socket.end(
+      `GET ${STREAM_PATH} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: close\r\n` +
+        `Authorization: ${Authorization}\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n` +
+        'Sec-WebSocket-Version: 13\r\n\r\n',
+    )
+    let answer = ''
+    for await (const piece of socket) answer += piece
+    expect(answer).toMatch(/^HTTP\/1.1 426 /)
+  })
+
   test('answers 426 to a request that is no WebSocket, and 404 beside the path', async () => {
     expect(await get(STREAM_PATH)).toMatchObject({ status: 426, code: 'not-a-websocket' })
     expect(await get('/')).toMatchObject({ status: 404, code: 'not-found' })

@@ -29,6 +29,8 @@ export interface UpgradeOptions {
   /** Takes a place among the sockets, held until `leave`, or until the socket has closed. */
   enter(): boolean
   leave(): void
+  /** Runs `run` while some open socket is corked; false if there is none. */
+  whileCorked(run: () => void): boolean
 }
 
 /** Handler of `app.ws`: upgrades, or says why not. */
@@ -42,6 +44,7 @@ export function upgradeHandler(
     // The request is gone after the first await.
     const origin = req.getHeader('origin')
     const asked = req.getHeader('sec-websocket-protocol')
+    const connection = req.getHeader('connection')
     const key = req.getHeader('sec-websocket-key')
     const extensions = req.getHeader('sec-websocket-extensions')
     const credentials = {
@@ -58,6 +61,10 @@ export function upgradeHandler(
       if (!aborted) answer(res, status, reason, detail)
     }
 
+    // RFC 6455 4.2.1. With `Connection: close` uWebSockets would make a WebSocket of a socket that it has closed.
+    if (!/\bupgrade\b/i.test(connection)) {
+      return refuse(426, 'not-a-websocket', 'a WebSocket begins with "Connection: Upgrade"')
+    }
     // A client that is no browser sends no origin, and no page can make it send one's credentials.
     if (origin !== '' && !origins.has(origin.toLowerCase())) {
       const detail = `pages of ${origin.slice(0, 200)} may not connect: add it to ALLOWED_ORIGINS`
@@ -84,9 +91,14 @@ export function upgradeHandler(
     }
     if (aborted) return options.leave()
     const data: SocketData = { user, format }
-    res.cork(() => {
+    const upgrade = () => {
       res.upgrade(data, key, asked === '' ? '' : format.subprotocol, extensions, context)
-    })
+    }
+    // `res.cork(upgrade)` alone closes some sockets right after they opened: it takes the WebSocket for the response
+    // still where the upgrade has left it at its address in memory (uNetworking/uWebSockets#1928, seen with 20.51.4).
+    // While another socket is corked, `res.cork` only calls. Without any cork the upgrade is sound as well, but
+    // uWebSockets.js warns on standard error: so it does for the first client.
+    if (!options.whileCorked(() => res.cork(upgrade))) upgrade()
   }
 }
 
