@@ -4,6 +4,9 @@ import type { MetricObjectWithValues, MetricValue } from 'prom-client'
 import type { LiveOptions } from './live/options.ts'
 import { threadUrl } from './storage/project-root.ts'
 
+/** How long a process that ends at once waits for the sockets of live to close, ms. */
+const CLOSE_TIMEOUT_MS = 1_000
+
 type Metrics = MetricObjectWithValues<MetricValue<string>>[]
 
 export class LiveThread {
@@ -31,8 +34,9 @@ export class LiveThread {
     ports: readonly MessagePort[],
     onFailure: (error: Error) => void,
   ): Promise<LiveThread> {
+    const closed = new Int32Array(new SharedArrayBuffer(4))
     const worker = new Worker(threadUrl('live/live-thread'), {
-      workerData: { options, ports },
+      workerData: { options, ports, closed },
       transferList: [...ports],
       name: 'live',
     })
@@ -46,6 +50,13 @@ export class LiveThread {
       })
     })
     worker.on('error', onFailure)
+    // process.exit with sockets of live open would be an abort.
+    const closeNow = () => {
+      worker.postMessage({ type: 'stop' })
+      Atomics.wait(closed, 0, 0, CLOSE_TIMEOUT_MS)
+    }
+    process.on('exit', closeNow)
+    worker.once('exit', () => process.off('exit', closeNow))
     return new LiveThread(worker, port, exited)
   }
 

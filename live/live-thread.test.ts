@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { MessageChannel, Worker } from 'node:worker_threads'
@@ -27,7 +28,7 @@ describe('the live thread', () => {
     const { port1, port2 } = new MessageChannel()
     const workerData: LiveThreadData = { options: stream.liveOptions(options), ports: [port2] }
     const thread = new Worker(threadUrl('live/live-thread'), { workerData, transferList: [port2] })
-    return { thread, shard: port1, exited: once(thread, 'exit') }
+    return { thread, shard: port1, exited: new Promise((resolve) => thread.once('exit', resolve)) }
   }
   const message = async (thread: Worker) => (await once(thread, 'message'))[0] as FromLive
   const send = (thread: Worker, what: ToLive) => thread.postMessage(what)
@@ -60,7 +61,36 @@ describe('the live thread', () => {
 
     send(thread, { type: 'stop' })
     for (const client of clients) expect(await client.closed).toMatchObject({ code: 1001 })
-    expect(await exited).toEqual([0])
+    expect(await exited).toBe(0)
+  })
+
+  test('an error that nobody expected ends it, and not the process', async () => {
+    const { thread, shard, exited } = startThread()
+    const listening = await message(thread)
+    const port = listening.type === 'listening' ? listening.port : 0
+    const ticket = await stream.ticket(userId)
+    const client = new StreamClient(new WebSocket(`ws://127.0.0.1:${port}${STREAM_PATH}?ticket=${ticket}`))
+    await once(client.socket, 'open')
+    const failed = once(thread, 'error')
+    shard.postMessage('no batch')
+    expect((await failed)[0]).toBeInstanceOf(Error)
+    expect(await exited).toBe(1)
+    expect(await client.closed).toMatchObject({ code: 1001 })
+  })
+
+  test('a process that ends at once is not aborted, if it waits until the sockets are closed', async () => {
+    const script = `
+      import { Worker } from 'node:worker_threads'
+      const closed = new Int32Array(new SharedArrayBuffer(4))
+      const workerData = { options: ${JSON.stringify(stream.liveOptions())}, ports: [], closed }
+      const thread = new Worker(new URL(${JSON.stringify(threadUrl('live/live-thread').href)}), { workerData, execArgv: [] })
+      process.on('exit', () => {
+        thread.postMessage({ type: 'stop' })
+        Atomics.wait(closed, 0, 0, 5_000)
+      })
+      thread.once('message', () => process.exit(7))`
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: 'inherit' })
+    expect(await once(child, 'exit')).toEqual([7, null])
   })
 
   test('says that its port is taken, with what to do, and ends', async () => {
@@ -73,7 +103,7 @@ describe('the live thread', () => {
       code: 'port-in-use',
       message: `port ${port} of 127.0.0.1 is taken: stop what listens there, or set STREAM_PORT`,
     })
-    expect(await exited).toEqual([0])
+    expect(await exited).toBe(0)
     other.close()
   })
 
@@ -81,7 +111,7 @@ describe('the live thread', () => {
     await stream.start()
     const { thread, exited } = startThread({ port: stream.live.port })
     expect(await message(thread)).toMatchObject({ type: 'failed', code: 'port-in-use' })
-    expect(await exited).toEqual([0])
+    expect(await exited).toBe(0)
   })
 
   test.each([
@@ -91,6 +121,6 @@ describe('the live thread', () => {
   ] as const)('fails with %s, and ends', async (code, options) => {
     const { thread, exited } = startThread(options)
     expect(await message(thread)).toMatchObject({ type: 'failed', code })
-    expect(await exited).toEqual([0])
+    expect(await exited).toBe(0)
   })
 })

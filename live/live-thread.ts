@@ -1,4 +1,5 @@
 /** Thread of the live stream: starts the server of server.ts, and answers the thread that started it. */
+import { setImmediate } from 'node:timers/promises'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { MetricObjectWithValues, MetricValue } from 'prom-client'
 import { LiveError, type LiveErrorCode } from './live-error.ts'
@@ -10,6 +11,8 @@ export interface LiveThreadData {
   readonly options: LiveOptions
   /** From the shards. */
   readonly ports: readonly MessagePort[]
+  /** One int32 in shared memory: becomes 1 when the process may end without being aborted, see below. */
+  readonly closed?: Int32Array
 }
 
 /** Main to live. After `stop` the thread ends by itself. */
@@ -27,18 +30,38 @@ export type FromLive =
 
 const main = parentPort!
 const post = (message: FromLive) => main.postMessage(message)
-const { options, ports } = workerData as LiveThreadData
+const { options, ports, closed } = workerData as LiveThreadData
+
+/**
+ * Waits until the handles of uWebSockets are closed, after its sockets were: a thread that ends with one open takes the
+ * process with it, by abort. Handles close at the end of a turn of the event loop, after its immediates.
+ */
+async function handlesClosed(): Promise<void> {
+  await setImmediate()
+  await setImmediate()
+  if (closed === undefined) return
+  Atomics.store(closed, 0, 1)
+  Atomics.notify(closed, 0)
+}
 
 try {
   const live = await startLive(options, ports)
   main.on('message', async (message: ToLive) => {
     if (message.type === 'metrics') {
       post({ type: 'metrics', id: message.id, metrics: await live.registry.getMetricsAsJSON() })
-    } else {
-      await live.stop()
-      // Nothing is open any more: the thread ends.
-      main.close()
+      return
     }
+    const stopped = live.stop()
+    await handlesClosed()
+    await stopped
+    // Nothing is open any more: the thread ends.
+    main.close()
+  })
+  // What is unexpected ends the thread, and the main thread is told: but not before the sockets are closed.
+  process.once('uncaughtException', async (error) => {
+    live.stop().catch(() => undefined)
+    await handlesClosed()
+    throw error
   })
   post({ type: 'listening', port: live.port })
 } catch (error) {

@@ -51,7 +51,9 @@ export async function startLive(
 ): Promise<LiveServer> {
   const limits = limitsOf(options)
   const uws = loadUws()
-  const log = pino({ level: options.logLevel ?? 'info', name: 'live' })
+  // Standard output is for people and scripts, standard error for the log.
+  const destination = pino.destination({ fd: 2, sync: true })
+  const log = pino({ level: options.logLevel ?? 'info', base: { name: 'live' } }, destination)
   const tickMs = options.tickMs ?? TICK_MS
   const metrics = liveMetrics(registry)
   const clients = new Set<Client>()
