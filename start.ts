@@ -134,6 +134,7 @@ async function start(
       allowedOrigins: [...config.allowedOrigins, ...ownOrigins(config.host, api.port)],
       databaseUrl,
       jwtSecret,
+      logLevel: config.logLevel,
     },
     shards.map(({ port1 }) => port1),
     onFailure,
