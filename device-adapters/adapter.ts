@@ -93,16 +93,25 @@ export function defineAdapter<State>(adapter: Adapter<State>): Adapter<State> {
   return adapter
 }
 
-/** `checksum`: it fails. `malformed`: the frame breaks its layout. `unsupported`: a layout we know of and do not read. */
-export type DecodeErrorCode = 'checksum' | 'malformed' | 'unsupported'
+/**
+ * `checksum`: it fails. `malformed`: the frame breaks its layout. `unsupported`: a layout we know of and do not read.
+ * `adapter-bug`: the adapter threw what it may not, see {@link DecodeError.of}; adapters do not use it.
+ */
+export type DecodeErrorCode = 'checksum' | 'malformed' | 'unsupported' | 'adapter-bug'
 
 /** A frame that breaks its protocol; counted by code, kept in quarantine, never fatal to the engine. */
 export class DecodeError extends Error {
   override readonly name = 'DecodeError'
   readonly code: DecodeErrorCode
 
-  constructor(code: DecodeErrorCode, message: string) {
-    super(message)
+  constructor(code: DecodeErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
     this.code = code
+  }
+
+  /** What an adapter threw, as the fault of the frame: a bug of one adapter must not end the others. */
+  static of(thrown: unknown): DecodeError {
+    if (thrown instanceof DecodeError) return thrown
+    return new DecodeError('adapter-bug', 'the adapter failed on this frame', { cause: thrown })
   }
 }

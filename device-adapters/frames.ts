@@ -32,11 +32,14 @@ export class FrameReader {
 
   /**
    * The next whole frame; undefined when more bytes are needed. The frame shares memory with what was pushed.
-   * @throws DecodeError if what is buffered is longer than any frame of the protocol.
+   * @throws DecodeError if what is buffered is longer than any frame of the protocol, or the protocol has no stream;
+   *   and whatever the adapter throws.
    */
   next(): Buffer | undefined {
     const { adapter } = this
-    if (adapter.frame === undefined) throw new TypeError(`${adapter.id} has no frames on a stream`)
+    if (adapter.frame === undefined) {
+      throw new DecodeError('unsupported', `${adapter.id} comes in requests or messages, not on a stream`)
+    }
     while (this.rest.length > 0) {
       const length = adapter.frame(this.rest, this.transport)
       if (length < 0) this.rest = this.rest.subarray(-length)

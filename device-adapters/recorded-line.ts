@@ -103,15 +103,14 @@ export class RecordedStream {
     let error: DecodedLine['error'] = null
     for (const frame of framesOf(line, reader)) {
       if (frame instanceof DecodeError) {
-        error ??= { code: frame.code, message: frame.message }
+        error ??= errorOf(frame)
         break
       }
       try {
         decodeFrame(adapter, frame, session, batch)
         replies.push(...repliesOf(adapter, frame, session))
       } catch (failure) {
-        if (!(failure instanceof DecodeError)) throw failure
-        error ??= { code: failure.code, message: failure.message }
+        error ??= errorOf(DecodeError.of(failure))
       }
     }
     if (line.http !== undefined) {
@@ -161,10 +160,14 @@ function* framesOf(line: RecordedLine, reader: FrameReader): Iterable<Buffer | D
     try {
       for (let frame = reader.next(); frame !== undefined; frame = reader.next()) yield frame
     } catch (failure) {
-      if (!(failure instanceof DecodeError)) throw failure
-      yield failure
+      yield DecodeError.of(failure)
     }
   }
+}
+
+/** A bug of the adapter is told with its cause, for whoever mends it. */
+function errorOf({ code, message, cause }: DecodeError): DecodedLine['error'] {
+  return { code, message: cause instanceof Error ? `${message}: ${cause.message}` : message }
 }
 
 /** Row of a batch in the shape of the vectors. */

@@ -2,7 +2,7 @@
  * One TCP connection of a device: bytes to frames, frames to the intake, replies back in the order of the frames.
  * It knows no sockets but their smallest face ({@link Peer}), so that its tests need none.
  */
-import { type Adapter, DecodeError } from '../device-adapters/adapter.ts'
+import type { Adapter } from '../device-adapters/adapter.ts'
 import { FrameReader } from '../device-adapters/frames.ts'
 import type { Intake, IntakeSession, Receipt } from './intake.ts'
 
@@ -75,7 +75,6 @@ export class Connection {
       try {
         frame = this.reader.next()
       } catch (error) {
-        if (!(error instanceof DecodeError)) throw error
         this.intake.fault(this.adapter, this.session, this.reader.take(), this.peer.address, error)
         this.break()
         break
@@ -133,8 +132,10 @@ export class Connection {
     reply.replies = receipt.replies
     if (receipt.kind === 'fault') {
       this.faults++
-      reply.closeAfter = this.faults >= this.intake.limits.faultsPerConnectionMax
-      if (reply.closeAfter) this.intake.metrics.limits.inc({ limit: 'faultsPerConnectionMax' })
+      const tooMany = this.faults >= this.intake.limits.faultsPerConnectionMax
+      if (tooMany) this.intake.metrics.limits.inc({ limit: 'faultsPerConnectionMax' })
+      // After a bug nobody knows what the adapter's state of this connection is worth.
+      reply.closeAfter = tooMany || receipt.error.code === 'adapter-bug'
     } else {
       this.faults = 0
       this.spoke = true

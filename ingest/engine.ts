@@ -86,7 +86,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     registrationsPerMinuteMax: limits.registrationsPerMinuteMax,
   })
   const quarantine = new Quarantine(pool, limits, metrics, log)
-  const intake = new Intake({ shards, devices, quarantine, limits, metrics })
+  const intake = new Intake({ shards, devices, quarantine, limits, metrics, log })
   const listeners: Listener[] = []
 
   const close = async () => {

@@ -39,8 +39,10 @@ export async function listenHttp(
       case 'unknown':
         answer(response, 403, 'this device is not registered\n')
         return
-      case 'fault':
-        answer(response, 400, `${receipt.error.code}: ${receipt.error.message}\n`)
+      case 'fault': {
+        const { code, message } = receipt.error
+        answer(response, code === 'adapter-bug' ? 500 : 400, `${code}: ${message}\n`)
+      }
     }
   }
 

@@ -2,9 +2,10 @@
  * Where all transports meet: one frame is decoded, its device looked up, its positions put into the shard of their
  * device, and its fate told: a reply now, a reply when stored, or none.
  */
+import type { Logger } from 'pino'
 import { type Adapter, DecodeError, type Transport } from '../device-adapters/adapter.ts'
 import { DeviceSession, decodeFrame, repliesOf, toBuffer } from '../device-adapters/decoder.ts'
-import { PositionBatch } from '../schemas/position-batch.ts'
+import { PositionBatch, type PositionBatchMark } from '../schemas/position-batch.ts'
 import { QUALITY } from '../schemas/quality.ts'
 import type { DeviceRegistry, RegisteredDevice } from './devices.ts'
 import type { Limits } from './limits.ts'
@@ -20,8 +21,14 @@ export type Receipt =
   | { readonly kind: 'pending'; readonly replies: readonly Buffer[] }
   /** The device is not registered. `replies` refuse it, where the protocol can. */
   | { readonly kind: 'unknown'; readonly replies: readonly Buffer[] }
-  /** The frame breaks its protocol. */
-  | { readonly kind: 'fault'; readonly error: DecodeError; readonly replies: readonly Buffer[] }
+  | FaultReceipt
+
+/** The frame breaks its protocol. */
+export interface FaultReceipt {
+  readonly kind: 'fault'
+  readonly error: DecodeError
+  readonly replies: readonly Buffer[]
+}
 
 export type IntakeSession = DeviceSession<RegisteredDevice>
 
@@ -31,9 +38,12 @@ export interface IntakeOptions {
   readonly quarantine: Quarantine
   readonly limits: Limits
   readonly metrics: IngestMetrics
+  readonly log: Logger
 }
 
 const NO_REPLIES: readonly Buffer[] = []
+/** A bug that every frame meets is logged no more often than this, for each adapter. */
+const LOG_BUG_EVERY_MS = 60_000
 
 export class Intake {
   readonly limits: Limits
@@ -41,6 +51,8 @@ export class Intake {
   private readonly shards: readonly Shard[]
   private readonly devices: DeviceRegistry
   private readonly quarantine: Quarantine
+  private readonly log: Logger
+  private readonly bugLoggedMs = new Map<string, number>()
   private readonly waitingForRoom = new Set<() => void>()
 
   constructor(options: IntakeOptions) {
@@ -49,6 +61,7 @@ export class Intake {
     this.quarantine = options.quarantine
     this.limits = options.limits
     this.metrics = options.metrics
+    this.log = options.log
   }
 
   /**
@@ -103,21 +116,33 @@ export class Intake {
     address: string,
     whenStored: (stored: boolean) => void,
   ): Receipt | Promise<Receipt> {
-    const protocol = adapter.id
     session.receivedMs = Date.now()
     // Each time, since a device may be registered, changed or removed while it is connected.
     if (session.uniqueId !== '') session.device = this.devices.find(session.uniqueId)
     const shard = this.shardOf(session.device)
-    const out = shard.open
-    const mark = out.mark()
+    const mark = shard.open.mark()
     try {
-      decodeFrame(adapter, frame, session, out)
-      checkUniqueId(session.uniqueId, this.limits.uniqueIdLengthMax)
+      return this.decode(adapter, session, frame, address, whenStored, shard, mark)
     } catch (error) {
-      out.rollback(mark)
-      if (!(error instanceof DecodeError)) throw error
+      shard.open.rollback(mark)
       return this.fault(adapter, session, frame, address, error)
     }
+  }
+
+  /** @throws whatever the adapter throws; rows behind `mark` are to be taken back then. */
+  private decode(
+    adapter: Adapter,
+    session: IntakeSession,
+    frame: Buffer,
+    address: string,
+    whenStored: (stored: boolean) => void,
+    shard: Shard,
+    mark: PositionBatchMark,
+  ): Receipt | Promise<Receipt> {
+    const protocol = adapter.id
+    const out = shard.open
+    decodeFrame(adapter, frame, session, out)
+    checkUniqueId(session.uniqueId, this.limits.uniqueIdLengthMax)
     this.metrics.frames.inc({ protocol, transport: session.transport })
     if (hasWrongChecksum(out, mark.rows)) this.keep(adapter, session, frame, address, 'checksum')
     if (session.device === undefined && (session.uniqueId !== '' || out.length > mark.rows)) {
@@ -130,9 +155,9 @@ export class Intake {
     const device = session.device!
     // Mostly the frame was decoded where it belongs: into the batch of the shard of its only device.
     if (this.shardOf(device) === shard && !out.namesDevices(mark.rows)) {
+      const replies = repliesOf(adapter, frame, session)
       out.device.fill(device.id, mark.rows, out.length)
       this.metrics.positions.inc({ protocol }, out.length - mark.rows)
-      const replies = repliesOf(adapter, frame, session)
       shard.added(whenStored)
       return { kind: 'pending', replies }
     }
@@ -142,16 +167,31 @@ export class Intake {
     return this.place(adapter, session, frame, address, moved, device, whenStored)
   }
 
-  /** A stream that cannot be read on, or a datagram without a whole frame. */
+  /**
+   * Bytes that break their protocol: a frame, a stream that cannot be read on, a datagram without a whole frame.
+   * @param thrown By the adapter or its framing: a DecodeError, or anything else, which is a bug.
+   */
   fault(
     adapter: Adapter,
     session: IntakeSession,
     bytes: Buffer,
     address: string,
-    error: DecodeError,
-  ): Receipt {
+    thrown: unknown,
+  ): FaultReceipt {
+    const error = DecodeError.of(thrown)
+    if (error.code === 'adapter-bug') this.logBug(adapter, error)
     this.keep(adapter, session, bytes, address, error.code)
     return { kind: 'fault', error, replies: NO_REPLIES }
+  }
+
+  private logBug(adapter: Adapter, error: DecodeError): void {
+    const nowMs = performance.now()
+    if (nowMs - (this.bugLoggedMs.get(adapter.id) ?? -Infinity) < LOG_BUG_EVERY_MS) return
+    this.bugLoggedMs.set(adapter.id, nowMs)
+    this.log.error(
+      { err: error.cause, protocol: adapter.id },
+      'bug of an adapter: the frame is in the quarantine as adapter-bug, please report it',
+    )
   }
 
   /** Counts a frame that breaks its protocol, and keeps it in the quarantine. */
@@ -171,12 +211,15 @@ export class Intake {
   ): Receipt | Promise<Receipt> {
     const { uniqueId } = session
     if (uniqueId !== '' && this.devices.registersUnknown) {
-      return this.devices.register(uniqueId, uniqueId).then((device) => {
-        if (device === undefined) return this.refuse(adapter, session, frame, address)
-        session.device = device
-        if (held.length === 0) return { kind: 'session', replies: repliesOf(adapter, frame, session) }
-        return this.place(adapter, session, frame, address, held, device, whenStored)
-      })
+      return this.devices
+        .register(uniqueId, uniqueId)
+        .then((device): Receipt => {
+          if (device === undefined) return this.refuse(adapter, session, frame, address)
+          session.device = device
+          if (held.length === 0) return { kind: 'session', replies: repliesOf(adapter, frame, session) }
+          return this.place(adapter, session, frame, address, held, device, whenStored)
+        })
+        .catch((error) => this.fault(adapter, session, frame, address, error))
     }
     return this.refuse(adapter, session, frame, address)
   }

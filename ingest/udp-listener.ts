@@ -57,7 +57,6 @@ export async function listenUdp(adapter: Adapter, intake: Intake, address: Liste
       }
       if (reader.buffered > 0) throw new DecodeError('malformed', 'the datagram ends within a frame')
     } catch (error) {
-      if (!(error instanceof DecodeError)) throw error
       intake.fault(adapter, session, datagram, addressOf(remote), error)
     }
   })

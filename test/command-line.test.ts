@@ -149,6 +149,7 @@ describe('decode', () => {
       'null',
       '{"protocol":"h02"}',
       '{"protocol":"gt07","transport":"tcp","bytes":"00"}',
+      '{"protocol":"osmand","transport":"tcp","bytes":"00"}',
     ]
     const good = vectors('h02').split('\n')[0]!
     const { stdout } = await run(['decode'], { input: [...lines, good].join('\n') })
@@ -161,9 +162,10 @@ describe('decode', () => {
       'not-a-line',
       'not-a-line',
       'unknown-protocol',
+      'unsupported',
       null,
     ])
-    expect(decoded[4].positions).toHaveLength(1)
+    expect(decoded[5].positions).toHaveLength(1)
   })
 
   test('takes the protocol of lines that name none from its option', async () => {

@@ -5,14 +5,23 @@ import type pg from 'pg'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { expect } from 'vitest'
+import type { Adapter } from '../device-adapters/adapter.ts'
 import { crc16Ibm } from '../device-adapters/checksums.ts'
 import { loadAdapters } from '../device-adapters/registry.ts'
 import { type Ingest, startIngest } from '../ingest/engine.ts'
+import type { Limits } from '../ingest/limits.ts'
 import { createPool } from '../storage/pools.ts'
 import { testDatabase } from './database.ts'
 
 /** Lower than the defaults, so that tests meet them. */
 export const TEST_LIMITS = { firstFrameTimeoutMs: 1_500, faultsPerConnectionMax: 3, quarantineRowsMax: 50 }
+
+export interface HarnessOptions {
+  /** Beside those of the project. */
+  readonly adapters?: readonly Adapter[]
+  /** Beside {@link TEST_LIMITS}. */
+  readonly limits?: Partial<Limits>
+}
 
 export class IngestHarness {
   readonly databaseUrl: string
@@ -20,6 +29,7 @@ export class IngestHarness {
   readonly organizationId: number
   readonly ingest: Ingest
   private readonly registry: Registry
+  private readonly options: HarnessOptions
   private readonly release: () => Promise<void>
   private readonly sockets: Socket[] = []
 
@@ -29,6 +39,7 @@ export class IngestHarness {
     organizationId: number,
     ingest: Ingest,
     registry: Registry,
+    options: HarnessOptions,
     release: () => Promise<void>,
   ) {
     this.databaseUrl = databaseUrl
@@ -36,17 +47,18 @@ export class IngestHarness {
     this.organizationId = organizationId
     this.ingest = ingest
     this.registry = registry
+    this.options = options
     this.release = release
   }
 
-  static async start(): Promise<IngestHarness> {
+  static async start(options: HarnessOptions = {}): Promise<IngestHarness> {
     const database = await testDatabase()
     const pool = createPool(database.url, { max: 5, applicationName: 'ingest test' })
     const { rows } = await pool.query("INSERT INTO organizations (name) VALUES ('Test') RETURNING id")
     const organizationId = rows[0].id
     const registry = new Registry()
-    const ingest = await startOn(database.url, pool, undefined, registry)
-    return new IngestHarness(database.url, pool, organizationId, ingest, registry, async () => {
+    const ingest = await startOn(database.url, pool, undefined, registry, options)
+    return new IngestHarness(database.url, pool, organizationId, ingest, registry, options, async () => {
       await ingest.close()
       await pool.end()
       await database.drop()
@@ -55,7 +67,7 @@ export class IngestHarness {
 
   /** A second ingest on the same database which registers unknown devices. */
   startRegistering(): Promise<Ingest> {
-    return startOn(this.databaseUrl, this.pool, this.organizationId, new Registry())
+    return startOn(this.databaseUrl, this.pool, this.organizationId, new Registry(), this.options)
   }
 
   async stop(): Promise<void> {
@@ -116,8 +128,10 @@ async function startOn(
   pool: pg.Pool,
   registerInto: number | undefined,
   registry: Registry,
+  options: HarnessOptions,
 ): Promise<Ingest> {
   const adapters = await loadAdapters()
+  for (const adapter of options.adapters ?? []) adapters.set(adapter.id, adapter)
   return startIngest({
     host: '127.0.0.1',
     adapters,
@@ -126,7 +140,7 @@ async function startOn(
     pool,
     livePorts: [undefined, undefined],
     registerInto,
-    limits: TEST_LIMITS,
+    limits: { ...TEST_LIMITS, ...options.limits },
     registry,
     log: pino({ level: 'silent' }),
     onFailure: (error) => {
