@@ -14,7 +14,8 @@ import { PositionBatch } from '../schemas/position-batch.ts'
 import { type StreamRow, streamRowOf } from '../schemas/stream.ts'
 import { STREAM_FORMATS, type StreamFormat } from './stream-format.ts'
 
-const ROWS_MIN = 1_024
+/** Rows that the log has room for at least: a few batches, so that it is not written anew for each. */
+const ROWS_MIN = 16_384
 const SLOTS_MIN = 1_024
 const NO_ROW = -1
 const UNKNOWN_OWNER = 0
@@ -36,11 +37,12 @@ export interface Move {
 }
 
 export class LastPositions {
-  private log = new PositionBatch(ROWS_MIN)
+  private readonly rowsMin: number
+  private log: PositionBatch
   /** By row. */
-  private slotOfRow = new Int32Array(ROWS_MIN)
+  private slotOfRow: Int32Array
   /** By format and row: the row encoded, once somebody asked for it. */
-  private encoded = encodedRows(ROWS_MIN)
+  private encoded: (string | undefined)[][]
 
   private readonly slots = new Map<number, number>()
   private slotCount = 0
@@ -53,9 +55,16 @@ export class LastPositions {
 
   private readonly onRenumber: (newRow: (row: number) => number) => void
 
-  /** @param onRenumber Called when rows got other numbers; `newRow` also takes the end of the log. */
-  constructor(onRenumber: (newRow: (row: number) => number) => void) {
+  /**
+   * @param onRenumber Called when rows got other numbers; `newRow` also takes the end of the log.
+   * @param rowsMin Room for rows at least, a multiple of 8.
+   */
+  constructor(onRenumber: (newRow: (row: number) => number) => void, rowsMin = ROWS_MIN) {
     this.onRenumber = onRenumber
+    this.rowsMin = rowsMin
+    this.log = new PositionBatch(rowsMin)
+    this.slotOfRow = new Int32Array(rowsMin)
+    this.encoded = encodedRows(rowsMin)
   }
 
   /** End of the log: the number that the next row gets. */
@@ -217,7 +226,7 @@ export class LastPositions {
     }
     newRow[from.length] = kept
     // As much again as is kept: so a row is copied once more on average, whatever the number of devices.
-    const capacity = Math.max(ROWS_MIN, Math.ceil((2 * (kept + count)) / 8) * 8)
+    const capacity = Math.max(this.rowsMin, Math.ceil((2 * (kept + count)) / 8) * 8)
     const to = new PositionBatch(capacity)
     const slotOfRow = new Int32Array(capacity)
     const encoded = encodedRows(capacity)
