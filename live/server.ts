@@ -28,8 +28,8 @@ import { listenExclusively, loadUws, type TemplatedApp, type UWebSockets } from 
 /** Connections to the database that redeem tickets. */
 const POOL_MAX = 4
 const SECOND_MS = 1_000
-/** uWebSockets keeps a socket that was closed while it held unsent bytes for so long at most, s. */
-const LINGER_MS = 16_000
+/** uWebSockets keeps a socket that was closed while it held unsent bytes for 16 s, counted in steps of 4. */
+const LINGER_MS = 20_000
 /** Positions of a tick whose latency is observed, at most: one observation costs as much as encoding. */
 const LATENCY_SAMPLES_MAX = 100
 
