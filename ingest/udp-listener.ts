@@ -17,7 +17,8 @@ export async function listenUdp(adapter: Adapter, intake: Intake, address: Liste
   let closed = false
 
   const send = (replies: readonly Buffer[], remote: RemoteInfo) => {
-    if (closed) return
+    // Port 0 is legal on the wire as that of a sender who wants no answer, and `send` throws at it.
+    if (closed || remote.port === 0) return
     for (const reply of replies) {
       metrics.replies.inc({ protocol: adapter.id })
       // A reply that is lost on the way is like one that was never sent: the device sends again.
