@@ -1,6 +1,8 @@
+import { once } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { WebSocket } from 'ws'
 import { fixes, type StreamClient, StreamFixture } from '../test/stream-fixture.ts'
 import { LiveError } from './live-error.ts'
 import { startLive } from './server.ts'
@@ -100,6 +102,8 @@ describe('changes of devices', () => {
         [name],
       )
       while ((await stream.metric('fleetflow_stream_database_up')) === 1) await setImmediate()
+      const late = new WebSocket(stream.url('?ticket=any'))
+      expect((await once(late, 'error'))[0]).toMatchObject({ message: expect.stringContaining('503') })
       await stream.owner.query('DELETE FROM devices WHERE id = $1', [deleted])
       const [added] = await stream.devices(organizationId, 1)
       await stream.store(added!, timeMs)
