@@ -87,7 +87,7 @@ export class Intake {
     return this.shards.every((shard) => !shard.full)
   }
 
-  /** Calls `resume` once when there is room. */
+  /** Calls `resume` once when there is room, in the order of the asking; it is not kept beyond its turn. */
   whenRoom(resume: () => void): void {
     this.waitingForRoom.add(resume)
   }
@@ -98,10 +98,12 @@ export class Intake {
 
   /** A shard has room again. */
   room(): void {
-    if (!this.hasRoom) return
-    const waiting = [...this.waitingForRoom]
-    this.waitingForRoom.clear()
-    for (const resume of waiting) resume()
+    // One by one: who is first may fill the batch, and those behind keep their place.
+    for (const resume of this.waitingForRoom) {
+      if (!this.hasRoom) return
+      this.waitingForRoom.delete(resume)
+      resume()
+    }
   }
 
   /**
@@ -146,10 +148,12 @@ export class Intake {
     this.metrics.frames.inc({ protocol, transport: session.transport })
     if (hasWrongChecksum(out, mark.rows)) this.keep(adapter, session, frame, address, 'checksum')
     if (session.device === undefined && (session.uniqueId !== '' || out.length > mark.rows)) {
-      const held = new PositionBatch(8)
-      held.appendFrom(out, mark.rows, out.length)
-      out.rollback(mark)
-      return this.unknown(adapter, session, frame, address, held, whenStored)
+      if (session.uniqueId === '' || !this.devices.registersUnknown) {
+        out.rollback(mark)
+        return this.refuse(adapter, session, frame, address)
+      }
+      const held = takenFrom(out, mark)
+      return this.register(adapter, session, frame, address, held, whenStored)
     }
     if (out.length === mark.rows) return { kind: 'session', replies: repliesOf(adapter, frame, session) }
     const device = session.device!
@@ -161,9 +165,7 @@ export class Intake {
       shard.added(whenStored)
       return { kind: 'pending', replies }
     }
-    const moved = new PositionBatch(8)
-    moved.appendFrom(out, mark.rows, out.length)
-    out.rollback(mark)
+    const moved = takenFrom(out, mark)
     return this.place(adapter, session, frame, address, moved, device, whenStored)
   }
 
@@ -201,27 +203,35 @@ export class Intake {
     this.quarantine.add({ protocol: adapter.id, uniqueId, reason: code, frame, address })
   }
 
-  private unknown(
+  /** Registers the device of the session, then puts the rows that it sent meanwhile where they belong. */
+  private async register(
     adapter: Adapter,
     session: IntakeSession,
     frame: Buffer,
     address: string,
     held: PositionBatch,
     whenStored: (stored: boolean) => void,
-  ): Receipt | Promise<Receipt> {
+  ): Promise<Receipt> {
     const { uniqueId } = session
-    if (uniqueId !== '' && this.devices.registersUnknown) {
-      return this.devices
-        .register(uniqueId, uniqueId)
-        .then((device): Receipt => {
-          if (device === undefined) return this.refuse(adapter, session, frame, address)
-          session.device = device
-          if (held.length === 0) return { kind: 'session', replies: repliesOf(adapter, frame, session) }
-          return this.place(adapter, session, frame, address, held, device, whenStored)
-        })
-        .catch((error) => this.fault(adapter, session, frame, address, error))
-    }
-    return this.refuse(adapter, session, frame, address)
+    await this.devices.register(uniqueId, uniqueId)
+    return new Promise((resolve) => {
+      const take = () => {
+        try {
+          // By the session, which may be one that is not allowed to be this device.
+          session.identify(uniqueId)
+          const { device } = session
+          if (device === undefined) resolve(this.refuse(adapter, session, frame, address))
+          else if (held.length === 0) {
+            resolve({ kind: 'session', replies: repliesOf(adapter, frame, session) })
+          } else resolve(this.place(adapter, session, frame, address, held, device, whenStored))
+        } catch (error) {
+          resolve(this.fault(adapter, session, frame, address, error))
+        }
+      }
+      // Devices of one moment are registered together, and what they hold may be more than there is room for.
+      if (this.hasRoom) take()
+      else this.whenRoom(take)
+    })
   }
 
   private refuse(adapter: Adapter, session: IntakeSession, frame: Buffer, address: string): Receipt {
@@ -281,6 +291,14 @@ export class Intake {
   private shardOfId(deviceId: number): Shard {
     return this.shards[deviceId % this.shards.length]!
   }
+}
+
+/** Takes the rows behind `mark` out of a batch. */
+function takenFrom(batch: PositionBatch, mark: PositionBatchMark): PositionBatch {
+  const taken = new PositionBatch(8)
+  taken.appendFrom(batch, mark.rows, batch.length)
+  batch.rollback(mark)
+  return taken
 }
 
 /** Whether the adapter took rows of a frame whose checksum does not fit. */

@@ -1,0 +1,79 @@
+/** What comes faster than the database takes it waits for its turn, and is neither lost nor taken for broken. */
+import mqtt from 'mqtt'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { defineAdapter } from '../device-adapters/adapter.ts'
+import { delimitedBy } from '../device-adapters/framing.ts'
+import { parseMqttFrame } from '../device-adapters/requests.ts'
+import { IngestHarness } from './ingest-harness.ts'
+
+/** A line, or message, `ID COUNT` is so many positions, and is answered `ok`. */
+const crowd = defineAdapter({
+  id: 'crowd',
+  source: 'this file',
+  listen: { tcp: 1, mqtt: ['crowd/+'] },
+  maxFrameBytes: 1024,
+  frame: delimitedBy('\n'),
+  decode(frame, session, out) {
+    const text = session.transport === 'mqtt' ? parseMqttFrame(frame).payload : frame
+    const [id = '', count] = text.toString().split(' ')
+    session.identify(id)
+    for (let i = 0; i < Number(count); i++) out.add(session.receivedMs - i, 1, 2)
+  },
+  ack: () => 'ok\n',
+})
+
+/** Three frames of these are more rows than a batch can have. */
+const ROWS = 30_000
+
+let harness: IngestHarness
+
+beforeAll(async () => {
+  harness = await IngestHarness.start({ adapters: [crowd] })
+}, 30_000)
+afterEach(() => harness.hangUp())
+afterAll(() => harness.stop())
+
+/** The database takes no positions until the answer is called. */
+async function lockPositions(): Promise<() => Promise<void>> {
+  const lock = await harness.pool.connect()
+  await lock.query('BEGIN; LOCK positions')
+  return async () => {
+    await lock.query('COMMIT')
+    lock.release()
+  }
+}
+
+test('devices that are registered together are all taken, in turns', async () => {
+  const open = await harness.startRegistering()
+  try {
+    const unlock = await lockPositions()
+    const devices = Array.from({ length: 10 }, () => harness.device(harness.portOf('crowd', 'tcp', open)))
+    for (const [i, device] of devices.entries()) device.send(`crowd-${i} ${ROWS}\n`)
+    await expect.poll(() => harness.count('SELECT count(*) FROM devices')).toBe(10)
+    await unlock()
+    for (const device of devices) expect(await device.reply(3)).toBe(Buffer.from('ok\n').toString('hex'))
+    expect(await harness.count('SELECT count(*) FROM positions')).toBe(10 * ROWS)
+  } finally {
+    await open.close()
+  }
+}, 30_000)
+
+test('messages that waited for room are taken in turns, not all at once', async () => {
+  const id = await harness.register('tram')
+  const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${harness.portOf('mqtt', 'mqtt')}`, {
+    protocolVersion: 4,
+    clientId: 'tram',
+    reconnectPeriod: 0,
+  })
+  const unlock = await lockPositions()
+  const stored = Array.from({ length: 8 }, () =>
+    client.publishAsync('crowd/tram', `tram ${ROWS}`, { qos: 1 }),
+  )
+  await expect.poll(() => harness.metric('fleetflow_positions_received_total')).toBe(3 * ROWS)
+  await unlock()
+  await Promise.all(stored)
+  // Rows of one moment are told apart by their place in the frame only.
+  expect(await harness.storedOf(id)).toBeGreaterThanOrEqual(ROWS)
+  expect(await harness.metric('fleetflow_positions_received_total')).toBe(8 * ROWS)
+  await client.endAsync()
+}, 30_000)
