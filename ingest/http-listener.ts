@@ -53,7 +53,7 @@ export async function listenHttp(
       return
     }
     if (!intake.hasRoom) {
-      metrics.limits.inc({ limit: 'batchRowsMax' })
+      metrics.limits.inc({ limit: 'batchFull' })
       answer(response, 503)
       return
     }

@@ -162,7 +162,7 @@ export class Intake {
       const replies = repliesOf(adapter, frame, session)
       out.device.fill(device.id, mark.rows, out.length)
       this.metrics.positions.inc({ protocol }, out.length - mark.rows)
-      shard.added(whenStored)
+      shard.added(frame.length, whenStored)
       return { kind: 'pending', replies }
     }
     const moved = takenFrom(out, mark)
@@ -275,7 +275,7 @@ export class Intake {
     let pending = touched.size
     let allStored = true
     for (const shard of touched) {
-      shard.added((stored) => {
+      shard.added(frame.length, (stored) => {
         allStored &&= stored
         if (--pending === 0) whenStored(allStored)
       })

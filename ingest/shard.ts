@@ -9,6 +9,10 @@ import type { FromShard, ShardOptions, ToShard } from './shard-thread.ts'
 
 /** Rows of a batch that is full. */
 export const BATCH_ROWS_MAX = 8192
+/** Bytes of the frames of a batch that is full: attributes and texts, which have no number of their own, come of them. */
+const BATCH_FRAME_BYTES_MAX = 4 * 1024 * 1024
+/** Names of attributes of a batch that is full. A frame adds fewer than are then left of the 65,536 that it can have. */
+const BATCH_KEYS_MAX = 16_384
 /** Behind a batch in flight another one follows only with so many rows: fewer, larger commits carry more. */
 const BATCH_ROWS_BEHIND = 1024
 const BATCHES_IN_FLIGHT_MAX = 2
@@ -34,6 +38,7 @@ export class Shard {
   private readonly worker: Worker
   private readonly events: ShardEvents
   private waiting: Stored[] = []
+  private openFrameBytes = 0
   private readonly inFlight = new Map<number, Stored[]>()
   private batchNumber = 0
   private flushPlanned = false
@@ -59,11 +64,19 @@ export class Shard {
 
   /** Whether the open batch takes no more rows; `onRoom` tells when it does again. */
   get full(): boolean {
-    return this.open.length >= BATCH_ROWS_MAX
+    return (
+      this.open.length >= BATCH_ROWS_MAX ||
+      this.openFrameBytes >= BATCH_FRAME_BYTES_MAX ||
+      this.open.keys.length >= BATCH_KEYS_MAX
+    )
   }
 
-  /** Call after rows were added to {@link open}: they are handed over soon. `stored` is called with their fate. */
-  added(stored: Stored): void {
+  /**
+   * Call after rows were added to {@link open}: they are handed over soon. `stored` is called with their fate.
+   * @param frameBytes Length of the frame that they are of.
+   */
+  added(frameBytes: number, stored: Stored): void {
+    this.openFrameBytes += frameBytes
     this.waiting.push(stored)
     if (this.full) this.flush()
     else if (!this.flushPlanned) {
@@ -89,7 +102,7 @@ export class Shard {
   private flush(): void {
     const { inFlight, open } = this
     if (open.length === 0 || inFlight.size >= BATCHES_IN_FLIGHT_MAX) return
-    if (inFlight.size > 0 && open.length < BATCH_ROWS_BEHIND) return
+    if (inFlight.size > 0 && open.length < BATCH_ROWS_BEHIND && !this.full) return
     this.send()
   }
 
@@ -99,6 +112,7 @@ export class Shard {
     const number = ++this.batchNumber
     this.inFlight.set(number, this.waiting)
     this.waiting = []
+    this.openFrameBytes = 0
     // The next batch will likely be as large as this one.
     const capacity = 2 ** Math.ceil(Math.log2(batch.length + 1))
     this.open = new PositionBatch(Math.max(BATCH_CAPACITY_MIN, Math.min(BATCH_ROWS_MAX, capacity)))

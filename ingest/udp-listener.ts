@@ -53,7 +53,7 @@ export async function listenUdp(adapter: Adapter, intake: Intake, address: Liste
       for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
         // No room: devices send again what gets no reply.
         if (pending >= limits.pendingDatagramsMax) return drop('pendingDatagramsMax')
-        if (!intake.hasRoom) return drop('batchRowsMax')
+        if (!intake.hasRoom) return drop('batchFull')
         takeFrame(frame, remote, session)
       }
       if (reader.buffered > 0) throw new DecodeError('malformed', 'the datagram ends within a frame')

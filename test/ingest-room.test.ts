@@ -22,13 +22,29 @@ const crowd = defineAdapter({
   ack: () => 'ok\n',
 })
 
+/** A line `ID PREFIX COUNT …` is a position with so many attributes, whose names begin so; answered `ok`. */
+const wide = defineAdapter({
+  id: 'wide',
+  source: 'this file',
+  listen: { tcp: 1 },
+  maxFrameBytes: 65_536,
+  frame: delimitedBy('\n'),
+  decode(frame, session, out) {
+    const [id = '', prefix, count] = frame.toString('latin1').split(' ')
+    session.identify(id)
+    const row = out.add(session.receivedMs, 1, 2)
+    for (let i = 0; i < Number(count); i++) out.set(row, `${prefix}${i}`, i)
+  },
+  ack: () => 'ok\n',
+})
+
 /** Three frames of these are more rows than a batch can have. */
 const ROWS = 30_000
 
 let harness: IngestHarness
 
 beforeAll(async () => {
-  harness = await IngestHarness.start({ adapters: [crowd] })
+  harness = await IngestHarness.start({ adapters: [crowd, wide] })
 }, 30_000)
 afterEach(() => harness.hangUp())
 afterAll(() => harness.stop())
@@ -76,4 +92,33 @@ test('messages that waited for room are taken in turns, not all at once', async 
   expect(await harness.storedOf(id)).toBeGreaterThanOrEqual(ROWS)
   expect(await harness.metric('fleetflow_positions_received_total')).toBe(8 * ROWS)
   await client.endAsync()
+}, 30_000)
+
+test('a batch takes no more names of attributes than it can have, whatever devices call them', async () => {
+  const id = await harness.register('mixer')
+  const device = harness.device(harness.portOf('wide'))
+  const frames = ['a', 'b', 'c', 'd', 'e', 'f'].map((prefix) => `mixer ${prefix} 15000\n`)
+  device.send(frames.join(''))
+  expect(await device.reply(3 * frames.length)).toBe(
+    Buffer.from('ok\n'.repeat(frames.length)).toString('hex'),
+  )
+  expect(await harness.storedOf(id)).toBe(frames.length)
+  expect(await harness.metric('fleetflow_frame_faults_total', { protocol: 'wide' })).toBe(0)
+})
+
+test('large frames with few positions wait for the database as many small ones do', async () => {
+  const received = () => harness.metric('fleetflow_positions_received_total', { protocol: 'wide' })
+  await harness.register('hauler')
+  const before = await received()
+  const unlock = await lockPositions()
+  const frame = Buffer.from(`${'hauler x 1 '.padEnd(60_000)}\n`)
+  const devices = Array.from({ length: 3 }, () => harness.device(harness.portOf('wide')))
+  for (const device of devices) for (let i = 0; i < 100; i++) device.send(frame)
+  const phone = `http://127.0.0.1:${harness.portOf('osmand', 'http')}/?id=nobody`
+  await expect.poll(async () => (await fetch(phone)).status).toBe(503)
+  // Two batches on their way and one that is full, of 4 MiB each, at the most.
+  expect(await received()).toBeLessThan(before + 220)
+  await unlock()
+  for (const device of devices) await device.reply(3 * 100)
+  expect(await received()).toBe(before + 300)
 }, 30_000)
