@@ -70,23 +70,31 @@ export function unitsPerProcessorSecond(work: () => number): Summary {
   return summarise(Array.from({ length: SAMPLES }, () => sample(SAMPLE_MS)))
 }
 
+/** See {@link sampleUnits}. */
+export interface Sample {
+  /** Units a second. */
+  readonly perSecond: number
+  /** Processor time of this process a unit, all threads, µs. */
+  readonly cpuMicros: number
+}
+
 /**
  * One sample of what waits for other threads.
  * @param work Does something and tells how many units it was.
- * @returns Units a second.
  */
-export async function sampleUnitsPerSecond(
-  work: () => Promise<number>,
-  lengthMs = SAMPLE_MS,
-): Promise<number> {
+export async function sampleUnits(work: () => Promise<number>, lengthMs: number): Promise<Sample> {
   const startMs = wallMs()
+  const startProcessorMs = processorMs()
   let units = 0
   let elapsedMs = 0
   while (elapsedMs < lengthMs) {
     units += await work()
     elapsedMs = wallMs() - startMs
   }
-  return (units * 1000) / elapsedMs
+  return {
+    perSecond: (units * 1000) / elapsedMs,
+    cpuMicros: ((processorMs() - startProcessorMs) * 1000) / units,
+  }
 }
 
 /** Three significant digits, with thousands set apart: `1,230,000`, `12.3`, `0.0123`. */

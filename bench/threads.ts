@@ -3,13 +3,14 @@ import { Worker } from 'node:worker_threads'
 import pg from 'pg'
 import { Piscina } from 'piscina'
 import { type PositionBatchMessage, transferables } from '../schemas/position-batch.ts'
-import { figure, sampleUnitsPerSecond, spread, summarise } from './measure.ts'
+import { figure, type Sample, sampleUnits, spread, summarise } from './measure.ts'
 import { positionBatch } from './positions.ts'
 import type { Question, Row } from './question.ts'
 import type { IdleReport, ThreadAnswer, ThreadTask } from './threads-worker.ts'
 
 const SIZES = [256, 4096]
-const ROUNDS = 5
+const ROUNDS = 9
+const SAMPLE_MS = 120
 /** Batches one after another before the clock is looked at. */
 const BATCHES_A_LANE = 8
 /** How long a thread is left idle, and the period of its timer, ms. */
@@ -77,7 +78,7 @@ export const threads: Question = {
   method:
     'A batch of positions goes to one worker thread, which answers with its number of rows and gives the buffers back, also ' +
     'by transfer; with one batch on its way at a time, and with two, as the engine has. Samples of all are taken in turns; a ratio is ' +
-    `that of its own turn, ${ROUNDS} turns. Then the thread is left idle for ${IDLE_MS} ms while a timer of ${TIMER_MS} ms and a connection ` +
+    `that of its own turn, ${ROUNDS} turns; ratio and processor time (both threads) are of the last load. Then the thread is left idle for ${IDLE_MS} ms while a timer of ${TIMER_MS} ms and a connection ` +
     'that listens to the database are open in it: a shard keeps both.',
   measure: async (bench) => {
     const databaseUrl = await bench.database()
@@ -85,7 +86,7 @@ export const threads: Question = {
       variant,
       thread: variant.open(),
       // By load, then by round.
-      samples: LOADS.map((): number[] => []),
+      samples: LOADS.map((): Sample[] => []),
     }))
     for (const { thread } of opened) bench.defer(() => thread.end())
     const handOver = new Map(
@@ -96,7 +97,7 @@ export const threads: Question = {
       bench.progress(`threads: round ${round} of ${ROUNDS}`)
       for (const { variant, samples } of opened) {
         for (const [i, work] of handOver.get(variant)!.entries()) {
-          const sample = await sampleUnitsPerSecond(work)
+          const sample = await sampleUnits(work, SAMPLE_MS)
           if (round > 0) samples[i]!.push(sample)
         }
       }
@@ -114,19 +115,18 @@ export const threads: Question = {
 
 function rowOf(
   variant: Variant,
-  samples: readonly number[][],
-  bare: readonly number[][],
+  samples: readonly Sample[][],
+  bare: readonly Sample[][],
   idle: IdleOutcome,
 ): Row {
   const cells: Record<string, string> = {}
   LOADS.forEach(({ rows, inFlight }, i) => {
-    const perSecond = summarise(samples[i]!)
+    const perSecond = summarise(samples[i]!.map((sample) => sample.perSecond))
     cells[`batches/s of ${rows}${inFlight === 1 ? '' : ', two at a time'}`] = spread(perSecond)
-    if (i === RATIO_LOAD) cells['µs/batch'] = figure(1e6 / perSecond.mean)
   })
-  cells['of bare'] = spread(
-    summarise(samples[RATIO_LOAD]!.map((sample, i) => sample / bare[RATIO_LOAD]![i]!)),
-  )
+  const ratios = samples[RATIO_LOAD]!.map((sample, i) => sample.perSecond / bare[RATIO_LOAD]![i]!.perSecond)
+  cells['of bare'] = spread(summarise(ratios))
+  cells['CPU µs/batch'] = spread(summarise(samples[RATIO_LOAD]!.map((sample) => sample.cpuMicros)))
   cells['timers run while idle'] = `${idle.timerTicks} of ${IDLE_MS / TIMER_MS}`
   cells['notification heard after'] =
     idle.heardAfterMs < IDLE_MS / 2 ? `${figure(idle.heardAfterMs)} ms` : 'not while idle'
