@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { PositionBatch } from '../schemas/position-batch.ts'
@@ -198,6 +200,45 @@ describe('a database that goes away', () => {
     expect((await stored()).map((row) => row.device_id)).toEqual([1, 2, 3])
     expect(databaseStates).toContain(false)
     expect(databaseStates.at(-1)).toBe(true)
+  })
+
+  test('is asked ever less often while it answers with errors', async () => {
+    await pool.query(`
+      CREATE FUNCTION fill_disk() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+      CREATE TRIGGER full_disk BEFORE INSERT ON positions FOR EACH ROW EXECUTE FUNCTION fill_disk()`)
+    databaseStates.length = 0
+    const written = writer.write(batchOf(1))
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+    await pool.query('DROP FUNCTION fill_disk CASCADE')
+    expect(await written).toEqual({ rows: 1, duplicates: 0 })
+    // After 0, 100, 300 and 700 ms.
+    expect(databaseStates.filter((up) => !up).length).toBeLessThanOrEqual(4)
+  })
+
+  test('is taken for lost when it falls silent', async () => {
+    const { hostname, port } = new URL(database.url)
+    const sockets: Socket[] = []
+    // Between the writer and the database, a host that dies without a word.
+    const proxy = createServer((socket) => {
+      const server = connect(Number(port), hostname)
+      sockets.push(socket, server)
+      for (const end of [socket, server]) end.on('error', () => undefined)
+      socket.pipe(server).pipe(socket)
+    }).listen(0, '127.0.0.1')
+    await once(proxy, 'listening')
+    const url = new URL(database.url)
+    url.port = String((proxy.address() as AddressInfo).port)
+    const states: string[] = []
+    const onDatabase = (up: boolean, error?: Error) => states.push(up ? 'up' : error!.message)
+    const behind = new PositionWriter(url.href, 'test behind', { onDatabase }, 300)
+    await behind.write(batchOf(1))
+    for (const socket of sockets) socket.unpipe().pause()
+    expect(await behind.write(batchOf(2))).toEqual({ rows: 1, duplicates: 0 })
+    expect(states).toEqual(['up', 'no answer within 300 ms', 'up'])
+    await behind.close()
+    for (const socket of sockets) socket.destroy()
+    proxy.close()
   })
 })
 

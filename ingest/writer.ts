@@ -1,9 +1,11 @@
 /**
  * Writes batches to `positions`, exactly once in effect. A batch goes directly into the table; when a row of it is
  * there already (23505, nothing of the batch is stored then), the same bytes go once more through a temporary table
- * that drops what is there. A lost connection is opened anew and the batch sent again, for ever: whether a
- * commit got through before the loss does not matter, since a row is stored once by its key.
+ * that drops what is there. Where the database fails or is lost, the connection is opened anew and the batch sent
+ * again, until it is stored or the writer is closed: whether a commit got through before the loss does not matter,
+ * since a row is stored once by its key.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import type { PositionBatch } from '../schemas/position-batch.ts'
 import { PositionDays } from '../storage/position-days.ts'
@@ -20,6 +22,10 @@ const UNIQUE_VIOLATION = '23505'
 const RECONNECT_MS_MIN = 100
 const RECONNECT_MS_MAX = 5_000
 const CONNECT_TIMEOUT_MS = 10_000
+/** A statement that waits longer for a lock fails, and is tried again. */
+const LOCK_TIMEOUT_MS = 60_000
+/** A server that does not answer a COPY is taken for lost: TCP alone takes a quarter of an hour to find out. */
+const ANSWER_TIMEOUT_MS = 90_000
 /** Device and row share the 53 bits of a sort key. */
 const ROW_BITS = 2 ** 17
 
@@ -38,6 +44,7 @@ export class PositionWriter {
   private readonly url: string
   private readonly applicationName: string
   private readonly events: WriterEvents
+  private readonly answerTimeoutMs: number
   private readonly days = new PositionDays()
   // Two, since the next batch is encoded while the one before is on its way.
   private readonly encoders = [new CopyEncoder(), new CopyEncoder()]
@@ -46,7 +53,13 @@ export class PositionWriter {
   private last: Promise<unknown> = Promise.resolve()
   private closed = false
 
-  constructor(url: string, applicationName: string, events: WriterEvents) {
+  constructor(
+    url: string,
+    applicationName: string,
+    events: WriterEvents,
+    answerTimeoutMs = ANSWER_TIMEOUT_MS,
+  ) {
+    this.answerTimeoutMs = answerTimeoutMs
     this.url = url
     this.applicationName = applicationName
     this.events = events
@@ -55,7 +68,8 @@ export class PositionWriter {
 
   /**
    * Stores all rows of a batch; batches are stored in the order of the calls. At most two calls may be unsettled.
-   * @throws pg.DatabaseError if the database refuses the batch for what is in it; nothing of it is stored then.
+   * @throws pg.DatabaseError if the database refuses the batch for what is in it; nothing of it is stored then. And
+   *   the last error, if the writer was closed meanwhile; whether it is stored is not known then.
    */
   write(batch: PositionBatch): Promise<Written> {
     this.encoderTurn = 1 - this.encoderTurn
@@ -72,22 +86,34 @@ export class PositionWriter {
   }
 
   private async store(batch: PositionBatch, data: Buffer): Promise<Written> {
-    for (;;) {
+    for (let waitMs = RECONNECT_MS_MIN; ; waitMs = Math.min(RECONNECT_MS_MAX, waitMs * 2)) {
       const client = await this.connected()
       try {
-        await this.days.ensure(client, batch.fixTimeMs, batch.length)
-        try {
-          await copyQuery(client, COPY_DIRECT, data)
-          return { rows: batch.length, duplicates: 0 }
-        } catch (error) {
-          if ((error as pg.DatabaseError).code !== UNIQUE_VIOLATION) throw error
-          const [, inserted = 0] = await copyQuery(client, COPY_STAGED, data)
-          return { rows: batch.length, duplicates: batch.length - inserted }
-        }
+        return await this.copy(client, batch, data)
       } catch (error) {
-        if (isFaultOfBatch(error)) throw error
+        if (isFaultOfBatch(error) || this.closed) throw error
         this.drop(client, error as Error)
       }
+      // A database that is there but fails, with a full disk for example, is not asked as fast as it answers.
+      await delay(waitMs)
+    }
+  }
+
+  private async copy(client: pg.Client, batch: PositionBatch, data: Buffer): Promise<Written> {
+    await this.days.ensure(client, batch.fixTimeMs, batch.length)
+    const silent = setTimeout(
+      () => this.drop(client, new Error(`no answer within ${this.answerTimeoutMs} ms`)),
+      this.answerTimeoutMs,
+    )
+    try {
+      await copyQuery(client, COPY_DIRECT, data)
+      return { rows: batch.length, duplicates: 0 }
+    } catch (error) {
+      if ((error as pg.DatabaseError).code !== UNIQUE_VIOLATION) throw error
+      const [, inserted = 0] = await copyQuery(client, COPY_STAGED, data)
+      return { rows: batch.length, duplicates: batch.length - inserted }
+    } finally {
+      clearTimeout(silent)
     }
   }
 
@@ -101,7 +127,7 @@ export class PositionWriter {
       } catch (error) {
         this.events.onDatabase(false, error as Error)
         if (this.closed) throw error
-        await new Promise((resolve) => setTimeout(resolve, waitMs))
+        await delay(waitMs)
       }
     }
   }
@@ -111,6 +137,7 @@ export class PositionWriter {
       connectionString: this.url,
       application_name: this.applicationName,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      lock_timeout: LOCK_TIMEOUT_MS,
       keepAlive: true,
     })
     client.on('error', (error) => this.drop(client, error))
