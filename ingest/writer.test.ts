@@ -166,6 +166,25 @@ describe('what is stored', () => {
   })
 })
 
+test('batches that wait for one another keep their bytes apart', async () => {
+  const lock = await pool.connect()
+  await lock.query('BEGIN; LOCK positions')
+  const devices = [1, 2, 3, 4]
+  const written = devices.map((device) => {
+    const batch = new PositionBatch(2048)
+    // More than a socket takes at once.
+    for (let i = 0; i < 2_000; i++) batch.set(add(batch, device, i), 'text', String(device).repeat(5_000))
+    return writer.write(batch)
+  })
+  await lock.query('COMMIT')
+  lock.release()
+  expect(await Promise.all(written)).toEqual(devices.map(() => ({ rows: 2_000, duplicates: 0 })))
+  const { rows } = await pool.query(`
+    SELECT device_id, count(*)::int AS rows FROM positions
+    WHERE attributes = '{"text":"' || repeat(device_id::text, 5000) || '"}' GROUP BY 1 ORDER BY 1`)
+  expect(rows).toEqual(devices.map((device) => ({ device_id: device, rows: 2_000 })))
+}, 20_000)
+
 describe('a row that is there already', () => {
   test('is not stored again, nor does it keep its neighbours out', async () => {
     expect(await writer.write(batchOf(1, 2, 3))).toEqual({ rows: 3, duplicates: 0 })

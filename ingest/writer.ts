@@ -46,9 +46,8 @@ export class PositionWriter {
   private readonly events: WriterEvents
   private readonly answerTimeoutMs: number
   private readonly days = new PositionDays()
-  // Two, since the next batch is encoded while the one before is on its way.
-  private readonly encoders = [new CopyEncoder(), new CopyEncoder()]
-  private encoderTurn = 0
+  /** Encoders whose bytes nobody needs any more. The next batch is encoded while those before are on their way. */
+  private readonly idleEncoders: CopyEncoder[] = []
   private client: pg.Client | undefined
   private last: Promise<unknown> = Promise.resolve()
   private closed = false
@@ -67,14 +66,16 @@ export class PositionWriter {
   }
 
   /**
-   * Stores all rows of a batch; batches are stored in the order of the calls. At most two calls may be unsettled.
+   * Stores all rows of a batch; batches are stored in the order of the calls.
    * @throws pg.DatabaseError if the database refuses the batch for what is in it; nothing of it is stored then. And
    *   the last error, if the writer was closed meanwhile; whether it is stored is not known then.
    */
   write(batch: PositionBatch): Promise<Written> {
-    this.encoderTurn = 1 - this.encoderTurn
-    const data = this.encoders[this.encoderTurn]!.encode(batch, orderByDevice(batch), batch.length)
-    const written = this.last.then(() => this.store(batch, data))
+    const encoder = this.idleEncoders.pop() ?? new CopyEncoder()
+    const data = encoder.encode(batch, orderByDevice(batch), batch.length)
+    const written = this.last
+      .then(() => this.store(batch, data))
+      .finally(() => this.idleEncoders.push(encoder))
     this.last = written.catch(() => undefined)
     return written
   }
