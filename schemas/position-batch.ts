@@ -177,6 +177,8 @@ export class PositionBatch extends PositionColumns {
    * @throws RangeError beyond {@link ROWS_MAX}.
    */
   appendFrom(from: PositionBatch, start: number, end: number): void {
+    // Callers that copy runs come with empty ones, too: walking the columns for nothing costs as much as a row does.
+    if (start === end) return
     while (this.length + end - start > this.capacity) this.growRows()
     const mine = this as unknown as Record<string, Float64Array>
     const theirs = from as unknown as Record<string, Float64Array>
