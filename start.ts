@@ -61,12 +61,15 @@ export async function startFleetFlow(options: StartOptions): Promise<FleetFlow> 
   // Each part that starts adds how it is stopped; the last is stopped first.
   const stops: (() => Promise<void>)[] = []
   const stop = async () => {
-    for (let next = stops.pop(); next !== undefined; next = stops.pop()) await next()
+    for (let next = stops.pop(); next !== undefined; next = stops.pop()) {
+      // A part that does not stop is no reason to leave the others running.
+      await next().catch((error) => log.error({ err: error }, 'a part could not be stopped'))
+    }
   }
   try {
     return await start(options, stops, stop)
   } catch (error) {
-    await stop().catch((stopError) => log.error({ err: stopError }, 'could not stop what was started'))
+    await stop()
     throw error
   }
 }

@@ -6,7 +6,7 @@ import { demoFile } from '../demo/files.ts'
 import type { FleetFlow } from '../start.ts'
 import { ensureOrganization } from '../start.ts'
 import { loadOrCreateSecret } from '../storage/secrets.ts'
-import { announce, startFromEnvironment, stopSignal } from './start.ts'
+import { announce, startFromEnvironment, stopEngine, stopSignal } from './start.ts'
 
 const ORGANIZATION = 'Capital Metro (demo)'
 const EMAIL = 'demo@fleetflow.local'
@@ -45,7 +45,7 @@ export async function demo(): Promise<void> {
   } finally {
     driving.abort()
     process.stdout.write('\nstopping\n')
-    await running.stop()
+    await stopEngine(running)
   }
 }
 

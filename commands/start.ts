@@ -5,13 +5,16 @@ import { type Config, readConfig } from '../config.ts'
 import { loadAdapters } from '../device-adapters/registry.ts'
 import { type FleetFlow, startFleetFlow } from '../start.ts'
 
+/** Longest time for everything to stop; what is acknowledged is stored long before, ms. */
+const STOP_TIMEOUT_MS = 60_000
+
 export async function start(): Promise<void> {
   const stopped = stopSignal()
   const { running } = await startFromEnvironment()
   announce(running)
   process.stdout.write('ready\n')
   await stopped
-  await running.stop()
+  await stopEngine(running)
 }
 
 /**
@@ -62,4 +65,14 @@ export function stopSignal(): Promise<void> {
     process.on('SIGINT', stop)
     process.on('SIGTERM', stop)
   })
+}
+
+/** Stops everything; ends the process where a part does not come to its end. */
+export async function stopEngine(running: FleetFlow): Promise<void> {
+  const late = setTimeout(() => {
+    process.stderr.write(`fleetflow: not stopped within ${STOP_TIMEOUT_MS / 1000} s: the process ends\n`)
+    process.exit(1)
+  }, STOP_TIMEOUT_MS)
+  await running.stop()
+  clearTimeout(late)
 }

@@ -1,4 +1,5 @@
 /** Ingest as a whole: shards, registry, quarantine and listeners, started and stopped in order. */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { MessagePort } from 'node:worker_threads'
 import type pg from 'pg'
 import type { Logger } from 'pino'
@@ -42,7 +43,7 @@ export interface Ingest {
   readonly listeners: readonly Listener[]
   /** Whether positions reach the database now. */
   readiness(): { ok: boolean; detail?: string }
-  /** Closes the listeners, stores what is open, ends the threads. */
+  /** Closes the listeners, stores what is open, ends the threads; takes no longer than `stopTimeoutMs` allows. */
   close(): Promise<void>
 }
 
@@ -89,11 +90,22 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   const intake = new Intake({ shards, devices, quarantine, limits, metrics, log })
   const listeners: Listener[] = []
 
-  const close = async () => {
+  let closing: Promise<void> | undefined
+  const close = () => {
+    closing ??= closeAll()
+    return closing
+  }
+  const closeAll = async () => {
     await Promise.all(listeners.map((listener) => listener.close()))
-    await Promise.all(shards.map((shard) => shard.stop()))
-    await quarantine.write()
-    await devices.close()
+    const { stopTimeoutMs } = limits
+    for (const allStored of await Promise.all(shards.map((shard) => shard.stop(stopTimeoutMs)))) {
+      if (allStored) continue
+      metrics.limits.inc({ limit: 'stopTimeoutMs' })
+      log.error('a shard could not store what it held: its devices got no reply, and send it again')
+    }
+    // A database that answers no more must not keep the engine from ending.
+    const answered = quarantine.write().then(() => devices.close())
+    await Promise.race([answered, delay(stopTimeoutMs, undefined, { ref: false })])
   }
 
   try {

@@ -24,6 +24,8 @@ export const LIMITS = {
   quarantinePendingMax: 1_000,
   /** Bytes kept of a quarantined frame. */
   quarantineFrameBytesMax: 1_024,
+  /** How long a shard may take to store what it holds when the engine stops, ms; its devices send again what it could not. */
+  stopTimeoutMs: 10_000,
   /** Characters of a device's unique id. */
   uniqueIdLengthMax: 128,
 } as const

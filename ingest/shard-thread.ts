@@ -14,7 +14,7 @@ export interface ShardOptions {
   readonly livePort: MessagePort | undefined
 }
 
-/** Main to shard. Batches are numbered from 1 by the sender. */
+/** Main to shard. Batches are numbered from 1 by the sender. After `stop` the thread ends by itself. */
 export type ToShard =
   | { readonly type: 'batch'; readonly number: number; readonly batch: PositionBatchMessage }
   | { readonly type: 'stop' }
@@ -36,7 +36,6 @@ export type FromShard =
       readonly message: string
     }
   | { readonly type: 'database'; readonly up: boolean; readonly message: string }
-  | { readonly type: 'stopped' }
 
 const port = parentPort!
 const { index, databaseUrl, livePort } = workerData as ShardOptions
@@ -67,8 +66,8 @@ port.on('message', (message: ToShard) => {
   if (message.type === 'batch') void store(message.number, message.batch)
   else {
     void writer.close().finally(() => {
+      // Nothing is open any more then.
       livePort?.close()
-      post({ type: 'stopped' })
       port.close()
     })
   }

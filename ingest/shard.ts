@@ -2,6 +2,7 @@
  * Main thread's side of a shard: collects rows in an open batch and hands it over when the shard can take it.
  * What is in flight is bounded: one batch being stored, one being encoded; what does not fit waits in the sockets.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import { type MessagePort, Worker } from 'node:worker_threads'
 import { PositionBatch, transferables } from '../schemas/position-batch.ts'
 import { threadUrl } from '../storage/project-root.ts'
@@ -42,7 +43,8 @@ export class Shard {
   private readonly inFlight = new Map<number, Stored[]>()
   private batchNumber = 0
   private flushPlanned = false
-  private stopped: (() => void) | undefined
+  private readonly exited: Promise<true>
+  private ending = false
 
   constructor(index: number, databaseUrl: string, livePort: MessagePort | undefined, events: ShardEvents) {
     this.index = index
@@ -54,7 +56,13 @@ export class Shard {
       name: `shard ${index}`,
     })
     this.worker.on('message', (message: FromShard) => this.receive(message))
-    this.worker.on('error', (error) => events.onFailure(error))
+    this.worker.on('error', (error) => this.died(error))
+    this.exited = new Promise((resolve) => {
+      this.worker.once('exit', () => {
+        resolve(true)
+        this.died(new Error(`the thread of shard ${index} ended`))
+      })
+    })
   }
 
   /** Rows that are not stored yet. */
@@ -89,14 +97,23 @@ export class Shard {
     }
   }
 
-  /** Stores what is open, then ends the thread. */
-  async stop(): Promise<void> {
-    const stopped = new Promise<void>((resolve) => {
-      this.stopped = resolve
-    })
+  /**
+   * Stores what is open, then ends the thread.
+   * @returns Whether all was stored; if not within `timeoutMs`, the thread is ended and nothing more is acknowledged.
+   */
+  async stop(timeoutMs: number): Promise<boolean> {
+    this.ending = true
     if (this.open.length > 0) this.send()
     this.post({ type: 'stop' })
-    await stopped
+    const inTime = await Promise.race([this.exited, delay(timeoutMs, false, { ref: false })])
+    if (!inTime) await this.worker.terminate()
+    return inTime && this.inFlight.size === 0
+  }
+
+  private died(error: Error): void {
+    if (this.ending) return
+    this.ending = true
+    this.events.onFailure(error)
   }
 
   private flush(): void {
@@ -137,9 +154,6 @@ export class Shard {
         return
       case 'database':
         this.events.onDatabase(this.index, message.up, message.message)
-        return
-      case 'stopped':
-        this.stopped?.()
     }
   }
 

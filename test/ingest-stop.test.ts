@@ -1,0 +1,66 @@
+/** Stopping, whatever state the database is in: in bounded time, with nothing acknowledged that is not stored. */
+import pg from 'pg'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type Device, IngestHarness, login, packet } from './ingest-harness.ts'
+
+const IMEI = '356307042441013'
+const STOP_TIMEOUT_MS = 1_000
+
+let harness: IngestHarness
+let id: number
+let device: Device
+
+beforeEach(async () => {
+  harness = await IngestHarness.start({ limits: { stopTimeoutMs: STOP_TIMEOUT_MS } })
+  id = await harness.register(IMEI)
+  device = harness.device(harness.portOf('teltonika'))
+  device.send(login(IMEI))
+  expect(await device.reply(1)).toBe('01')
+  await expect.poll(() => harness.metric('fleetflow_shard_database_up')).toBe(2)
+}, 30_000)
+afterEach(() => harness.stop())
+
+const received = () => harness.metric('fleetflow_positions_received_total')
+
+test('stores what was taken', async () => {
+  for (let i = 0; i < 50; i++) device.send(packet(50, Date.now() - i * 60_000))
+  await expect.poll(received).toBeGreaterThan(0)
+  await harness.ingest.close()
+  await device.closed()
+  expect(await harness.storedOf(id)).toBe(await received())
+})
+
+test('does not wait for a database that does not answer', async () => {
+  const lock = await harness.pool.connect()
+  await lock.query('BEGIN; LOCK positions')
+  for (let i = 0; i < 4; i++) {
+    device.send(packet(10, Date.now() - i * 60_000))
+    await expect.poll(received).toBe(10 * (i + 1))
+  }
+  const startMs = performance.now()
+  await harness.ingest.close()
+  expect(performance.now() - startMs).toBeLessThan(3 * STOP_TIMEOUT_MS)
+  await device.closed()
+  expect(device.silent).toBe(true)
+  expect(await harness.metric('fleetflow_limits_total', { limit: 'stopTimeoutMs' })).toBe(1)
+  await lock.query('ROLLBACK')
+  lock.release()
+})
+
+test('does not wait for a database that is away', async () => {
+  const name = new URL(harness.databaseUrl).pathname.slice(1)
+  const admin = new pg.Client(harness.databaseUrl.replace(`/${name}`, '/postgres'))
+  await admin.connect()
+  await admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`)
+  await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name])
+  await expect.poll(() => harness.metric('fleetflow_shard_database_up')).toBe(0)
+  device.send(packet(4, Date.now()))
+  await expect.poll(received).toBe(4)
+  const startMs = performance.now()
+  await harness.ingest.close()
+  expect(performance.now() - startMs).toBeLessThan(3 * STOP_TIMEOUT_MS)
+  expect(device.silent).toBe(true)
+  await admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS true`)
+  await admin.end()
+  expect(await harness.storedOf(id)).toBe(0)
+})
