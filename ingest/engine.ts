@@ -104,7 +104,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
       log.error('a shard could not store what it held: its devices got no reply, and send it again')
     }
     // A database that answers no more must not keep the engine from ending.
-    const answered = quarantine.write().then(() => devices.close())
+    const answered = quarantine.close().then(() => devices.close())
     await Promise.race([answered, delay(stopTimeoutMs, undefined, { ref: false })])
   }
 

@@ -41,6 +41,8 @@ export interface IntakeOptions {
   readonly log: Logger
 }
 
+/** Code of what a device sent that is not registered. */
+const UNKNOWN_DEVICE = 'unknown-device'
 const NO_REPLIES: readonly Buffer[] = []
 /** A bug that every frame meets is logged no more often than this, for each adapter. */
 const LOG_BUG_EVERY_MS = 60_000
@@ -146,7 +148,9 @@ export class Intake {
     decodeFrame(adapter, frame, session, out)
     checkUniqueId(session.uniqueId, this.limits.uniqueIdLengthMax)
     this.metrics.frames.inc({ protocol, transport: session.transport })
-    if (hasWrongChecksum(out, mark.rows)) this.keep(adapter, session, frame, address, 'checksum')
+    if (hasWrongChecksum(out, mark.rows)) {
+      this.reject(protocol, 'checksum', frame, address, session.uniqueId)
+    }
     if (session.device === undefined && (session.uniqueId !== '' || out.length > mark.rows)) {
       if (session.uniqueId === '' || !this.devices.registersUnknown) {
         out.rollback(mark)
@@ -182,7 +186,7 @@ export class Intake {
   ): FaultReceipt {
     const error = DecodeError.of(thrown)
     if (error.code === 'adapter-bug') this.logBug(adapter, error)
-    this.keep(adapter, session, bytes, address, error.code)
+    this.reject(adapter.id, error.code, bytes, address, session.uniqueId)
     return { kind: 'fault', error, replies: NO_REPLIES }
   }
 
@@ -196,11 +200,14 @@ export class Intake {
     )
   }
 
-  /** Counts a frame that breaks its protocol, and keeps it in the quarantine. */
-  private keep(adapter: Adapter, session: IntakeSession, frame: Buffer, address: string, code: string): void {
-    this.metrics.faults.inc({ protocol: adapter.id, code })
-    const uniqueId = storableId(session.uniqueId, this.limits.uniqueIdLengthMax)
-    this.quarantine.add({ protocol: adapter.id, uniqueId, reason: code, frame, address })
+  /**
+   * Counts what is not taken, by protocol and code, and keeps it in the quarantine.
+   * @param uniqueId As the sender gives it; '' if it names no device.
+   */
+  reject(protocol: string, code: string, bytes: Buffer, address: string, uniqueId: string): void {
+    this.metrics.faults.inc({ protocol, code })
+    const storable = storableId(uniqueId, this.limits.uniqueIdLengthMax)
+    this.quarantine.add({ protocol, uniqueId: storable, reason: code, frame: bytes, address })
   }
 
   /** Registers the device of the session, then puts the rows that it sent meanwhile where they belong. */
@@ -235,14 +242,9 @@ export class Intake {
   }
 
   private refuse(adapter: Adapter, session: IntakeSession, frame: Buffer, address: string): Receipt {
-    this.quarantineUnknown(adapter, session.uniqueId, frame, address)
+    this.reject(adapter.id, UNKNOWN_DEVICE, frame, address, session.uniqueId)
     const reply = adapter.refuse?.(frame, session)
     return { kind: 'unknown', replies: reply === undefined ? NO_REPLIES : [toBuffer(reply)] }
-  }
-
-  private quarantineUnknown(adapter: Adapter, uniqueId: string, frame: Buffer, address: string): void {
-    this.metrics.faults.inc({ protocol: adapter.id, code: 'unknown-device' })
-    this.quarantine.add({ protocol: adapter.id, uniqueId, reason: 'unknown-device', frame, address })
   }
 
   /** Puts rows into the shards of their devices: those of a gateway may belong to several. */
@@ -259,7 +261,7 @@ export class Intake {
       const named = rows.uniqueIdOf(row)
       const owner = named === undefined ? device : this.devices.find(named)
       if (owner === undefined) {
-        this.quarantineUnknown(adapter, named!, frame, address)
+        this.reject(adapter.id, UNKNOWN_DEVICE, frame, address, named!)
         return { kind: 'unknown', replies: NO_REPLIES }
       }
       rows.device[row] = owner.id

@@ -34,7 +34,7 @@ export class Quarantine {
   private readonly log: Logger
   private entries = new Map<string, Entry>()
   private timer: NodeJS.Timeout | undefined
-  private writing: Promise<void> = Promise.resolve()
+  private writing: Promise<void> | undefined
 
   constructor(pool: pg.Pool, limits: Limits, metrics: IngestMetrics, log: Logger) {
     this.pool = pool
@@ -62,20 +62,34 @@ export class Quarantine {
     } else {
       this.entries.set(key, { ...quarantined, frame, firstSeenMs: nowMs, lastSeenMs: nowMs, count: 1 })
     }
-    this.timer ??= setTimeout(() => void this.write(), WRITE_EVERY_MS)
+    this.plan()
   }
 
   /** Writes what is pending. */
-  write(): Promise<void> {
+  async close(): Promise<void> {
+    await this.writing
+    await this.write()
     clearTimeout(this.timer)
-    this.timer = undefined
-    const entries = [...this.entries.values()]
-    this.entries = new Map()
-    if (entries.length > 0) this.writing = this.writing.then(() => this.writeEntries(entries))
-    return this.writing
   }
 
-  private async writeEntries(entries: readonly Entry[]): Promise<void> {
+  private plan(): void {
+    // One write at a time: while the database is slow, entries wait where they are counted against their limit.
+    if (this.writing === undefined) this.timer ??= setTimeout(() => void this.write(), WRITE_EVERY_MS)
+  }
+
+  private async write(): Promise<void> {
+    clearTimeout(this.timer)
+    this.timer = undefined
+    this.writing = this.writeEntries()
+    await this.writing
+    this.writing = undefined
+    if (this.entries.size > 0) this.plan()
+  }
+
+  private async writeEntries(): Promise<void> {
+    const entries = [...this.entries.values()]
+    this.entries = new Map()
+    if (entries.length === 0) return
     const column = <Value>(value: (entry: Entry) => Value) => entries.map(value)
     try {
       await this.pool.query(
