@@ -5,6 +5,8 @@
 import pg from 'pg'
 import type { Logger } from 'pino'
 import type { KnownDevice } from '../device-adapters/adapter.ts'
+import type { LimitName, Limits } from './limits.ts'
+import type { IngestMetrics } from './metrics.ts'
 
 export interface RegisteredDevice extends KnownDevice {
   /** `devices.id`. */
@@ -13,6 +15,8 @@ export interface RegisteredDevice extends KnownDevice {
   readonly organizationId: number
   /** SHA-256 of the device's password; null = none is asked. */
   readonly secretHash: Buffer | null
+  /** Nothing of it is taken: {@link DeviceRegistry.find} does not find it. */
+  readonly disabled: boolean
 }
 
 interface DeviceRow {
@@ -38,7 +42,8 @@ export interface DeviceRegistryOptions {
   readonly log: Logger
   /** Organisation of devices that register themselves; undefined = they do not. */
   readonly registerInto: number | undefined
-  readonly registrationsPerMinuteMax: number
+  readonly limits: Limits
+  readonly metrics: IngestMetrics
 }
 
 export class DeviceRegistry {
@@ -69,12 +74,16 @@ export class DeviceRegistry {
     await this.listener?.end().catch(() => undefined)
   }
 
+  /** Registered devices, also those that are disabled. */
   get size(): number {
     return this.byUniqueId.size
   }
 
   /** The registered, enabled device of that name. */
-  readonly find = (uniqueId: string): RegisteredDevice | undefined => this.byUniqueId.get(uniqueId)
+  readonly find = (uniqueId: string): RegisteredDevice | undefined => {
+    const device = this.byUniqueId.get(uniqueId)
+    return device?.disabled ? undefined : device
+  }
 
   /** Whether unknown devices are registered. */
   get registersUnknown(): boolean {
@@ -83,9 +92,11 @@ export class DeviceRegistry {
 
   /**
    * Registers an unknown device.
-   * @returns The device; undefined where the limit a minute is met, or the device is there but disabled.
+   * @returns The device; undefined where a limit is met, or the device is there but disabled.
    */
   register(uniqueId: string, name: string): Promise<RegisteredDevice | undefined> {
+    const { limits, metrics } = this.options
+    const refuse = (limit: LimitName) => metrics.limits.inc({ limit })
     const minute = Math.floor(Date.now() / 60_000)
     if (this.registrations.minute !== minute) this.registrations = { minute, count: 0 }
     return new Promise((resolve) => {
@@ -94,7 +105,17 @@ export class DeviceRegistry {
         waiting.settle.push(resolve)
         return
       }
-      if (++this.registrations.count > this.options.registrationsPerMinuteMax) {
+      if (this.byUniqueId.has(uniqueId)) {
+        resolve(this.find(uniqueId))
+        return
+      }
+      if (this.size + this.registering.size >= limits.registeringDevicesMax) {
+        refuse('registeringDevicesMax')
+        resolve(undefined)
+        return
+      }
+      if (++this.registrations.count > limits.registrationsPerMinuteMax) {
+        refuse('registrationsPerMinuteMax')
         resolve(undefined)
         return
       }
@@ -107,6 +128,8 @@ export class DeviceRegistry {
   private async insertRegistering(): Promise<void> {
     const batch = this.registering
     this.registering = new Map()
+    // In one order, or two statements with the same devices could wait for each other.
+    const uniqueIds = [...batch.keys()].sort()
     try {
       const { rows } = await this.options.pool.query<DeviceRow>(
         `WITH added AS (
@@ -115,7 +138,7 @@ export class DeviceRegistry {
            ON CONFLICT (unique_id) DO NOTHING
            RETURNING id, unique_id, organization_id, model, options, secret_hash, disabled)
          SELECT * FROM added UNION ALL ${SELECT} WHERE unique_id = ANY ($2)`,
-        [this.options.registerInto, [...batch.keys()], [...batch.values()].map(({ name }) => name)],
+        [this.options.registerInto, uniqueIds, uniqueIds.map((uniqueId) => batch.get(uniqueId)!.name)],
       )
       for (const row of rows) this.put(row)
     } catch (error) {
@@ -141,13 +164,20 @@ export class DeviceRegistry {
     }
     client.on('error', lost)
     client.on('end', () => lost())
-    await client.connect()
+    try {
+      await client.connect()
+      await client.query(`LISTEN ${CHANNEL}`)
+      const { rows } = await client.query<DeviceRow>(SELECT)
+      const present = new Set(rows.map((row) => row.id))
+      for (const id of [...this.uniqueIds.keys()]) if (!present.has(id)) this.remove(id)
+      for (const row of rows) this.put(row)
+    } catch (error) {
+      client.end().catch(() => undefined)
+      throw error
+    }
+    // From here on its loss is noticed by `lost`; before, by the caller.
     this.listener = client
-    await client.query(`LISTEN ${CHANNEL}`)
-    const { rows } = await client.query<DeviceRow>(SELECT)
-    const present = new Set(rows.map((row) => row.id))
-    for (const id of [...this.uniqueIds.keys()]) if (!present.has(id)) this.remove(id)
-    for (const row of rows) this.put(row)
+    if (this.closed) await this.close()
   }
 
   private async listenAgain(): Promise<void> {
@@ -156,7 +186,7 @@ export class DeviceRegistry {
       await this.listen()
     } catch (error) {
       this.options.log.warn({ err: error }, 'device registry can not reach the database')
-      if (this.listener === undefined) setTimeout(() => void this.listenAgain(), RECONNECT_MS)
+      setTimeout(() => void this.listenAgain(), RECONNECT_MS)
     }
   }
 
@@ -189,12 +219,7 @@ export class DeviceRegistry {
   }
 
   private put(row: DeviceRow): void {
-    const before = this.uniqueIds.get(row.id)
-    if (before !== undefined && before !== row.unique_id) this.byUniqueId.delete(before)
-    if (row.disabled) {
-      this.remove(row.id)
-      return
-    }
+    this.remove(row.id)
     this.uniqueIds.set(row.id, row.unique_id)
     this.byUniqueId.set(row.unique_id, {
       id: row.id,
@@ -203,6 +228,7 @@ export class DeviceRegistry {
       model: row.model,
       options: row.options,
       secretHash: row.secret_hash,
+      disabled: row.disabled,
     })
   }
 
@@ -210,6 +236,7 @@ export class DeviceRegistry {
     const uniqueId = this.uniqueIds.get(id)
     if (uniqueId === undefined) return
     this.uniqueIds.delete(id)
-    this.byUniqueId.delete(uniqueId)
+    // Its name may have gone to another device meanwhile, of which was heard first.
+    if (this.byUniqueId.get(uniqueId)?.id === id) this.byUniqueId.delete(uniqueId)
   }
 }

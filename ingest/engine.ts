@@ -84,7 +84,8 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     pool,
     log,
     registerInto: options.registerInto,
-    registrationsPerMinuteMax: limits.registrationsPerMinuteMax,
+    limits,
+    metrics,
   })
   const quarantine = new Quarantine(pool, limits, metrics, log)
   const intake = new Intake({ shards, devices, quarantine, limits, metrics, log })

@@ -14,6 +14,8 @@ export const LIMITS = {
   unsentReplyBytesMax: 65_536,
   /** Unknown devices registered in a minute, where UNKNOWN_DEVICES=register. */
   registrationsPerMinuteMax: 20_000,
+  /** Devices, however registered, beyond which unknown ones do not register themselves: each takes memory for good. */
+  registeringDevicesMax: 200_000,
   /** Datagrams that wait for the store; more are dropped, devices send them again. */
   pendingDatagramsMax: 20_000,
   /** Requests that wait for the store; more are answered 503. */
