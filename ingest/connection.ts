@@ -37,6 +37,8 @@ export class Connection {
   private pumping = false
   /** The stream cannot be read on; what was received before still gets its replies. */
   private broken = false
+  /** The device sends no more: what it sent is still taken and gets its replies. */
+  private ended = false
   private closed = false
   private faults = 0
   private readonly resumeWhenRoom = () => this.pump()
@@ -59,8 +61,21 @@ export class Connection {
     this.pump()
   }
 
-  /** The socket is gone: nothing more is read or replied. */
+  /** The device has closed its side. */
   end(): void {
+    this.ended = true
+    this.pump()
+  }
+
+  /** The socket is gone: nothing more is read or replied. */
+  gone(): void {
+    // Where frames wait for room, what is left is no piece of one.
+    if (!this.closed && !this.broken && !this.paused) this.rejectCut()
+    this.stop()
+  }
+
+  /** Nothing more is read or replied. */
+  stop(): void {
     this.closed = true
     this.intake.forgetWaiting(this.resumeWhenRoom)
   }
@@ -80,7 +95,10 @@ export class Connection {
         break
       }
       if (frame === undefined) {
-        this.unpause()
+        if (this.ended) {
+          this.rejectCut()
+          this.break()
+        } else this.unpause()
         break
       }
       this.take(frame)
@@ -178,8 +196,14 @@ export class Connection {
     this.release()
   }
 
+  /** A frame whose end does not come. */
+  private rejectCut(): void {
+    if (this.reader.buffered === 0) return
+    this.intake.reject(this.adapter.id, 'cut', this.reader.take(), this.peer.address, this.session.uniqueId)
+  }
+
   private close(): void {
-    this.end()
+    this.stop()
     this.peer.close()
   }
 

@@ -4,7 +4,7 @@ import type { Adapter } from '../device-adapters/adapter.ts'
 import { httpFrame } from '../device-adapters/requests.ts'
 import type { ConnectionCount } from './connection-count.ts'
 import type { Intake, Receipt } from './intake.ts'
-import { addressOf, type ListenAddress, ListenError, type Listener } from './listener.ts'
+import { addressOf, bindServer, type ListenAddress, type Listener } from './listener.ts'
 
 const METHODS = new Set(['GET', 'POST', 'PUT'])
 const HEADER_BYTES_MAX = 16 * 1024
@@ -130,15 +130,12 @@ export async function listenHttp(
     else socket.destroy()
   })
 
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(new ListenError(adapter.id, address, error)))
-    server.listen(address, resolve)
-  })
+  const port = await bindServer(server, adapter.id, address, metrics)
   return {
     protocol: adapter.id,
     transport: 'http',
     host: address.host,
-    port: (server.address() as { port: number }).port,
+    port,
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve))
       server.closeAllConnections()

@@ -6,6 +6,11 @@ export const LIMITS = {
   firstFrameTimeoutMs: 30_000,
   /** Time without a byte after which a connection is closed, ms. Trackers sleep for long. */
   idleTimeoutMs: 30 * 60_000,
+  /**
+   * Time without a byte to or from a device after which a connection is given up that is about to be closed, ms: the
+   * device does not take its last replies, or it has closed its side and its positions are not stored yet.
+   */
+  closingTimeoutMs: 10_000,
   /** Frames of one connection whose replies wait for the store; then its socket is not read. */
   pendingFramesPerConnectionMax: 256,
   /** Broken frames of one connection in a row, after which it is closed. */

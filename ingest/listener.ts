@@ -1,5 +1,10 @@
 /** What every listener is, whatever its transport. */
+import type { AddressInfo, Server } from 'node:net'
 import type { Transport } from '../device-adapters/adapter.ts'
+import type { IngestMetrics } from './metrics.ts'
+
+/** Connections that the kernel holds while the engine is busy; it may allow fewer. */
+const BACKLOG = 4096
 
 export interface Listener {
   /** Adapter's id, or `mqtt` for the broker, which serves several. */
@@ -32,6 +37,27 @@ export class ListenError extends Error {
     super(`${protocol} can not listen on ${address.host}:${address.port}: ${remedy}`, { cause })
     this.code = cause.code ?? 'listen-failed'
   }
+}
+
+/**
+ * Binds a TCP server.
+ * @returns The port that it is bound to.
+ * @throws ListenError if the port cannot be had.
+ */
+export async function bindServer(
+  server: Server,
+  protocol: string,
+  address: ListenAddress,
+  metrics: IngestMetrics,
+): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(new ListenError(protocol, address, error)))
+    server.listen({ ...address, backlog: BACKLOG }, resolve)
+  })
+  server.removeAllListeners('error')
+  // After binding, errors concern single connections, which could not be accepted.
+  server.on('error', () => metrics.faults.inc({ protocol, code: 'socket' }))
+  return (server.address() as AddressInfo).port
 }
 
 /** Names an address in log lines and in the quarantine. */

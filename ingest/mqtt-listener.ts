@@ -10,7 +10,7 @@ import { mqttFrame } from '../device-adapters/requests.ts'
 import type { ConnectionCount } from './connection-count.ts'
 import type { RegisteredDevice } from './devices.ts'
 import type { Intake, Receipt } from './intake.ts'
-import { addressOf, type ListenAddress, ListenError, type Listener } from './listener.ts'
+import { addressOf, bindServer, type ListenAddress, type Listener } from './listener.ts'
 import { MqttGuard } from './mqtt-guard.ts'
 
 /** Name of the broker in PROTOCOLS, in log lines and metrics. */
@@ -140,15 +140,12 @@ export async function listenMqtt(
     })
     broker.handle(socket)
   })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(new ListenError(MQTT, address, error)))
-    server.listen({ ...address, backlog: 4096 }, resolve)
-  })
+  const port = await bindServer(server, MQTT, address, metrics)
   return {
     protocol: MQTT,
     transport: 'mqtt',
     host: address.host,
-    port: (server.address() as { port: number }).port,
+    port,
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve))
       await new Promise<void>((resolve) => broker.close(resolve))

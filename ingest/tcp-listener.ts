@@ -4,7 +4,8 @@ import type { Adapter } from '../device-adapters/adapter.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionCount } from './connection-count.ts'
 import type { Intake } from './intake.ts'
-import { addressOf, type ListenAddress, ListenError, type Listener } from './listener.ts'
+import type { LimitName } from './limits.ts'
+import { addressOf, bindServer, type ListenAddress, type Listener } from './listener.ts'
 
 /** Period of the search for connections that never sent a frame, ms. */
 const SWEEP_EVERY_MS = 1_000
@@ -20,12 +21,18 @@ export async function listenTcp(
   const labels = { protocol: adapter.id, transport: 'tcp' }
   const open = new Map<Socket, { connection: Connection; openedMs: number }>()
 
-  const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
+  // Half open, since a device that has closed its side may still wait for the replies.
+  const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, (socket) => {
     if (!count.add()) {
       socket.destroy()
       return
     }
     metrics.connections.inc(labels)
+    let timeout: LimitName = 'idleTimeoutMs'
+    const closeSoon = () => {
+      timeout = 'closingTimeoutMs'
+      socket.setTimeout(limits.closingTimeoutMs)
+    }
     const connection = new Connection(adapter, intake, {
       address: addressOf({ address: socket.remoteAddress, port: socket.remotePort }),
       write: (bytes) => void socket.write(bytes),
@@ -34,31 +41,35 @@ export async function listenTcp(
       },
       pause: () => void socket.pause(),
       resume: () => void socket.resume(),
-      close: () => socket.destroySoon(),
+      close: () => {
+        closeSoon()
+        socket.destroySoon()
+      },
     })
-    open.set(socket, { connection, openedMs: Date.now() })
+    open.set(socket, { connection, openedMs: performance.now() })
     socket.setTimeout(limits.idleTimeoutMs, () => {
-      metrics.limits.inc({ limit: 'idleTimeoutMs' })
+      metrics.limits.inc({ limit: timeout })
       socket.destroy()
     })
     socket.on('data', (bytes) => connection.receive(bytes))
+    socket.on('end', () => {
+      closeSoon()
+      connection.end()
+    })
     // A reset by the device is its way to hang up; `close` follows.
     socket.on('error', () => undefined)
     socket.on('close', () => {
-      connection.end()
+      connection.gone()
       open.delete(socket)
       count.remove()
       metrics.connections.dec(labels)
     })
   })
 
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(new ListenError(adapter.id, address, error)))
-    server.listen({ ...address, backlog: 4096 }, resolve)
-  })
+  const port = await bindServer(server, adapter.id, address, metrics)
   // A timer of the socket would start anew with every byte that drips in.
   const sweep = setInterval(() => {
-    const oldestMs = Date.now() - limits.firstFrameTimeoutMs
+    const oldestMs = performance.now() - limits.firstFrameTimeoutMs
     for (const [socket, { connection, openedMs }] of open) {
       // In the order of opening: all that follow are younger.
       if (openedMs > oldestMs) return
@@ -68,16 +79,18 @@ export async function listenTcp(
     }
   }, SWEEP_EVERY_MS)
 
-  const bound = server.address() as { port: number }
   return {
     protocol: adapter.id,
     transport: 'tcp',
     host: address.host,
-    port: bound.port,
+    port,
     close: async () => {
       clearInterval(sweep)
       const closed = new Promise((resolve) => server.close(resolve))
-      for (const socket of open.keys()) socket.destroy()
+      for (const [socket, { connection }] of open) {
+        connection.stop()
+        socket.destroy()
+      }
       await closed
     },
   }
