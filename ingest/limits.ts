@@ -2,7 +2,7 @@
 export const LIMITS = {
   /** Open device connections over all listeners; one more is closed at once. */
   connectionsMax: 50_000,
-  /** Time from the opening of a connection to its first whole frame, ms. */
+  /** Time from the opening of a connection to its first whole frame, ms; of every HTTP request from its first byte. */
   firstFrameTimeoutMs: 30_000,
   /** Time without a byte after which a connection is closed, ms. Trackers sleep for long. */
   idleTimeoutMs: 30 * 60_000,

@@ -1,5 +1,5 @@
 /** What every listener is, whatever its transport. */
-import type { AddressInfo, Server } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
 import type { Transport } from '../device-adapters/adapter.ts'
 import type { IngestMetrics } from './metrics.ts'
 
@@ -58,6 +58,11 @@ export async function bindServer(
   // After binding, errors concern single connections, which could not be accepted.
   server.on('error', () => metrics.faults.inc({ protocol, code: 'socket' }))
   return (server.address() as AddressInfo).port
+}
+
+/** Names the other end of a socket. */
+export function addressOfSocket({ remoteAddress, remotePort }: Socket): string {
+  return addressOf({ address: remoteAddress, port: remotePort })
 }
 
 /** Names an address in log lines and in the quarantine. */

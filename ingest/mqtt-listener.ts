@@ -10,7 +10,7 @@ import { mqttFrame } from '../device-adapters/requests.ts'
 import type { ConnectionCount } from './connection-count.ts'
 import type { RegisteredDevice } from './devices.ts'
 import type { Intake, Receipt } from './intake.ts'
-import { addressOf, bindServer, type ListenAddress, type Listener } from './listener.ts'
+import { addressOfSocket, bindServer, type ListenAddress, type Listener } from './listener.ts'
 import { MqttGuard } from './mqtt-guard.ts'
 
 /** Name of the broker in PROTOCOLS, in log lines and metrics. */
@@ -57,8 +57,7 @@ export async function listenMqtt(
       return
     }
     const { adapter } = route
-    const { remoteAddress, remotePort } = client.conn as Socket
-    const from = addressOf({ address: remoteAddress, port: remotePort })
+    const from = addressOfSocket(client.conn as Socket)
     // A device is named by its own name or by the topic that holds it, whatever the message says.
     const own = [name, packet.topic]
     if (!own.every((uniqueId) => secretFits(intake.find(uniqueId), passwordHash))) {

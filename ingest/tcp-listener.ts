@@ -5,7 +5,7 @@ import { Connection } from './connection.ts'
 import type { ConnectionCount } from './connection-count.ts'
 import type { Intake } from './intake.ts'
 import type { LimitName } from './limits.ts'
-import { addressOf, bindServer, type ListenAddress, type Listener } from './listener.ts'
+import { addressOfSocket, bindServer, type ListenAddress, type Listener } from './listener.ts'
 
 /** Period of the search for connections that never sent a frame, ms. */
 const SWEEP_EVERY_MS = 1_000
@@ -34,7 +34,7 @@ export async function listenTcp(
       socket.setTimeout(limits.closingTimeoutMs)
     }
     const connection = new Connection(adapter, intake, {
-      address: addressOf({ address: socket.remoteAddress, port: socket.remotePort }),
+      address: addressOfSocket(socket),
       write: (bytes) => void socket.write(bytes),
       get unsentBytes() {
         return socket.writableLength

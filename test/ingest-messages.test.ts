@@ -12,6 +12,14 @@ beforeAll(async () => {
 afterEach(() => harness.hangUp())
 afterAll(() => harness.stop())
 
+async function lastFrame(protocol: string, reason: string): Promise<string | undefined> {
+  const { rows } = await harness.pool.query(
+    'SELECT last_frame FROM quarantine WHERE protocol = $1 AND reason = $2',
+    [protocol, reason],
+  )
+  return rows[0]?.last_frame.toString()
+}
+
 describe('an HTTP request', () => {
   const url = (query = '') => `http://127.0.0.1:${harness.portOf('osmand', 'http')}/${query}`
 
@@ -29,6 +37,38 @@ describe('an HTTP request', () => {
     expect(wrongMethod.status).toBe(405)
     expect(wrongMethod.headers.get('allow')).toContain('POST')
     expect((await fetch(url(), { method: 'POST', body: 'x'.repeat(2_000_000) })).status).toBe(413)
+    await expect.poll(() => lastFrame('osmand', 'too-large')).toMatch(/^POST\n\/\n.*\nxxx/)
+  })
+
+  test('that is none is counted and quarantined, whatever is wrong with it', async () => {
+    const faults = (code: string) =>
+      harness.metric('fleetflow_frame_faults_total', { protocol: 'owntracks', code })
+    const send = (bytes: string) => {
+      const device = harness.device(harness.portOf('owntracks', 'http'))
+      device.socket.end(bytes)
+      return device
+    }
+    const garbage = send('\x01\x02 this is no HTTP\r\n\r\n')
+    expect(Buffer.from(await garbage.reply(12), 'hex').toString()).toBe('HTTP/1.1 400')
+    const endless = send(`GET / HTTP/1.1\r\nx: ${'y'.repeat(20_000)}`)
+    expect(Buffer.from(await endless.reply(12), 'hex').toString()).toBe('HTTP/1.1 431')
+    await send('POST /cut-head HTT').closed()
+    await send('POST /cut-body HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\n\r\n{"_type"').closed()
+    expect([await faults('malformed'), await faults('too-large'), await faults('cut')]).toEqual([1, 1, 2])
+    await expect.poll(() => lastFrame('owntracks', 'cut')).toBe('POST\n/cut-body\n\n{"_type"')
+    expect(await lastFrame('owntracks', 'malformed')).toContain('this is no HTTP')
+  })
+
+  test('that does not begin or end in time is given up', async () => {
+    const met = () => harness.metric('fleetflow_limits_total', { limit: 'firstFrameTimeoutMs' })
+    const before = await met()
+    const idle = harness.device(harness.portOf('osmand', 'http'))
+    const slow = harness.device(harness.portOf('osmand', 'http'))
+    slow.send('POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\n\r\n')
+    const drip = setInterval(() => slow.send('x'), 200)
+    await Promise.all([idle.closed(), slow.closed()])
+    clearInterval(drip)
+    expect(await met()).toBe(before + 2)
   })
 })
 
