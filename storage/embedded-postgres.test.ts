@@ -58,8 +58,14 @@ afterEach(async () => {
     process.kill(running.pid, 'SIGKILL')
     await lock.gone(running.pid, 10_000)
   }
-  await rm(folder, { recursive: true, force: true })
+  await remove(folder)
 })
+
+/** Removes a folder, also one in which a test took the right to write from everyone but root. */
+async function remove(path: string): Promise<void> {
+  spawnSync('chmod', ['-R', 'u+rwX', path])
+  await rm(path, { recursive: true, force: true })
+}
 
 async function ask(url: string, sql: string): Promise<Record<string, unknown>[]> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5000 })
@@ -273,7 +279,7 @@ describe('a process that is killed', () => {
     root = await mkdtemp(join(tmpdir(), 'fleetflow-project-'))
     await project(root, process.getuid?.() ?? 0)
   })
-  afterAll(() => rm(root, { recursive: true }))
+  afterAll(() => remove(root))
 
   it('leaves a server that the next one adopts and stops', async () => {
     const killed = new Fleetflow(root)
