@@ -124,11 +124,11 @@ describe('an MQTT message', () => {
   test('of a device with a password is taken only with it', async () => {
     const id = await harness.register('gateway-3', createHash('sha256').update('right').digest())
     for (const password of [undefined, 'wrong']) {
-      const client = await open('gateway-3', password)
-      client.publish('devices/gateway-3/positions', position, { qos: 1 }, () => undefined)
-      await closed(client)
+      await expect(open('gateway-3', password)).rejects.toThrow('Bad username or password')
     }
-    expect(await harness.storedOf(id)).toBe(0)
+    expect(
+      await harness.metric('fleetflow_frame_faults_total', { protocol: 'mqtt', code: 'wrong-password' }),
+    ).toBe(2)
     const client = await open('gateway-3', 'right')
     await client.publishAsync('devices/gateway-3/positions', position, { qos: 1 })
     expect(await harness.storedOf(id)).toBe(1)
