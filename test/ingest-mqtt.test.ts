@@ -109,7 +109,8 @@ test("a client id is the device's own: another can not end its connection with i
 })
 
 test('nothing is kept for clients that do not come back', async () => {
-  const id = await harness.register('mower')
+  const topic = 'owntracks/mower/phone'
+  await harness.register(topic)
   setFlagsFromString('--expose-gc')
   const collectGarbage: () => void = runInNewContext('gc')
   const heldBytes = () => {
@@ -117,28 +118,22 @@ test('nothing is kept for clients that do not come back', async () => {
     const { arrayBuffers, heapUsed } = process.memoryUsage()
     return arrayBuffers + heapUsed
   }
-  const payload = (i: number) =>
-    Buffer.from(position(new Date(Date.now() - i * 1_000).toISOString()).padEnd(60_000))
-  const visit = async (i: number) => {
-    const device = await open({
-      clientId: `mower-${i}`,
-      username: 'mower',
-      session: true,
-      will: { topic: 'devices/mower/positions', payload: payload(0) },
-    })
-    device.send(publishPacket('devices/mower/positions', payload(i), 2))
+  // Taken, but nothing that is stored: batches of positions would be counted here until their shard frees them.
+  const payload = Buffer.from('{"_type":"lwt"}'.padEnd(60_000))
+  const visit = async (clientId: string) => {
+    const device = await open({ clientId, username: 'mower', session: true, will: { topic, payload } })
+    device.send(publishPacket(topic, payload, 2))
     // PUBREC; its PUBREL never comes.
     expect(await device.reply(4)).toBe('50020001')
     device.socket.destroy()
     await device.closed()
   }
-  for (let i = 0; i < 20; i++) await visit(i)
+  for (let i = 0; i < 20; i++) await visit(`early-${i}`)
   harness.hangUp()
   const before = heldBytes()
-  for (let i = 20; i < 220; i++) await visit(i)
+  for (let i = 0; i < 200; i++) await visit(`late-${i}`)
   harness.hangUp()
   await expect.poll(() => harness.metric('fleetflow_connections', { protocol: 'mqtt' })).toBe(0)
-  expect(await harness.storedOf(id)).toBe(220)
   // Of 24 MB that were sent. Memory of buffers is given back a while after they are collected.
-  await expect.poll(heldBytes, { timeout: 3_000 }).toBeLessThan(before + 4e6)
+  await expect.poll(heldBytes).toBeLessThan(before + 4e6)
 }, 30_000)
