@@ -123,7 +123,7 @@ export async function listenMqtt(
     preConnect: (client, packet, done) => {
       const connection = connectionOf(client)
       if (connection !== undefined) {
-        connection.name = packet.username ?? packet.clientId
+        connection.name = packet.username || packet.clientId
         forgetSession(packet, connection.name, limits.uniqueIdLengthMax)
       }
       done(null, connection !== undefined)

@@ -75,8 +75,17 @@ test('what goes to a foreign topic is kept in the quarantine, and no password ev
 })
 
 test.each(['', 'x'.repeat(129), 'line\nfeed'])('the name %j is none of a device', async (name) => {
-  const device = await open({ clientId: 'a', username: name }, IDENTIFIER_REJECTED)
-  await device.closed()
+  for (const connect of [{ clientId: name }, { clientId: name, username: name }]) {
+    await (await open(connect, IDENTIFIER_REJECTED)).closed()
+  }
+})
+
+test('an empty user name is none: the client id stands for it', async () => {
+  const id = await harness.register('scooter')
+  const device = await open({ clientId: 'scooter', username: '' })
+  device.send(publishPacket('devices/scooter/positions', position(), 1))
+  expect(await device.reply(4)).toBe('40020001')
+  expect(await harness.storedOf(id)).toBe(1)
 })
 
 test('a topic with a line feed names no other device', async () => {
