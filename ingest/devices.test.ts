@@ -12,6 +12,7 @@ let pool: pg.Pool
 let organizationId: number
 let registry: DeviceRegistry
 let metrics: Registry
+const logged: string[] = []
 
 beforeAll(async () => {
   database = await testDatabase()
@@ -31,7 +32,7 @@ async function start(limits: Partial<Limits> = {}): Promise<void> {
   registry = new DeviceRegistry({
     databaseUrl: database.url,
     pool,
-    log: pino({ level: 'silent' }),
+    log: pino({ level: 'error' }, { write: (line) => logged.push(line) }),
     registerInto: organizationId,
     limits: { ...LIMITS, ...limits },
     metrics: ingestMetrics(metrics),
@@ -87,6 +88,19 @@ test('limits of registration are kept, and counted', async () => {
   await expect.poll(() => registry.size).toBe(4)
   expect(await registry.register('f', 'f')).toBeUndefined()
   expect(await limitMet('registeringDevicesMax')).toBe(1)
+})
+
+test('a database that can not register is told of once, not for each device', async () => {
+  await start()
+  logged.length = 0
+  await pool.query('ALTER TABLE devices RENAME TO devices_away')
+  try {
+    for (const id of ['a', 'b', 'c']) expect(await registry.register(id, id)).toBeUndefined()
+  } finally {
+    await pool.query('ALTER TABLE devices_away RENAME TO devices')
+  }
+  expect(logged).toHaveLength(1)
+  expect((await registry.register('a', 'a'))?.uniqueId).toBe('a')
 })
 
 test('what changed while the connection was lost is known once it is back', async () => {

@@ -59,6 +59,7 @@ export class DeviceRegistry {
     { name: string; settle: ((device: RegisteredDevice | undefined) => void)[] }
   >()
   private registrations = { minute: 0, count: 0 }
+  private registrationFails = false
 
   constructor(options: DeviceRegistryOptions) {
     this.options = options
@@ -141,8 +142,11 @@ export class DeviceRegistry {
         [this.options.registerInto, uniqueIds, uniqueIds.map((uniqueId) => batch.get(uniqueId)!.name)],
       )
       for (const row of rows) this.put(row)
+      this.registrationFails = false
     } catch (error) {
-      this.options.log.error({ err: error }, 'devices could not be registered')
+      // Not each time: while the database is away, devices try many times a second.
+      if (!this.registrationFails) this.options.log.error({ err: error }, 'devices can not be registered')
+      this.registrationFails = true
     }
     for (const [uniqueId, { settle }] of batch) for (const done of settle) done(this.find(uniqueId))
   }
