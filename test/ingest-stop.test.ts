@@ -1,6 +1,8 @@
 /** Stopping, whatever state the database is in: in bounded time, with nothing acknowledged that is not stored. */
+import type { Worker } from 'node:worker_threads'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Shard } from '../ingest/shard.ts'
 import { type Device, IngestHarness, login, packet } from './ingest-harness.ts'
 
 const IMEI = '356307042441013'
@@ -63,4 +65,20 @@ test('does not wait for a database that is away', async () => {
   await admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS true`)
   await admin.end()
   expect(await harness.storedOf(id)).toBe(0)
+})
+
+test('a shard whose thread ends is noticed, once and not when it is stopped', async () => {
+  const failures: string[] = []
+  const ignore = () => undefined
+  const shard = new Shard(0, harness.databaseUrl, undefined, {
+    onStored: ignore,
+    onRefused: ignore,
+    onDatabase: ignore,
+    onRoom: ignore,
+    onFailure: ({ message }) => failures.push(message),
+  })
+  await (shard as unknown as { worker: Worker }).worker.terminate()
+  expect(failures).toEqual(['the thread of shard 0 ended'])
+  expect(await shard.stop(STOP_TIMEOUT_MS)).toBe(true)
+  expect(failures).toHaveLength(1)
 })
