@@ -68,6 +68,13 @@ export interface Session<State = unknown> {
   /** Server clock when the frame came in, ms since 1970-01-01T00:00Z: an adapter's only clock. */
   readonly receivedMs: number
   readonly transport: Transport
+  /**
+   * What only an earlier frame of the connection tells and later ones have to be read with, such as the version of the
+   * protocol; '' at first. The journal keeps it with every frame, so that each can be decoded on its own, at any
+   * time: what `decode` makes of a frame with positions may depend on this, on the device and on the frame, and on
+   * nothing in {@link state}.
+   */
+  dialect: string
   /** Next number for commands of protocols that number them. */
   commandSerial: number
   readonly state: State

@@ -19,6 +19,7 @@ export class DeviceSession<Device extends KnownDevice = KnownDevice> implements 
   uniqueId = ''
   device: Device | undefined = undefined
   receivedMs = 0
+  dialect = ''
   commandSerial = 1
   readonly transport: Transport
   readonly state: unknown
