@@ -7,6 +7,8 @@ export type Transport = 'tcp' | 'udp' | 'http' | 'mqtt'
 export interface Adapter<State = unknown> {
   /** Stable lower-case name: file name, configuration key, metric label. */
   readonly id: string
+  /** 1 at first. Raise it by one whenever frames decode to something else than before: rows name it. */
+  readonly version: number
   /** Where the wire format is described: a public document and its version. */
   readonly source: string
   /** Customary ports, and the topic filters that the MQTT broker hands to this adapter; configuration may move or switch off each. */

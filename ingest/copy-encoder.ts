@@ -21,6 +21,7 @@ export const COPY_COLUMNS = [
   'speed_kmh',
   'course_deg',
   'accuracy_m',
+  'decoder',
   'quality',
   'valid',
   ...READINGS.map((reading) => reading.sql),
@@ -106,6 +107,8 @@ export class CopyEncoder {
     this.float4(batch.speedKmh[row]!)
     this.float4(batch.courseDeg[row]!)
     this.float4(batch.accuracyM[row]!)
+    if (batch.decoder[row] === 0) this.null()
+    else this.int2(batch.decoder[row]!)
     this.int2(batch.quality[row]!)
     this.boolean(batch.valid[row]!)
     for (const reading of FLOAT4_READINGS)

@@ -55,6 +55,7 @@ describe('what is stored', () => {
     batch.speedKmh[row] = 67.25
     batch.courseDeg[row] = 359.5
     batch.accuracyM[row] = 4.5
+    batch.decoder[row] = 300
     batch.set(row, 'sat', 11)
     batch.set(row, 'hdop', 0.75)
     batch.set(row, 'odometer', 123_456_789_012)
@@ -89,6 +90,7 @@ describe('what is stored', () => {
       speed_kmh: 67.25,
       course_deg: 359.5,
       accuracy_m: 4.5,
+      decoder: 300,
       satellites: 11,
       hdop: 0.75,
       odometer_m: 123_456_789_012,

@@ -11,6 +11,7 @@ function filled(rows: number): PositionBatch {
     const row = batch.add(TIME_MS + i, 30 + i / 100, -97)
     batch.receivedMs[row] = TIME_MS + 1000 + i
     batch.device[row] = i + 1
+    batch.decoder[row] = 1000 + i
     batch.speedKmh[row] = i
     batch.set(row, 'ignition', i % 2 === 0)
     batch.set(row, 'odometer', i * 10)
@@ -68,6 +69,7 @@ test('appends rows of another batch with their attributes', () => {
   const from = filled(20)
   to.appendFrom(from, 5, 20)
   expect(all(to)).toEqual([...all(filled(3)), ...all(from).slice(5)])
+  expect([...to.decoder.subarray(2, 5)]).toEqual([1002, 1005, 1006])
 })
 
 test('takes back what was appended after a mark', () => {
@@ -77,10 +79,13 @@ test('takes back what was appended after a mark', () => {
   const row = batch.add(TIME_MS, 1, 1)
   batch.set(row, 'brandNew', 'text')
   batch.set(row, 'motion', true)
+  batch.decoder[row] = 7
   batch.rollback(mark)
   expect(all(batch)).toEqual(before)
   expect(batch.keys).not.toContain('brandNew')
-  expect(batch.motion[batch.add(TIME_MS, 1, 1)]).toBe(BOOLEAN_UNKNOWN)
+  const next = batch.add(TIME_MS, 1, 1)
+  expect(batch.motion[next]).toBe(BOOLEAN_UNKNOWN)
+  expect(batch.decoder[next]).toBe(0)
 })
 
 test('marks a place off the globe and a time that is none', () => {

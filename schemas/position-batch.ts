@@ -7,7 +7,7 @@
  */
 import type { AttributeValue, BooleanReadingColumn, NumberReadingColumn } from './attributes.ts'
 import { READINGS } from './attributes.ts'
-import { ATTRIBUTE_KIND, F64_COLUMNS, PositionColumns, U8_COLUMNS } from './position-columns.ts'
+import { ATTRIBUTE_KIND, F64_COLUMNS, PositionColumns, U8_COLUMNS, U16_COLUMNS } from './position-columns.ts'
 import { QUALITY } from './quality.ts'
 
 export { ATTRIBUTE_KIND, BOOLEAN_UNKNOWN, ROWS_MAX } from './position-columns.ts'
@@ -275,5 +275,6 @@ const COPIED_COLUMNS = [
   'digestLow',
   'recordStart',
   'recordEnd',
+  ...U16_COLUMNS,
   ...U8_COLUMNS,
 ] as const

@@ -30,15 +30,20 @@ export const F64_COLUMNS = [
 ] as const
 const U32_COLUMNS = ['device', 'digestHigh', 'digestLow', 'recordStart', 'recordEnd', 'alarm'] as const
 const I32_COLUMNS = ['attributeFirst', 'attributeLast'] as const
+export const U16_COLUMNS = ['decoder'] as const
 export const U8_COLUMNS = ['quality', 'valid', 'ignition', 'motion'] as const
 
-const COLUMNS = [...F64_COLUMNS, ...U32_COLUMNS, ...I32_COLUMNS, ...U8_COLUMNS]
+const COLUMNS = [...F64_COLUMNS, ...U32_COLUMNS, ...I32_COLUMNS, ...U16_COLUMNS, ...U8_COLUMNS]
 
 /** Most rows of one batch. */
 export const ROWS_MAX = 65_536
 
 /** Bytes of one row over all row columns. */
-const ROW_BYTES = F64_COLUMNS.length * 8 + (U32_COLUMNS.length + I32_COLUMNS.length) * 4 + U8_COLUMNS.length
+const ROW_BYTES =
+  F64_COLUMNS.length * 8 +
+  (U32_COLUMNS.length + I32_COLUMNS.length) * 4 +
+  U16_COLUMNS.length * 2 +
+  U8_COLUMNS.length
 
 /** Bytes of one sparse attribute: value f64, next i32, key u16, kind u8, padded to 16. */
 const ATTRIBUTE_BYTES = 16
@@ -95,6 +100,8 @@ export abstract class PositionColumns {
   /** Bytes `[recordStart, recordEnd)` of the frame that this position was read from; 0, 0 = the whole frame. */
   readonly recordStart!: Uint32Array
   readonly recordEnd!: Uint32Array
+  /** `decoders.id` of the version of the adapter that made the row; 0 = not known. Written by the engine. */
+  readonly decoder!: Uint16Array
   /** Bits of {@link QUALITY}. */
   readonly quality!: Uint8Array
   /** 1 if the receiver declared the fix valid (NMEA status A), else 0. */
@@ -151,6 +158,7 @@ export abstract class PositionColumns {
     lay(F64_COLUMNS, Float64Array)
     lay(U32_COLUMNS, Uint32Array)
     lay(I32_COLUMNS, Int32Array)
+    lay(U16_COLUMNS, Uint16Array)
     lay(U8_COLUMNS, Uint8Array)
   }
 
@@ -179,6 +187,7 @@ export abstract class PositionColumns {
     for (const name of F64_COLUMNS) columns[name]!.fill(Number.NaN, start, end)
     for (const name of U32_COLUMNS) columns[name]!.fill(0, start, end)
     for (const name of I32_COLUMNS) columns[name]!.fill(-1, start, end)
+    this.decoder.fill(0, start, end)
     this.quality.fill(0, start, end)
     this.valid.fill(0, start, end)
     this.ignition.fill(BOOLEAN_UNKNOWN, start, end)

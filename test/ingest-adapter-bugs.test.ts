@@ -11,6 +11,7 @@ const lines = delimitedBy('\n')
 /** A line is `ID WORD`, the word names the function that fails; each is a position, and is answered `ok`. */
 const brittle = defineAdapter({
   id: 'brittle',
+  version: 1,
   source: 'this file',
   listen: { tcp: 1, udp: 1, http: 1 },
   maxFrameBytes: 1024,

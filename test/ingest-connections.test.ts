@@ -7,6 +7,7 @@ import { IngestHarness, login, packet } from './ingest-harness.ts'
 /** Answers a line with much more than it is. */
 const chatty = defineAdapter({
   id: 'chatty',
+  version: 1,
   source: 'this file',
   listen: { tcp: 1 },
   maxFrameBytes: 1024,

@@ -9,6 +9,7 @@ const PENDING_MAX = 10
 /** A gateway named `gate`, which gives the first word of each line as the device of its position. */
 const gateway = defineAdapter({
   id: 'gateway',
+  version: 1,
   source: 'this file',
   listen: { tcp: 1 },
   maxFrameBytes: 1024,

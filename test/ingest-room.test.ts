@@ -9,6 +9,7 @@ import { IngestHarness } from './ingest-harness.ts'
 /** A line, or message, `ID COUNT` is so many positions, and is answered `ok`. */
 const crowd = defineAdapter({
   id: 'crowd',
+  version: 1,
   source: 'this file',
   listen: { tcp: 1, mqtt: ['crowd/+'] },
   maxFrameBytes: 1024,
@@ -25,6 +26,7 @@ const crowd = defineAdapter({
 /** A line `ID PREFIX COUNT …` is a position with so many attributes, whose names begin so; answered `ok`. */
 const wide = defineAdapter({
   id: 'wide',
+  version: 1,
   source: 'this file',
   listen: { tcp: 1 },
   maxFrameBytes: 65_536,

@@ -285,6 +285,7 @@ const VARIANTS_BY_TYPE: ReadonlyMap<number, readonly Variant[]> = new Map(
 
 export const gt06 = defineAdapter<Gt06State>({
   id: 'gt06',
+  version: 1,
   source: 'Concox GT06 GPS tracker communication protocol v1.8.1; Jimi JM-VL03 protocol V1.1.2',
   listen: { tcp: 5023 },
   maxFrameBytes: 8192,

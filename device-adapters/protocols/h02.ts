@@ -35,6 +35,7 @@ const METERS_OF_KNOT_SECOND = 1852 / 3600
 
 export const h02 = defineAdapter({
   id: 'h02',
+  version: 1,
   source: 'Sinotrack, Protocol ST-901/902/904/905/906/907 (H02 GPRS protocol v1.0.5)',
   listen: { tcp: 5013, udp: 5013 },
   maxFrameBytes: 1024,

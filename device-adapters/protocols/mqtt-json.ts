@@ -69,6 +69,7 @@ type Message = z.infer<typeof Message>
 
 export const mqttJson = defineAdapter({
   id: 'mqtt-json',
+  version: 1,
   source: 'device-adapters/protocols/mqtt-json.ts',
   listen: { mqtt: ['devices/+/positions'] },
   maxFrameBytes: 256 * 1024,

@@ -38,6 +38,7 @@ const SECONDS_BELOW = 1e11
 
 export const osmand = defineAdapter({
   id: 'osmand',
+  version: 1,
   source: 'https://www.traccar.org/osmand; background-geolocation, Location Data Schema',
   listen: { http: 5055 },
   maxFrameBytes: 256 * 1024,

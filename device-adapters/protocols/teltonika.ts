@@ -56,6 +56,7 @@ class State extends RecordState implements PhotoState {
 
 export const teltonika = defineAdapter<State>({
   id: 'teltonika',
+  version: 1,
   source: 'https://wiki.teltonika-gps.com/view/Teltonika_Data_Sending_Protocols, November 2023',
   listen: { tcp: 5027, udp: 5027 },
   maxFrameBytes: FRAME_MAX_BYTES,
