@@ -68,17 +68,13 @@ export function decodeFrame(adapter: Adapter, frame: Buffer, session: Session, o
       if (Number.isNaN(deviceTimeMs)) out.quality[row]! |= QUALITY.noTime
       out.fixTimeMs[row] = Number.isNaN(deviceTimeMs) ? session.receivedMs : deviceTimeMs
     }
-    const whole = out.recordEnd[row] === 0
-    digestInto(
-      frame,
-      out.recordStart[row]!,
-      whole ? frame.length : out.recordEnd[row]!,
-      out.digestHigh,
-      out.digestLow,
-      row,
-    )
-    // Rows that share the whole frame are told apart by their place in it.
-    if (whole) out.digestLow[row]! ^= row - mark.rows
+    const start = out.recordStart[row]!
+    const end = out.recordEnd[row]!
+    digestInto(frame, start, end === 0 ? frame.length : end, out.digestHigh, out.digestLow, row)
+    // Rows that share the whole frame, or the bytes of the row before, are told apart by their place in the frame.
+    const shared =
+      end === 0 || (row > mark.rows && start === out.recordStart[row - 1] && end === out.recordEnd[row - 1])
+    if (shared) out.digestLow[row]! ^= row - mark.rows
   }
   return out.length - mark.rows
 }

@@ -1,0 +1,48 @@
+/** What decodeFrame adds to the rows of an adapter. */
+import { expect, test } from 'vitest'
+import { PositionBatch } from '../schemas/position-batch.ts'
+import { type Adapter, defineAdapter } from './adapter.ts'
+import { DeviceSession, decodeFrame } from './decoder.ts'
+
+/** A frame of which the rows are read from these bytes; [0, 0] is the whole frame. */
+function adapterOf(ranges: readonly (readonly [number, number])[]): Adapter {
+  return defineAdapter({
+    id: 'ranges',
+    version: 1,
+    source: 'this file',
+    listen: {},
+    maxFrameBytes: 64,
+    decode(_frame, _session, out) {
+      for (const [start, end] of ranges) out.setRecord(out.add(1_763_712_000_000, 1, 2), start, end)
+    },
+  })
+}
+
+function digestsOf(frame: string, ranges: readonly (readonly [number, number])[]): string[] {
+  const out = new PositionBatch(8)
+  // Where the frame lies in the batch must not matter.
+  out.add(1_763_712_000_000, 1, 2)
+  const adapter = adapterOf(ranges)
+  decodeFrame(adapter, Buffer.from(frame), new DeviceSession(adapter, 'tcp', () => undefined), out)
+  return Array.from(ranges, (_, i) => `${out.digestHigh[i + 1]} ${out.digestLow[i + 1]}`)
+}
+
+test('the digest of a record is that of its bytes, wherever they are in a frame', () => {
+  const [first, second, third] = digestsOf('one,two,one', [
+    [0, 3],
+    [4, 7],
+    [8, 11],
+  ])
+  expect(first).not.toBe(second)
+  expect(third).toBe(first)
+  expect(digestsOf('two', [[0, 0]])).toEqual([second])
+})
+
+test.each([
+  ['the whole frame', [0, 0]],
+  ['the same bytes of it', [4, 7]],
+] as const)('records that share %s have digests of their own, the same each time', (_, range) => {
+  const digests = digestsOf('one,two', [range, range, range])
+  expect(new Set(digests).size).toBe(3)
+  expect(digestsOf('one,two', [range, range, range])).toEqual(digests)
+})
