@@ -134,6 +134,17 @@ describe.each(['teltonika', 'gt06', 'h02', 'osmand'] as const)('a %s device', (p
   })
 })
 
+test('a device sends again only the reports that no answer named', async () => {
+  const server = await started('gt06', { loses: (frames) => frames === 1 })
+  const { device, counts, acknowledged, failed } = start('gt06', server.port, { answerTimeoutMs: 200 })
+  for (let second = 0; second < 3; second++) device.report(reportAt(second))
+  await failed
+  expect(device.buffered).toBe(2)
+  await device.drained()
+  expect(acknowledged.map(({ serial }) => serial)).toEqual([1, 2, 3])
+  expect(counts).toMatchObject({ positionsSent: 5, positionsAcknowledged: 3 })
+})
+
 test('a refused device stays away longer each time, and says so', async () => {
   const sockets: Socket[] = []
   const server = createServer((socket) => {

@@ -67,6 +67,7 @@ export interface DeviceOptions {
   /** Called when a link failed, before the device tries again. */
   onError?(error: LinkError): void
   readonly backoffFirstMs?: number
+  readonly backoffMaxMs?: number
   readonly answerTimeoutMs?: number
 }
 
@@ -108,7 +109,7 @@ export class SimulatedDevice {
 
   /** Connects and sends until {@link stop}. */
   async run(): Promise<void> {
-    const { counts, backoffFirstMs = BACKOFF_FIRST_MS } = this.options
+    const { counts, backoffFirstMs = BACKOFF_FIRST_MS, backoffMaxMs = BACKOFF_MAX_MS } = this.options
     const { signal } = this.stopping
     let failures = 0
     while (!signal.aborted) {
@@ -134,7 +135,7 @@ export class SimulatedDevice {
         this.link.close()
       }
       if (signal.aborted) return
-      const backoffMs = Math.min(backoffFirstMs * 2 ** failures++, BACKOFF_MAX_MS)
+      const backoffMs = Math.min(backoffFirstMs * 2 ** failures++, backoffMaxMs)
       // Jitter, so that a fleet does not come back in one moment.
       await sleep(backoffMs * (0.5 + Math.random()), undefined, { signal }).catch(() => undefined)
     }
@@ -162,12 +163,13 @@ export class SimulatedDevice {
     this.inFlight = reports.length
     counts.positionsSent += reports.length
     const startMs = performance.now()
-    await link.send(reports)
+    await link.send(reports, (report) => {
+      this.buffer.splice(this.buffer.indexOf(report), 1)
+      this.inFlight--
+      counts.positionsAcknowledged++
+      onAcknowledged?.(report)
+    })
     counts.answerUs.record(Math.max(1, Math.round((performance.now() - startMs) * 1000)))
-    this.inFlight = 0
-    this.buffer.splice(0, reports.length)
-    counts.positionsAcknowledged += reports.length
-    if (onAcknowledged !== undefined) for (const report of reports) onAcknowledged(report)
     if (this.buffer.length === 0) this.settleDrained()
   }
 

@@ -12,6 +12,16 @@ const ANSWER_MAX_BYTES = 65_536
 
 const NO_BYTES = Buffer.alloc(0)
 
+/** Frames on the wire, and what waits for their answers. */
+interface Exchange {
+  readonly answer: Waiting
+  /** Reports, or answers to a login, that are not acknowledged. */
+  left: number
+  /** Reports that no answer has named. */
+  readonly unanswered: Report[]
+  readonly onAcknowledged: (report: Report) => void
+}
+
 export class FrameLink implements Link {
   broken: LinkError | undefined
   private readonly encoder: FrameEncoder
@@ -22,7 +32,7 @@ export class FrameLink implements Link {
   private loggedIn = false
   private connecting: Waiting | undefined
   /** The answers that `send` or the login waits for. */
-  private waiting: { readonly answer: Waiting; left: number; readonly serials: Set<number> } | undefined
+  private waiting: Exchange | undefined
 
   constructor(encoder: FrameEncoder, options: LinkOptions) {
     this.encoder = encoder
@@ -39,7 +49,7 @@ export class FrameLink implements Link {
     this.connecting = undefined
 
     const login = this.encoder.login?.(this.options.uniqueId)
-    if (login !== undefined) await this.exchange([login], 1, [])
+    if (login !== undefined) await this.exchange([login], [], 1, () => {})
     this.loggedIn = true
     const heartbeat = this.encoder.heartbeat?.()
     if (heartbeat === undefined) return
@@ -47,13 +57,9 @@ export class FrameLink implements Link {
     this.heartbeat = setInterval(() => this.write(heartbeat), HEARTBEAT_MS).unref()
   }
 
-  send(reports: readonly Report[]): Promise<void> {
+  send(reports: readonly Report[], onAcknowledged: (report: Report) => void): Promise<void> {
     const frames = this.encoder.frames(this.options.uniqueId, reports)
-    return this.exchange(
-      frames,
-      reports.length,
-      reports.map(({ serial }) => serial),
-    )
+    return this.exchange(frames, reports, reports.length, onAcknowledged)
   }
 
   close(): void {
@@ -85,11 +91,16 @@ export class FrameLink implements Link {
     return new LinkError(code, error.message, { cause: error })
   }
 
-  /** Sends frames and waits until `reports` reports are acknowledged. */
-  private async exchange(frames: readonly Buffer[], reports: number, serials: number[]): Promise<void> {
+  /** Sends frames and waits until as many of their reports are acknowledged, or answers to a login are there, as `left` says. */
+  private async exchange(
+    frames: readonly Buffer[],
+    reports: readonly Report[],
+    left: number,
+    onAcknowledged: (report: Report) => void,
+  ): Promise<void> {
     if (this.broken !== undefined) throw this.broken
     const answer = new Waiting('answer', this.options.answerTimeoutMs)
-    this.waiting = { answer, left: reports, serials: new Set(serials) }
+    this.waiting = { answer, left, unanswered: [...reports], onAcknowledged }
     for (const frame of frames) this.write(frame)
     await answer.answered
     this.options.counts.framesAcknowledged += frames.length
@@ -116,8 +127,16 @@ export class FrameLink implements Link {
       else if (answer.kind === 'logged-in') this.settle(1)
       else if (answer.stored === undefined) continue
       else if ('count' in answer.stored) this.settle(answer.stored.count)
-      else if (this.waiting?.serials.delete(answer.stored.serial) === true) this.settle(1)
+      else this.settleSerial(answer.stored.serial)
     }
+  }
+
+  private settleSerial(serial: number): void {
+    const { waiting } = this
+    const at = waiting?.unanswered.findIndex((report) => report.serial === serial) ?? -1
+    if (waiting === undefined || at < 0) return
+    waiting.onAcknowledged(waiting.unanswered.splice(at, 1)[0]!)
+    this.settle(1)
   }
 
   private settle(reports: number): void {
@@ -126,8 +145,13 @@ export class FrameLink implements Link {
     waiting.left -= reports
     if (waiting.left > 0) return
     this.waiting = undefined
-    if (waiting.left === 0) waiting.answer.resolve()
-    else waiting.answer.reject(new LinkError('malformed-answer', 'more acknowledged than was sent'))
+    if (waiting.left < 0) {
+      waiting.answer.reject(new LinkError('malformed-answer', 'more acknowledged than was sent'))
+      return
+    }
+    // Reports that no answer named are acknowledged by their number, which is that of all.
+    for (const report of waiting.unanswered) waiting.onAcknowledged(report)
+    waiting.answer.resolve()
   }
 
   private break(error: LinkError): void {

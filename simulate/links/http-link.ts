@@ -17,11 +17,12 @@ export class HttpLink implements Link {
 
   async open(): Promise<void> {}
 
-  async send(reports: readonly Report[]): Promise<void> {
+  async send(reports: readonly Report[], onAcknowledged: (report: Report) => void): Promise<void> {
     for (const report of reports) {
       this.options.counts.framesSent++
       await this.request(this.encoder.target(this.options.uniqueId, report))
       this.options.counts.framesAcknowledged++
+      onAcknowledged(report)
     }
   }
 

@@ -28,9 +28,10 @@ export interface Link {
   open(): Promise<void>
   /**
    * Sends reports, and resolves when the server acknowledged all of them. Called again only after it settled.
-   * @throws LinkError Any of the reports may or may not have been stored then.
+   * @param onAcknowledged Called with each report once it is acknowledged, never after the link failed.
+   * @throws LinkError Reports that are not acknowledged by then may or may not have been stored.
    */
-  send(reports: readonly Report[]): Promise<void>
+  send(reports: readonly Report[], onAcknowledged: (report: Report) => void): Promise<void>
   /** Why the link can send no more; undefined while it can. */
   readonly broken: LinkError | undefined
   /** Ends the link; what waits for it fails with `closed`. */

@@ -47,7 +47,7 @@ export class MqttLink implements Link {
     this.options.counts.framesAcknowledged++
   }
 
-  async send(reports: readonly Report[]): Promise<void> {
+  async send(reports: readonly Report[], onAcknowledged: (report: Report) => void): Promise<void> {
     if (this.broken !== undefined) throw this.broken
     const { client, encoder, options } = this
     const waiting = new Waiting('PUBACK', options.answerTimeoutMs)
@@ -58,12 +58,14 @@ export class MqttLink implements Link {
       options.counts.framesSent++
       client!.publish(topic, encoder.payload(report), { qos: 1 }, (error) => {
         if (error) this.break(new LinkError('closed', error.message, { cause: error }))
-        else if (--left === 0) waiting.resolve()
+        if (this.broken !== undefined || this.waiting !== waiting) return
+        options.counts.framesAcknowledged++
+        onAcknowledged(report)
+        if (--left === 0) waiting.resolve()
       })
     }
     await waiting.answered
     this.waiting = undefined
-    options.counts.framesAcknowledged += reports.length
   }
 
   close(): void {
