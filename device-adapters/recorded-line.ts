@@ -147,9 +147,15 @@ export class RecordedStream {
 function* framesOf(line: RecordedLine, reader: FrameReader): Iterable<Buffer | DecodeError> {
   if (line.http !== undefined) {
     const { method, uri, headers = {}, body = '' } = line.http
-    const contentType =
-      Object.entries(headers).find(([name]) => name.toLowerCase() === 'content-type')?.[1] ?? ''
-    yield httpFrame({ method, target: uri, contentType, body: Buffer.from(body, 'utf8') })
+    const header = (wanted: string) =>
+      Object.entries(headers).find(([name]) => name.toLowerCase() === wanted)?.[1] ?? ''
+    yield httpFrame({
+      method,
+      target: uri,
+      contentType: header('content-type'),
+      idempotencyKey: header('idempotency-key'),
+      body: Buffer.from(body, 'utf8'),
+    })
   } else if (line.mqtt !== undefined) {
     yield mqttFrame({ topic: line.mqtt.topic, payload: Buffer.from(line.mqtt.payload, 'utf8') })
   } else if (line.frame !== undefined) {

@@ -1,7 +1,7 @@
 /**
  * HTTP requests and MQTT messages as frames. A frame is bytes on every transport, so that one journal holds them
- * all: a request is its method, target and content type on a line each, then the body; a message is its topic on
- * a line, then the payload.
+ * all: a request is its method, target, content type and idempotency key on a line each, then the body; a message is
+ * its topic on a line, then the payload.
  */
 import { DecodeError } from './adapter.ts'
 
@@ -11,7 +11,16 @@ export interface HttpRequest {
   readonly target: string
   /** Media type without parameters, lower case; '' if not given. */
   readonly contentType: string
+  /** Header `Idempotency-Key` as sent; '' if not given. */
+  readonly idempotencyKey?: string
   readonly body: Buffer
+}
+
+/** A request, and where its parts are in its frame. */
+export interface FramedRequest extends Required<HttpRequest> {
+  readonly idempotencyKeyStart: number
+  readonly idempotencyKeyEnd: number
+  readonly bodyStart: number
 }
 
 export interface MqttMessage {
@@ -20,17 +29,29 @@ export interface MqttMessage {
 }
 
 export function httpFrame(request: HttpRequest): Buffer {
+  const { method, target, idempotencyKey = '', body } = request
   const contentType = request.contentType.split(';')[0]!.trim().toLowerCase()
   return Buffer.concat([
-    Buffer.from(`${request.method}\n${request.target}\n${contentType}\n`, 'utf8'),
-    request.body,
+    Buffer.from(`${method}\n${target}\n${contentType}\n${idempotencyKey}\n`, 'utf8'),
+    body,
   ])
 }
 
 /** @throws DecodeError if the frame is none of {@link httpFrame}. */
-export function parseHttpFrame(frame: Buffer): HttpRequest {
-  const [[method, target, contentType], body] = headLines(frame, 3)
-  return { method: method!, target: target!, contentType: contentType!, body }
+export function parseHttpFrame(frame: Buffer): FramedRequest {
+  const [[method, target, contentType, idempotencyKey], body] = headLines(frame, 4)
+  const bodyStart = frame.length - body.length
+  const idempotencyKeyEnd = bodyStart - 1
+  return {
+    method: method!,
+    target: target!,
+    contentType: contentType!,
+    idempotencyKey: idempotencyKey!,
+    body,
+    bodyStart,
+    idempotencyKeyStart: frame.lastIndexOf(0x0a, idempotencyKeyEnd - 1) + 1,
+    idempotencyKeyEnd,
+  }
 }
 
 /** A whole HTTP/1.1 response. */

@@ -215,9 +215,9 @@ function framesOfVector(adapter: Adapter, vector: Vector): Buffer[] {
   if (mqtt !== undefined) return [mqttFrame({ topic: mqtt.topic, payload: Buffer.from(mqtt.payload) })]
   if (http !== undefined) {
     const contentType = http.headers?.['Content-Type'] ?? ''
-    return [
-      httpFrame({ method: http.method, target: http.uri, contentType, body: Buffer.from(http.body ?? '') }),
-    ]
+    const idempotencyKey = http.headers?.['Idempotency-Key'] ?? ''
+    const body = Buffer.from(http.body ?? '')
+    return [httpFrame({ method: http.method, target: http.uri, contentType, idempotencyKey, body })]
   }
   if (vector.transport === 'tcp') {
     return framesOf(adapter, [Buffer.from(vector.bytes!, 'hex')]).map((hex) => Buffer.from(hex, 'hex'))

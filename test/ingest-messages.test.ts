@@ -37,7 +37,7 @@ describe('an HTTP request', () => {
     expect(wrongMethod.status).toBe(405)
     expect(wrongMethod.headers.get('allow')).toContain('POST')
     expect((await fetch(url(), { method: 'POST', body: 'x'.repeat(2_000_000) })).status).toBe(413)
-    await expect.poll(() => lastFrame('osmand', 'too-large')).toMatch(/^POST\n\/\n.*\nxxx/)
+    await expect.poll(() => lastFrame('osmand', 'too-large')).toMatch(/^POST\n\/\n.*\n\nxxx/)
   })
 
   test('that is none is counted and quarantined, whatever is wrong with it', async () => {
@@ -55,7 +55,7 @@ describe('an HTTP request', () => {
     await send('POST /cut-head HTT').closed()
     await send('POST /cut-body HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\n\r\n{"_type"').closed()
     expect([await faults('malformed'), await faults('too-large'), await faults('cut')]).toEqual([1, 1, 2])
-    await expect.poll(() => lastFrame('owntracks', 'cut')).toBe('POST\n/cut-body\n\n{"_type"')
+    await expect.poll(() => lastFrame('owntracks', 'cut')).toBe('POST\n/cut-body\n\n\n{"_type"')
     expect(await lastFrame('owntracks', 'malformed')).toContain('this is no HTTP')
   })
 
