@@ -105,8 +105,17 @@ export function booleanOf(object: JsonObject, field: string): boolean | undefine
 
 /** A value from outside, cut to what a message can carry. */
 export function cut(value: unknown): string {
-  const text = typeof value === 'object' && value !== null ? 'an object' : String(value)
+  const text = Array.isArray(value)
+    ? 'an array'
+    : typeof value === 'object' && value !== null
+      ? 'an object'
+      : String(value)
   return text.length > 40 ? `${text.slice(0, 40)}…` : text
+}
+
+/** What is wrong in one part of a message, with the name of the part; anything that is no DecodeError as it is. */
+export function foundIn(part: string, error: unknown): unknown {
+  return error instanceof DecodeError ? new DecodeError(error.code, `${part}: ${error.message}`) : error
 }
 
 function wrong(field: string, wanted: string, value: unknown): DecodeError {

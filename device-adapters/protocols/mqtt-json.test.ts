@@ -50,7 +50,7 @@ test.each([
   ],
   ['a long name', { ...good, attributes: { ['x'.repeat(65)]: 1 } }, 'attribute name longer than 64'],
   ['no object', 7, 'expected object'],
-  ['an element in an array', [good, good, { ...good, longitude: 200 }], '[2].longitude: '],
+  ['an element in an array', [good, good, { ...good, longitude: 200 }], '[2]: longitude: '],
   ['an element that is an array', [[good]], '[0]: '],
   ['no JSON', '{', 'not JSON'],
 ])('refuses %s and says where', (_, payload, message) => {
