@@ -86,6 +86,25 @@ describe('last positions', () => {
     expect(positions.rowInSlot(positions.slotIn(7, 1)!)).toBe(row)
   })
 
+  test('takes of a batch no more than the newest row of each device', () => {
+    const positions = positionsOf({ 1: 7, 2: 7 })
+    const rows = [4, 1, 5, 3, 2].flatMap((second): Row[] => [
+      { device: 1, fixTimeMs: second * 1_000, digest: second },
+      { device: 2, fixTimeMs: 9_000, digest: second },
+    ])
+    append(positions, rows)
+    expect(positions.end).toBe(2)
+    expect(seen(positions, 7)).toEqual([
+      [1, 5_000],
+      [2, 9_000],
+    ])
+    append(positions, rows)
+    expect(positions.end).toBe(2)
+    append(positions, [{ device: 2, fixTimeMs: 9_000, digest: 6 }, ...rows])
+    expect(positions.end).toBe(3)
+    expect(positions.row(2)).toMatchObject({ device: 2, attributes: { odometer: 6 } })
+  })
+
   test('shows a device to its own organisation and to a super admin only', () => {
     const positions = positionsOf({ 1: 7, 2: 8 })
     append(positions, [

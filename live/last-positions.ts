@@ -52,6 +52,8 @@ export class LastPositions {
   private ownerOf = new Int32Array(SLOTS_MIN)
   /** By slot: fix time of the last position, ms UTC. */
   private newestMs = new Float64Array(SLOTS_MIN)
+  /** By slot: row in the batch that is being appended, {@link NO_ROW} between batches. */
+  private newestInBatch = new Int32Array(SLOTS_MIN).fill(NO_ROW)
 
   private readonly onRenumber: (newRow: (row: number) => number) => void
 
@@ -78,46 +80,51 @@ export class LastPositions {
   }
 
   /**
-   * Appends the rows that are newer than the last ones of their devices. Doubtful rows are not live state. Rows that
+   * Appends of each device the newest row, if it is newer than the last one. Doubtful rows are not live state. Rows that
    * came late (the device was out of reach, and sends its memory) are stored and found in history, but are not last
-   * positions, and so are not published.
+   * positions, and so are not published; nor are rows that others of the same batch supersede.
    *
    * @param unknown Takes the ids of devices that the registry has not told of: their rows are kept, seen by nobody.
    */
   append(batch: PositionBatch, unknown: Set<number>): void {
-    this.makeRoom(batch.length)
-    const log = this.log
-    // Rows [runStart, runEnd) are taken but not copied yet: a run is copied column by column.
-    let runStart = 0
-    let runEnd = 0
+    const slots = this.findNewest(batch, unknown)
+    this.makeRoom(slots.length)
+    const rows: number[] = []
+    for (const slot of slots) {
+      if (this.rowOf[slot] !== NO_ROW) this.forget(this.rowOf[slot]!)
+      this.rowOf[slot] = this.log.length + rows.length
+      this.slotOfRow[this.rowOf[slot]!] = slot
+      rows.push(this.newestInBatch[slot]!)
+      this.newestInBatch[slot] = NO_ROW
+    }
+    this.log.appendRows(batch, rows)
+  }
+
+  /**
+   * Finds the rows that become last ones, and leaves them in `newestInBatch`.
+   * @returns The slots that have one.
+   */
+  private findNewest(batch: PositionBatch, unknown: Set<number>): number[] {
+    const slots: number[] = []
     for (let row = 0; row < batch.length; row++) {
       if (batch.quality[row] !== 0) continue
       const device = batch.device[row]!
       const slot = this.slots.get(device) ?? this.addSlot(device)
       if (this.ownerOf[slot] === UNKNOWN_OWNER) unknown.add(device)
       const fixTimeMs = batch.fixTimeMs[row]!
-      const last = this.rowOf[slot]!
+      const before = this.newestInBatch[slot]!
+      const last = before === NO_ROW ? this.rowOf[slot]! : before
       if (last !== NO_ROW) {
         const newestMs = this.newestMs[slot]!
         if (!(fixTimeMs >= newestMs)) continue
-        if (fixTimeMs === newestMs) {
-          log.appendFrom(batch, runStart, runEnd)
-          runStart = runEnd
-          if (!digestIsGreater(batch, row, log, last)) continue
-        }
-        this.forget(last)
+        const lastOf = before === NO_ROW ? this.log : batch
+        if (fixTimeMs === newestMs && !digestIsGreater(batch, row, lastOf, last)) continue
       }
-      if (row !== runEnd) {
-        log.appendFrom(batch, runStart, runEnd)
-        runStart = row
-      }
-      runEnd = row + 1
-      const at = log.length + row - runStart
-      this.slotOfRow[at] = slot
-      this.rowOf[slot] = at
+      if (before === NO_ROW) slots.push(slot)
+      this.newestInBatch[slot] = row
       this.newestMs[slot] = fixTimeMs
     }
-    log.appendFrom(batch, runStart, runEnd)
+    return slots
   }
 
   /**
@@ -135,7 +142,7 @@ export class LastPositions {
       const row = this.rowOf[slot]!
       this.slotOfRow[this.log.length] = slot
       this.rowOf[slot] = this.log.length
-      this.log.appendFrom(this.log, row, row + 1)
+      this.log.appendRows(this.log, [row])
       this.forget(row)
     }
     return { device: id, slot, from, to }
@@ -204,6 +211,7 @@ export class LastPositions {
       this.rowOf = grown(this.rowOf, new Int32Array(slot * 2).fill(NO_ROW))
       this.ownerOf = grown(this.ownerOf, new Int32Array(slot * 2))
       this.newestMs = grown(this.newestMs, new Float64Array(slot * 2))
+      this.newestInBatch = grown(this.newestInBatch, new Int32Array(slot * 2).fill(NO_ROW))
     }
     this.slots.set(device, slot)
     return slot
@@ -218,31 +226,25 @@ export class LastPositions {
   private makeRoom(count: number): void {
     const from = this.log
     if (from.length + count <= from.capacity) return
+    const kept: number[] = []
     const newRow = new Uint32Array(from.length + 1)
-    let kept = 0
     for (let row = 0; row < from.length; row++) {
-      newRow[row] = kept
-      if (this.isLast(row)) kept++
+      newRow[row] = kept.length
+      if (this.isLast(row)) kept.push(row)
     }
-    newRow[from.length] = kept
+    newRow[from.length] = kept.length
     // As much again as is kept: so a row is copied once more on average, whatever the number of devices.
-    const capacity = Math.max(this.rowsMin, Math.ceil((2 * (kept + count)) / 8) * 8)
+    const capacity = Math.max(this.rowsMin, Math.ceil((2 * (kept.length + count)) / 8) * 8)
     const to = new PositionBatch(capacity)
+    to.appendRows(from, kept)
     const slotOfRow = new Int32Array(capacity)
     const encoded = encodedRows(capacity)
-    let runStart = 0
-    for (let row = 0; row < from.length; row++) {
-      if (!this.isLast(row)) {
-        to.appendFrom(from, runStart, row)
-        runStart = row + 1
-        continue
-      }
-      slotOfRow[newRow[row]!] = this.slotOfRow[row]!
+    for (let at = 0; at < kept.length; at++) {
+      slotOfRow[at] = this.slotOfRow[kept[at]!]!
       for (let index = 0; index < encoded.length; index++) {
-        encoded[index]![newRow[row]!] = this.encoded[index]![row]
+        encoded[index]![at] = this.encoded[index]![kept[at]!]
       }
     }
-    to.appendFrom(from, runStart, from.length)
     for (let slot = 0; slot < this.slotCount; slot++) {
       if (this.rowOf[slot] !== NO_ROW) this.rowOf[slot] = newRow[this.rowOf[slot]!]!
     }
@@ -267,9 +269,9 @@ function seenBy(owner: number): number | null {
 }
 
 /** Of two records of one moment the database, too, shows the one with the greater digest, a signed 64-bit number. */
-function digestIsGreater(batch: PositionBatch, row: number, log: PositionBatch, last: number): boolean {
-  const high = (batch.digestHigh[row]! | 0) - (log.digestHigh[last]! | 0)
-  return high !== 0 ? high > 0 : batch.digestLow[row]! > log.digestLow[last]!
+function digestIsGreater(batch: PositionBatch, row: number, other: PositionBatch, last: number): boolean {
+  const high = (batch.digestHigh[row]! | 0) - (other.digestHigh[last]! | 0)
+  return high !== 0 ? high > 0 : batch.digestLow[row]! > other.digestLow[last]!
 }
 
 function grown<T extends Int32Array | Float64Array>(from: T, to: T): T {

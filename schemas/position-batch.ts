@@ -7,7 +7,14 @@
  */
 import type { AttributeValue, BooleanReadingColumn, NumberReadingColumn } from './attributes.ts'
 import { READINGS } from './attributes.ts'
-import { ATTRIBUTE_KIND, F64_COLUMNS, PositionColumns, U8_COLUMNS, U16_COLUMNS } from './position-columns.ts'
+import {
+  ATTRIBUTE_KIND,
+  F64_COLUMNS,
+  PositionColumns,
+  U8_COLUMNS,
+  U16_COLUMNS,
+  U32_COLUMNS,
+} from './position-columns.ts'
 import { QUALITY } from './quality.ts'
 
 export { ATTRIBUTE_KIND, BOOLEAN_UNKNOWN, ROWS_MAX } from './position-columns.ts'
@@ -177,17 +184,40 @@ export class PositionBatch extends PositionColumns {
    * @throws RangeError beyond {@link ROWS_MAX}.
    */
   appendFrom(from: PositionBatch, start: number, end: number): void {
-    // Callers that copy runs come with empty ones, too: walking the columns for nothing costs as much as a row does.
-    if (start === end) return
-    while (this.length + end - start > this.capacity) this.growRows()
-    const mine = this as unknown as Record<string, Float64Array>
-    const theirs = from as unknown as Record<string, Float64Array>
-    for (const name of COPIED_COLUMNS) {
-      const to = mine[name]!
-      const source = theirs[name]!
-      for (let row = start, at = this.length; row < end; row++, at++) to[at] = source[row]!
+    const rows: number[] = []
+    for (let row = start; row < end; row++) rows.push(row)
+    this.appendRows(from, rows)
+  }
+
+  /**
+   * Appends the given rows of another batch with their attributes.
+   * @throws RangeError beyond {@link ROWS_MAX}.
+   */
+  appendRows(from: PositionBatch, rows: readonly number[]): void {
+    const start = this.length
+    while (start + rows.length > this.capacity) this.growRows()
+    // A loop for each type: one that meets several types of array takes 12 % longer.
+    for (const name of F64_COLUMNS) {
+      const to = this[name]
+      const source = from[name]
+      for (let i = 0; i < rows.length; i++) to[start + i] = source[rows[i]!]!
     }
-    for (let row = start; row < end; row++) {
+    for (const name of U32_COLUMNS) {
+      const to = this[name]
+      const source = from[name]
+      for (let i = 0; i < rows.length; i++) to[start + i] = source[rows[i]!]!
+    }
+    for (const name of U16_COLUMNS) {
+      const to = this[name]
+      const source = from[name]
+      for (let i = 0; i < rows.length; i++) to[start + i] = source[rows[i]!]!
+    }
+    for (const name of U8_COLUMNS) {
+      const to = this[name]
+      const source = from[name]
+      for (let i = 0; i < rows.length; i++) to[start + i] = source[rows[i]!]!
+    }
+    for (const row of rows) {
       const at = this.length++
       const uniqueId = from.uniqueIdOf(row)
       if (uniqueId !== undefined) this.setUniqueId(at, uniqueId)
@@ -266,15 +296,3 @@ export class PositionBatch extends PositionColumns {
 export function transferables(message: PositionBatchMessage): ArrayBuffer[] {
   return [message.rows, message.attributes]
 }
-
-/** Columns that `appendFrom` copies as they are. */
-const COPIED_COLUMNS = [
-  ...F64_COLUMNS,
-  'device',
-  'digestHigh',
-  'digestLow',
-  'recordStart',
-  'recordEnd',
-  ...U16_COLUMNS,
-  ...U8_COLUMNS,
-] as const

@@ -28,7 +28,7 @@ export const F64_COLUMNS = [
   'rssi',
   'event',
 ] as const
-const U32_COLUMNS = ['device', 'digestHigh', 'digestLow', 'recordStart', 'recordEnd', 'alarm'] as const
+export const U32_COLUMNS = ['device', 'digestHigh', 'digestLow', 'recordStart', 'recordEnd', 'alarm'] as const
 const I32_COLUMNS = ['attributeFirst', 'attributeLast'] as const
 export const U16_COLUMNS = ['decoder'] as const
 export const U8_COLUMNS = ['quality', 'valid', 'ignition', 'motion'] as const
