@@ -1,19 +1,38 @@
 /** Metrics of ingest. Names and units follow Prometheus: totals count, seconds and bytes are the units. */
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { Gauge, Histogram, type Registry } from 'prom-client'
+import { type Tally, TallyCounter } from './tally-counter.ts'
 
 export type IngestMetrics = ReturnType<typeof ingestMetrics>
+
+/** What is counted at every frame of one protocol over one transport. */
+export interface FrameTallies {
+  readonly frames: Tally
+  readonly positions: Tally
+  readonly replies: Tally
+}
 
 export function ingestMetrics(registry: Registry) {
   const registers = [registry]
   const counter = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
-    new Counter<Label>({ name: `fleetflow_${name}`, help, labelNames, registers })
+    new TallyCounter<Label>({ name: `fleetflow_${name}`, help, labelNames, registers })
   const gauge = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
     new Gauge<Label>({ name: `fleetflow_${name}`, help, labelNames, registers })
+  const frames = counter('frames_total', 'Frames that were decoded.', ['protocol', 'transport'])
+  const positions = counter('positions_received_total', 'Positions decoded of registered devices.', [
+    'protocol',
+  ])
+  const replies = counter('replies_total', 'Replies sent to devices.', ['protocol'])
   return {
-    frames: counter('frames_total', 'Frames that were decoded.', ['protocol', 'transport']),
+    frames,
+    positions,
+    replies,
+    /** To be asked for once a connection or session: its tallies are shared by all of the protocol. */
+    frameTallies: (protocol: string, transport: string): FrameTallies => ({
+      frames: frames.tally({ protocol, transport }),
+      positions: positions.tally({ protocol }),
+      replies: replies.tally({ protocol }),
+    }),
     faults: counter('frame_faults_total', 'Frames that were not taken, by code.', ['protocol', 'code']),
-    positions: counter('positions_received_total', 'Positions decoded of registered devices.', ['protocol']),
-    replies: counter('replies_total', 'Replies sent to devices.', ['protocol']),
     stored: counter('positions_stored_total', 'Positions committed to the database, without duplicates.', []),
     duplicates: counter('positions_duplicate_total', 'Positions that were stored before.', []),
     refused: counter('positions_refused_total', 'Positions that the database refused, by SQLSTATE.', [
