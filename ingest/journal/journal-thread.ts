@@ -1,0 +1,154 @@
+/** Thread of a journal: writes and syncs one group after the other, and answers when it is durable. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { FolderDisk } from './disk.ts'
+import { JournalError, type JournalOptions, type JournalPosition } from './journal.ts'
+import { FolderLock, HEARTBEAT_DEAD_MS, HEARTBEAT_MS } from './lock.ts'
+import { DiskFull, type Group, SegmentWriter } from './segment-writer.ts'
+
+export interface JournalThreadData {
+  readonly options: JournalOptions
+  /** What main writes records into; a group that was posted is not touched until it is answered. */
+  readonly buffers: readonly SharedArrayBuffer[]
+}
+
+/** Main to thread. */
+export type ToJournalThread =
+  | { readonly type: 'group'; readonly buffer: number; readonly bytes: number }
+  | { readonly type: 'trim'; readonly position: JournalPosition }
+  | { readonly type: 'close' }
+
+export interface SegmentFigures {
+  readonly bytes: number
+  readonly segments: number
+}
+
+/** Thread to main. */
+export type FromJournalThread =
+  | {
+      readonly type: 'opened'
+      readonly start: JournalPosition
+      readonly end: JournalPosition
+      readonly tornBytes: number
+      readonly figures: SegmentFigures
+    }
+  | { readonly type: 'durable'; readonly position: JournalPosition; readonly figures: SegmentFigures }
+  | { readonly type: 'full'; readonly full: boolean; readonly message: string }
+  | { readonly type: 'failed'; readonly code: string; readonly message: string }
+  | { readonly type: 'closed' }
+
+const FULL_RETRY_MS = 1_000
+const EXPIRE_MS = 60_000
+
+const port = parentPort!
+const { options, buffers } = workerData as JournalThreadData
+
+function post(message: FromJournalThread): void {
+  port.postMessage(message)
+}
+
+class JournalThread {
+  private readonly lock: FolderLock
+  private readonly writer: SegmentWriter
+  private readonly timers: NodeJS.Timeout[]
+  private touchedMs = performance.now()
+  /** The group that waits for room on the disk. */
+  private waiting: Group | undefined
+  private retry: NodeJS.Timeout | undefined
+
+  constructor(lock: FolderLock, writer: SegmentWriter) {
+    this.lock = lock
+    this.writer = writer
+    this.timers = [
+      setInterval(() => this.guarded(() => this.touch()), HEARTBEAT_MS),
+      setInterval(() => this.guarded(() => writer.expire()), EXPIRE_MS),
+    ]
+    port.on('message', (message: ToJournalThread) => this.receive(message))
+  }
+
+  private receive(message: ToJournalThread): void {
+    switch (message.type) {
+      case 'group':
+        this.write({ bytes: Buffer.from(buffers[message.buffer]!, 0, message.bytes), at: 0 })
+        return
+      case 'trim':
+        this.guarded(() => this.writer.trim(message.position))
+        // There may be something to remove now.
+        if (this.waiting !== undefined) this.write(this.waiting)
+        return
+      case 'close':
+        void this.close()
+    }
+  }
+
+  private write(group: Group): void {
+    clearTimeout(this.retry)
+    this.guarded(() => {
+      try {
+        this.writer.write(group)
+      } catch (error) {
+        if (!(error instanceof DiskFull)) throw error
+        if (this.waiting === undefined) post({ type: 'full', full: true, message: error.message })
+        this.waiting = group
+        this.retry = setTimeout(() => this.write(group), FULL_RETRY_MS)
+        return
+      }
+      // A sync may take so long that others took this thread for dead, and its records for torn.
+      if (performance.now() - this.touchedMs > HEARTBEAT_DEAD_MS / 2) this.touch()
+      if (this.waiting !== undefined) post({ type: 'full', full: false, message: '' })
+      this.waiting = undefined
+      post({ type: 'durable', position: this.writer.end, figures: this.writer.figures })
+    })
+  }
+
+  private touch(): void {
+    if (!this.lock.touch()) {
+      throw new JournalError(
+        'journal-locked',
+        `another process took the journal in ${options.folder} over, because this one gave no sign of life for ${HEARTBEAT_DEAD_MS / 1000} s: stop one of them`,
+      )
+    }
+    this.touchedMs = performance.now()
+  }
+
+  private async close(): Promise<void> {
+    clearTimeout(this.retry)
+    for (const timer of this.timers) clearInterval(timer)
+    try {
+      await this.writer.close()
+      this.lock.release()
+      post({ type: 'closed' })
+    } catch (error) {
+      fail(error)
+    }
+    port.close()
+  }
+
+  private guarded(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      fail(error)
+    }
+  }
+}
+
+function fail(error: unknown): void {
+  const { code = 'journal-io', message } = error as Error & { code?: string }
+  post({ type: 'failed', code, message })
+}
+
+async function open(): Promise<void> {
+  const disk = new FolderDisk(options.folder)
+  const lock = await FolderLock.take(options.folder)
+  try {
+    const writer = new SegmentWriter(disk, options)
+    new JournalThread(lock, writer)
+    const { start, end, tornBytes, figures } = writer
+    post({ type: 'opened', start, end, tornBytes, figures })
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+await open().catch(fail)

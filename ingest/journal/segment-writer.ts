@@ -1,0 +1,295 @@
+/**
+ * Writes groups of records into segments: one write and one sync a group. What is written goes into bytes that were
+ * allocated and synced as zeros before, so that a sync has no metadata to write. A segment is begun only when all
+ * before it is durable: after a power cut, only the last one can be torn.
+ */
+import { Checkpoint } from './checkpoint.ts'
+import type { Disk, DiskFile } from './disk.ts'
+import {
+  RECORD_BYTES_MAX,
+  receivedMsAt,
+  SEGMENT_HEADER_BYTES,
+  sealRecord,
+  segmentHeader,
+  writtenBytes,
+} from './format.ts'
+import { JournalError, type JournalPosition } from './journal.ts'
+import { expired, findWhole, listSegments, type Segment, segmentName } from './segments.ts'
+
+/** Largest segment that is made while records wait for it. */
+const SHORT_BYTES_MAX = SEGMENT_HEADER_BYTES + RECORD_BYTES_MAX
+const SHORT = 'segment.short'
+const PREPARED = 'segment.prepared'
+/** Part of a segment that is written when the next one is begun to be allocated. */
+const PREPARE_AT = 0.5
+const FULL_CODES = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+
+export interface WriterOptions {
+  readonly keepMs: number
+  readonly keepBytes: number
+  readonly segmentBytes: number
+}
+
+/** Records without their CRC that are to be written, one behind the other. */
+export interface Group {
+  readonly bytes: Buffer
+  /** What of them is durable: after {@link DiskFull}, writing goes on there. */
+  at: number
+}
+
+/** There is no room on the disk, and nothing that may be removed: nothing was lost, the call may be repeated. */
+export class DiskFull extends Error {
+  override readonly name = 'DiskFull'
+}
+
+export class SegmentWriter {
+  /** What {@link Journal.start}, and {@link Journal.tornBytes} tell. */
+  readonly start: JournalPosition
+  readonly tornBytes: number
+  /** Position that the next record gets; all before it are durable. */
+  end: JournalPosition
+  /** Settled when no segment is being allocated. */
+  preparing: Promise<void> = Promise.resolve()
+  private readonly disk: Disk
+  private readonly options: WriterOptions
+  private readonly checkpoint: Checkpoint
+  /** Those that are written no more, oldest first; of no two the same records. */
+  private readonly closed: Segment[]
+  private file: DiskFile | undefined
+  private first: JournalPosition = 0
+  private offset = 0
+  private capacity = 0
+  private lastMs = 0
+  private prepared: 'none' | 'under way' | 'ready' | 'failed' = 'none'
+  /** As in the checkpoint. */
+  private trimmed: JournalPosition
+  private failure: JournalError | undefined
+
+  /**
+   * Finds what is whole, and cuts off what is not.
+   * @throws JournalError `journal-version`, `journal-io`.
+   */
+  constructor(disk: Disk, options: WriterOptions) {
+    this.disk = disk
+    this.options = options
+    try {
+      for (const { name } of disk.list()) if (name === SHORT || name === PREPARED) disk.remove(name)
+      this.checkpoint = new Checkpoint(disk)
+      this.closed = listSegments(disk)
+      const { end, tornBytes } = this.cutLast()
+      const { remembered } = this.checkpoint
+      this.tornBytes = tornBytes
+      // Should what the checkpoint was written after be gone, new records still must not be taken for stored ones.
+      this.end = Math.max(end, remembered ?? 0)
+      this.start = Math.max(remembered ?? 0, this.closed[0]?.first ?? this.end)
+      this.trimmed = this.start
+    } catch (error) {
+      throw error instanceof JournalError ? error : failed(error)
+    }
+  }
+
+  /** Bytes of all segments, and how many there are. */
+  get figures(): { readonly bytes: number; readonly segments: number } {
+    let bytes = this.file === undefined ? 0 : this.capacity
+    for (const segment of this.closed) bytes += segment.bytes
+    return { bytes, segments: this.closed.length + (this.file === undefined ? 0 : 1) }
+  }
+
+  /**
+   * Writes the rest of a group; it is durable after the call.
+   * @throws DiskFull
+   * @throws JournalError `journal-io`: what was written may not be on the disk, and no call will succeed any more.
+   */
+  write(group: Group): void {
+    const { bytes } = group
+    while (group.at < bytes.length) {
+      if (this.file === undefined || writtenBytes(bytes, group.at) > this.capacity - this.offset) this.turn()
+      const room = this.capacity - this.offset
+      let end = group.at
+      let position = this.end
+      while (end < bytes.length && end + writtenBytes(bytes, end) - group.at <= room) {
+        sealRecord(bytes, end, position++)
+        this.lastMs = receivedMsAt(bytes, end)
+        end += writtenBytes(bytes, end)
+      }
+      this.guarded(() => writeAll(this.file!, bytes, group.at, end, this.offset))
+      this.certain(() => this.file!.datasync())
+      this.offset += end - group.at
+      group.at = end
+      this.end = position
+    }
+    if (this.offset > this.capacity * PREPARE_AT) this.prepare()
+  }
+
+  /**
+   * Remembers where reading has to start, and removes what need not be kept.
+   * @throws JournalError `journal-io`
+   */
+  trim(position: JournalPosition): void {
+    if (position > this.trimmed) {
+      this.certain(() => this.checkpoint.write(position))
+      this.trimmed = position
+    }
+    this.expire()
+  }
+
+  /** Removes what need not be kept any longer. @throws JournalError `journal-io` */
+  expire(): void {
+    const count = expired(this.closed, this.drained, this.options, Date.now())
+    for (let i = 0; i < count; i++) this.removeOldest()
+  }
+
+  /** Gives back what was allocated and is not used; waits for what is being allocated. */
+  async close(): Promise<void> {
+    await this.preparing
+    if (this.failure === undefined) {
+      this.certain(() => {
+        if (this.prepared === 'ready') this.disk.remove(PREPARED)
+        this.file?.truncate(this.offset)
+        this.file?.sync()
+      })
+    }
+    this.file?.close()
+    this.checkpoint.close()
+  }
+
+  /** How many of the closed segments hold nothing that is needed for recovery. */
+  private get drained(): number {
+    const firsts = this.closed.map(({ first }) => first)
+    firsts.push(this.file === undefined ? this.end : this.first)
+    let count = 0
+    while (count < this.closed.length && firsts[count + 1]! <= this.trimmed) count++
+    return count
+  }
+
+  private cutLast(): { readonly end: JournalPosition; readonly tornBytes: number } {
+    const last = this.closed.pop()
+    if (last === undefined) return { end: 0, tornBytes: 0 }
+    const file = this.disk.open(segmentName(last.first))
+    try {
+      const whole = findWhole(file, last.first)
+      // What lies behind could come to life again when records of the same positions are written before it.
+      if (whole.bytes < last.bytes) {
+        file.truncate(whole.bytes)
+        file.sync()
+      }
+      // One without records stays: its name tells the end. The next segment takes its place.
+      if (whole.records > 0) this.closed.push({ ...last, bytes: whole.bytes })
+      return { end: last.first + whole.records, tornBytes: whole.tornBytes }
+    } finally {
+      file.close()
+    }
+  }
+
+  /** Ends the segment and begins the next one, which gets its name when it is there as a whole. */
+  private turn(): void {
+    if (this.file !== undefined) {
+      this.closed.push({ first: this.first, bytes: this.capacity, lastMs: this.lastMs })
+      this.file.close()
+      this.file = undefined
+      this.expire()
+    }
+    const name = this.prepared === 'ready' ? PREPARED : SHORT
+    const header = segmentHeader(this.end, Date.now())
+    this.guarded(() => {
+      const file = name === PREPARED ? this.disk.open(PREPARED) : this.makeShort()
+      try {
+        writeAll(file, header, 0, header.length, 0)
+        this.disk.rename(name, segmentName(this.end))
+      } catch (error) {
+        file.close()
+        throw error
+      }
+      this.file = file
+    })
+    this.certain(() => this.disk.syncFolder())
+    this.first = this.end
+    this.offset = header.length
+    this.capacity = this.options.segmentBytes
+    if (name === SHORT) this.capacity = Math.min(this.capacity, SHORT_BYTES_MAX)
+    if (this.prepared !== 'under way') this.prepared = 'none'
+  }
+
+  private makeShort(): DiskFile {
+    const file = this.disk.create(SHORT)
+    try {
+      const zeros = Buffer.alloc(Math.min(this.options.segmentBytes, SHORT_BYTES_MAX))
+      writeAll(file, zeros, 0, zeros.length, 0)
+    } catch (error) {
+      file.close()
+      this.disk.remove(SHORT)
+      throw error
+    }
+    this.certain(() => file.sync())
+    return file
+  }
+
+  private prepare(): void {
+    if (this.prepared !== 'none') return
+    this.prepared = 'under way'
+    this.preparing = this.disk.preallocate(PREPARED, this.options.segmentBytes).then(
+      () => {
+        this.prepared = 'ready'
+      },
+      () => {
+        // Records that need a segment then make a short one, and tell what is wrong if that fails too.
+        this.disk.remove(PREPARED)
+        this.prepared = 'failed'
+      },
+    )
+  }
+
+  private removeOldest(): void {
+    const { first } = this.closed.shift()!
+    this.certain(() => this.disk.remove(segmentName(first)))
+  }
+
+  /** Makes room on a full disk as long as there is something to remove. */
+  private guarded(work: () => void): void {
+    for (;;) {
+      if (this.failure !== undefined) throw this.failure
+      try {
+        work()
+        return
+      } catch (error) {
+        if (error instanceof JournalError) throw error
+        if (!FULL_CODES.has((error as NodeJS.ErrnoException).code ?? '')) this.fail(error)
+        if (this.drained === 0) throw new DiskFull((error as Error).message)
+        this.removeOldest()
+      }
+    }
+  }
+
+  /** Runs what must not fail: after a failed sync, nobody knows what is on the disk, and no retry can tell. */
+  private certain(work: () => void): void {
+    if (this.failure !== undefined) throw this.failure
+    try {
+      work()
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  private fail(error: unknown): never {
+    this.failure = failed(error)
+    throw this.failure
+  }
+}
+
+function failed(error: unknown): JournalError {
+  const { message } = error as Error
+  return new JournalError(
+    'journal-io',
+    `the journal cannot be written: ${message}; nothing is acknowledged any more. Look at the disk, then start again`,
+    { cause: error },
+  )
+}
+
+/** @throws Error of the disk. */
+function writeAll(file: DiskFile, bytes: Buffer, from: number, to: number, position: number): void {
+  for (let at = from; at < to; ) {
+    const count = file.write(bytes, at, to - at, position + at - from)
+    if (count === 0) throw new Error('a write to the disk wrote nothing')
+    at += count
+  }
+}
