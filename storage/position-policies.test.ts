@@ -1,0 +1,134 @@
+import type pg from 'pg'
+import { pino } from 'pino'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type TestDatabase, testDatabase } from '../test/database.ts'
+import { createPool } from './pools.ts'
+import { PositionDays } from './position-days.ts'
+import { applyPositionPolicies, policyChanges, startPositionPolicies } from './position-policies.ts'
+
+const DAY_MS = 24 * 3600 * 1000
+const LOCK_NOT_AVAILABLE = '55P03'
+
+describe('applyPositionPolicies', () => {
+  let database: TestDatabase
+  let pool: pg.Pool
+  let said: { msg: string; dropped?: number }[]
+  const log = pino({ base: null }, { write: (line: string) => said.push(JSON.parse(line)) })
+  const today = Math.floor(Date.now() / DAY_MS) * DAY_MS
+
+  beforeEach(async () => {
+    said = []
+    database = await testDatabase()
+    pool = createPool(database.url, { max: 4, applicationName: 'position policies test' })
+  })
+  afterEach(async () => {
+    await pool.end()
+    await database.drop()
+  })
+
+  /** Rows at these times, as a writer stores them. */
+  async function store(...timesMs: number[]): Promise<void> {
+    const client = await pool.connect()
+    try {
+      await new PositionDays().ensure(client, Float64Array.from(timesMs), timesMs.length)
+    } finally {
+      client.release()
+    }
+    await pool.query(
+      `INSERT INTO positions (fix_time, received_at, digest, device_id, quality, valid)
+       SELECT t, now(), 0, 1, 0, true FROM unnest($1::timestamptz[]) AS t`,
+      [timesMs.map((timeMs) => new Date(timeMs))],
+    )
+  }
+
+  const stored = async (): Promise<number[]> =>
+    (await pool.query('SELECT fix_time FROM positions ORDER BY fix_time')).rows.map((row) =>
+      row.fix_time.getTime(),
+    )
+
+  it('drops nothing when no days to keep are given, however old', async () => {
+    const timesMs = [Date.UTC(1999, 0, 1), today - 400 * DAY_MS, today - 300 * DAY_MS, today]
+    await store(...timesMs)
+    await applyPositionPolicies(pool, { compressAfterDays: 0, keepDays: 0 }, log)
+    expect(await stored()).toEqual(timesMs)
+    expect(said).toEqual([])
+  })
+
+  it('says in one line, where it is so, that positions cannot be compressed', async () => {
+    const storage = await applyPositionPolicies(pool, { compressAfterDays: 7, keepDays: 0 }, log)
+    expect(said.map(({ msg }) => msg)).toEqual(
+      storage === 'timescale-community' ? [] : [expect.stringContaining('does not compress positions')],
+    )
+  })
+
+  it('drops the days that ended longer ago than is kept, those of wrong clocks too, and no other', async () => {
+    const kept = [today - 30 * DAY_MS, today - 29 * DAY_MS, today, today + 20 * DAY_MS]
+    const old = [Date.UTC(1999, 0, 1), today - 400 * DAY_MS, today - 32 * DAY_MS, today - 31 * DAY_MS - 1]
+    await store(...kept, ...old)
+    const policies = { compressAfterDays: 0, keepDays: 30 }
+    await applyPositionPolicies(pool, policies, log)
+    expect(await stored()).toEqual(kept)
+    expect(said).toHaveLength(1)
+    await applyPositionPolicies(pool, policies, log)
+    expect(await stored()).toEqual(kept)
+    expect(said).toHaveLength(1)
+    // A late row of a day that is gone finds a place, and goes with the next drop.
+    await store(...old)
+    expect(await stored()).toHaveLength(8)
+    await applyPositionPolicies(pool, policies, log)
+    expect(await stored()).toEqual(kept)
+  })
+
+  it('gives up on a day that is being read, instead of having all wait behind it', async () => {
+    await store(today - 40 * DAY_MS)
+    const reader = await pool.connect()
+    try {
+      await reader.query('BEGIN')
+      await reader.query('SELECT FROM positions')
+      const policies = { compressAfterDays: 0, keepDays: 30 }
+      await expect(applyPositionPolicies(pool, policies, log)).rejects.toMatchObject({
+        code: LOCK_NOT_AVAILABLE,
+      })
+      expect(await stored()).toHaveLength(1)
+      // The engine starts all the same, and says why the day is still there.
+      const stop = await startPositionPolicies(pool, policies, log)
+      await stop()
+      expect(said).toMatchObject([{ msg: expect.stringContaining('could not be applied'), keepDays: 30 }])
+      await reader.query('COMMIT')
+      await applyPositionPolicies(pool, policies, log)
+      expect(await stored()).toEqual([])
+    } finally {
+      reader.release()
+    }
+  })
+})
+
+describe('policyChanges', () => {
+  const nothing = { compressed: false, compressAfterDays: null, keepDays: null, unpackedRowsMax: 100_000 }
+  const verbs = (...args: Parameters<typeof policyChanges>) =>
+    policyChanges(...args).map((sql) => /^\w+( \w+)?/.exec(sql)![0])
+
+  it('asks for nothing that is there already, and never for a drop that is not configured', () => {
+    expect(policyChanges(nothing, { compressAfterDays: 0, keepDays: 0 })).toEqual([])
+    const set = { compressed: true, compressAfterDays: 7, keepDays: 90, unpackedRowsMax: 0 }
+    expect(policyChanges(set, { compressAfterDays: 7, keepDays: 90 })).toEqual([])
+    expect(policyChanges(nothing, { compressAfterDays: 7, keepDays: 0 }).join()).not.toContain('retention')
+  })
+
+  it('sets up compression before its policy', () => {
+    expect(verbs(nothing, { compressAfterDays: 7, keepDays: 0 })).toEqual([
+      'ALTER TABLE',
+      'DO',
+      'SELECT add_compression_policy',
+    ])
+  })
+
+  it('replaces a policy of another age, and takes away one that is not wanted', () => {
+    const set = { compressed: true, compressAfterDays: 7, keepDays: 90, unpackedRowsMax: null }
+    expect(verbs(set, { compressAfterDays: 14, keepDays: 0 })).toEqual([
+      'SELECT remove_compression_policy',
+      'SELECT add_compression_policy',
+      'SELECT remove_retention_policy',
+    ])
+  })
+})

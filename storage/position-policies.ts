@@ -1,0 +1,233 @@
+/**
+ * How long positions are kept, and after how long they are compressed.
+ *
+ * TimescaleDB's community edition has policies for both, which its own workers carry out. Its Apache edition and
+ * PostgreSQL alone have none: there is no compression then, and whole days of positions are dropped from here.
+ * Nothing is ever dropped unless a number of days to keep is configured.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import type pg from 'pg'
+import type { Logger } from 'pino'
+
+export interface PositionPolicies {
+  /** Age after which a day of positions is compressed, in days; 0 = never. Whole number. */
+  readonly compressAfterDays: number
+  /** Age after which a day of positions is dropped, counted from its end, in days; 0 = never. Whole number. */
+  readonly keepDays: number
+}
+
+/** What the database can do for positions; `partitions` is PostgreSQL without TimescaleDB. */
+export type PositionStorage = 'partitions' | 'timescale-apache' | 'timescale-community'
+
+/** What TimescaleDB is told already; days are null without a policy. */
+export interface PolicyState {
+  readonly compressed: boolean
+  readonly compressAfterDays: number | null
+  readonly keepDays: number | null
+  /** Rows that one statement may unpack to store a row of a compressed day; 0 = any number. */
+  readonly unpackedRowsMax: number | null
+}
+
+/** How often days are looked for that are to be dropped, ms. */
+const DROP_INTERVAL_MS = 3600 * 1000
+/** Readers and writers wait as long as the drop waits for its lock: it gives up and comes back later. */
+const LOCK_TIMEOUT = '2s'
+/** Rows of the default partition that are deleted at once; making a partition waits for it. */
+const DELETE_ROWS = 10_000
+
+/**
+ * Brings the database's policies to these, and drops the days that are due where no policy does. Says in one line
+ * what the database cannot do. Changes nothing the second time.
+ *
+ * @param pool Connections of the owner of the schema.
+ * @throws pg.DatabaseError
+ */
+export async function applyPositionPolicies(
+  pool: pg.Pool,
+  policies: PositionPolicies,
+  log: Logger,
+): Promise<PositionStorage> {
+  const storage = await findStorage(pool)
+  if (storage === 'timescale-community') {
+    await changePolicies(pool, policies, log)
+    return storage
+  }
+  if (policies.compressAfterDays > 0) {
+    log.info(
+      `${storage === 'partitions' ? 'PostgreSQL without TimescaleDB' : 'the Apache edition of TimescaleDB'} does not ` +
+        'compress positions: they take their full room on the disk ' +
+        "(TimescaleDB's community edition does; POSITIONS_COMPRESS_AFTER_DAYS=0 ends this message)",
+    )
+  }
+  await dropOldDays(pool, storage, policies.keepDays, log)
+  return storage
+}
+
+/**
+ * Applies the policies now, and goes on to drop days as they come due where no policy does. A database that refuses is
+ * told of in the log and asked again later: it is no reason not to take positions.
+ *
+ * @returns How to end it.
+ */
+export async function startPositionPolicies(
+  pool: pg.Pool,
+  policies: PositionPolicies,
+  log: Logger,
+): Promise<() => Promise<void>> {
+  const ending = new AbortController()
+  let storage: PositionStorage | undefined
+  const run = async () => {
+    try {
+      if (storage === undefined) storage = await applyPositionPolicies(pool, policies, log)
+      else await dropOldDays(pool, storage, policies.keepDays, log)
+    } catch (error) {
+      log.warn(
+        { err: error, ...policies },
+        'the policies of positions could not be applied; tried again in an hour',
+      )
+    }
+  }
+  const repeat = async () => {
+    while (!ending.signal.aborted) {
+      await delay(DROP_INTERVAL_MS, undefined, { signal: ending.signal, ref: false }).catch(() => undefined)
+      if (!ending.signal.aborted) await run()
+    }
+  }
+  await run()
+  const repeated = repeat()
+  return async () => {
+    ending.abort()
+    await repeated
+  }
+}
+
+async function findStorage(pool: pg.Pool): Promise<PositionStorage> {
+  const { rows } = await pool.query(
+    `SELECT to_regclass('positions_default') IS NOT NULL AS partitions,
+       current_setting('timescaledb.license', true) AS license`,
+  )
+  if (rows[0].partitions) return 'partitions'
+  return rows[0].license === 'timescale' ? 'timescale-community' : 'timescale-apache'
+}
+
+async function changePolicies(pool: pg.Pool, policies: PositionPolicies, log: Logger): Promise<void> {
+  const client = await pool.connect()
+  try {
+    await client.query(`BEGIN; SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`)
+    // Two processes that start at once must not both find no policy.
+    await client.query(`SELECT pg_advisory_xact_lock(hashtext('fleetflow position policies'))`)
+    const changes = policyChanges(await policyState(client), policies)
+    for (const sql of changes) await client.query(sql)
+    await client.query('COMMIT')
+    if (changes.length > 0) log.info({ ...policies, changes }, 'policies of positions changed')
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => undefined)
+    throw error
+  } finally {
+    client.release()
+  }
+}
+
+/** What TimescaleDB is told about `positions` already. */
+export async function policyState(client: pg.ClientBase | pg.Pool): Promise<PolicyState> {
+  const days = (policy: string, age: string) =>
+    `(SELECT extract(epoch FROM (j.config ->> '${age}')::interval) / 86400 FROM timescaledb_information.jobs j
+      WHERE j.proc_name = '${policy}' AND j.hypertable_schema = h.hypertable_schema
+        AND j.hypertable_name = h.hypertable_name)::double precision`
+  const { rows } = await client.query<PolicyState>(
+    `SELECT h.compression_enabled AS compressed,
+       ${days('policy_compression', 'compress_after')} AS "compressAfterDays",
+       ${days('policy_retention', 'drop_after')} AS "keepDays",
+       current_setting('timescaledb.max_tuples_decompressed_per_dml_transaction', true)::integer AS "unpackedRowsMax"
+     FROM timescaledb_information.hypertables h
+     WHERE format('%I.%I', h.hypertable_schema, h.hypertable_name)::regclass = 'positions'::regclass`,
+  )
+  return rows[0]!
+}
+
+/** The statements that lead from what TimescaleDB is told to what it is to be told. Understood since version 2.11. */
+export function policyChanges(state: PolicyState, wanted: PositionPolicies): string[] {
+  const changes: string[] = []
+  if (wanted.compressAfterDays > 0) {
+    if (!state.compressed) {
+      // Both columns that order a device's rows: the key of a late row is then found without unpacking others.
+      changes.push(
+        `ALTER TABLE positions SET (timescaledb.compress, timescaledb.compress_segmentby = 'device_id',
+           timescaledb.compress_orderby = 'fix_time, digest')`,
+      )
+    }
+    // A batch of late rows of many devices must not fail for the number of rows that their keys lie between.
+    if (state.unpackedRowsMax !== null && state.unpackedRowsMax !== 0) {
+      changes.push(
+        `DO $$ BEGIN EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I
+           SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0', current_database()); END $$`,
+      )
+    }
+  }
+  const change = (policy: string, age: string, have: number | null, days: number) => {
+    if ((have ?? 0) === days) return
+    if (have !== null) changes.push(`SELECT remove_${policy}_policy('positions', if_exists => true)`)
+    if (days > 0)
+      changes.push(`SELECT add_${policy}_policy('positions', ${age} => INTERVAL '${days * 24} hours')`)
+  }
+  change('compression', 'compress_after', state.compressAfterDays, wanted.compressAfterDays)
+  change('retention', 'drop_after', state.keepDays, wanted.keepDays)
+  return changes
+}
+
+/** @param keepDays 0 = nothing is dropped. */
+async function dropOldDays(
+  pool: pg.Pool,
+  storage: PositionStorage,
+  keepDays: number,
+  log: Logger,
+): Promise<void> {
+  if (storage === 'timescale-community' || keepDays === 0) return
+  const { rows } = await pool.query('SELECT now() - make_interval(hours => 24 * $1) AS before', [keepDays])
+  const before: Date = rows[0].before
+  const dropped =
+    storage === 'partitions' ? await dropPartitions(pool, before) : await dropChunks(pool, before)
+  if (dropped > 0) log.info({ keepDays, before, dropped }, 'old days of positions dropped')
+}
+
+/** @returns Number of days. */
+async function dropPartitions(pool: pg.Pool, before: Date): Promise<number> {
+  const { rows } = await pool.query<{ name: string }>(
+    `SELECT c.oid::regclass::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+     WHERE i.inhparent = 'positions'::regclass AND c.relname ~ '^positions_\\d{8}$'
+       AND (to_date(right(c.relname, 8), 'YYYYMMDD') + 1)::timestamp AT TIME ZONE 'UTC' <= $1
+     ORDER BY c.relname`,
+    [before],
+  )
+  // A transaction a day: the table is locked for the moment of one drop.
+  for (const { name } of rows) await withLockTimeout(pool, `DROP TABLE ${name}`)
+  // Days that have no partition: of clocks that went wrong, or stored long after their time.
+  for (let deleted = DELETE_ROWS; deleted === DELETE_ROWS; ) {
+    const result = await pool.query(
+      `DELETE FROM positions_default WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM positions_default WHERE fix_time < $1 LIMIT ${DELETE_ROWS}))`,
+      [before],
+    )
+    deleted = result.rowCount ?? 0
+  }
+  return rows.length
+}
+
+/** @returns Number of days. */
+async function dropChunks(pool: pg.Pool, before: Date): Promise<number> {
+  const { rows } = await pool.query<{ end: string }>(
+    `SELECT range_end::text AS end FROM timescaledb_information.chunks
+     WHERE format('%I.%I', hypertable_schema, hypertable_name)::regclass = 'positions'::regclass AND range_end <= $1
+     ORDER BY range_end`,
+    [before],
+  )
+  for (const { end } of rows) {
+    await withLockTimeout(pool, `SELECT drop_chunks('positions', older_than => timestamptz '${end}')`)
+  }
+  return rows.length
+}
+
+async function withLockTimeout(pool: pg.Pool, sql: string): Promise<void> {
+  // One simple query is one transaction.
+  await pool.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'; ${sql}`)
+}
