@@ -1,0 +1,65 @@
+/** What only holds for TimescaleDB. */
+import type pg from 'pg'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createPool } from '../../storage/pools.ts'
+import { policyChanges, policyState } from '../../storage/position-policies.ts'
+import { type TestDatabase, testDatabase } from '../database.ts'
+
+let database: TestDatabase
+let pool: pg.Pool
+
+beforeAll(async () => {
+  database = await testDatabase()
+  pool = createPool(database.url, { max: 2, applicationName: 'timescale test' })
+})
+afterAll(async () => {
+  await pool.end()
+  await database.drop()
+})
+
+describe('positions', () => {
+  it('are a hypertable with a chunk a day, and no partitions', async () => {
+    const { rows } = await pool.query(`
+      SELECT column_name, time_interval::text, to_regclass('positions_default') AS default_partition
+      FROM timescaledb_information.dimensions WHERE hypertable_name = 'positions'`)
+    expect(rows).toEqual([{ column_name: 'fix_time', time_interval: '1 day', default_partition: null }])
+  })
+})
+
+describe('the policies of positions', () => {
+  const FEATURE_NOT_SUPPORTED = '0A000'
+
+  it('are read', async () => {
+    expect(await policyState(pool)).toEqual({
+      compressed: false,
+      compressAfterDays: null,
+      keepDays: null,
+      unpackedRowsMax: 100_000,
+    })
+  })
+
+  it('are asked for in words that this version knows, though its licence forbids them', async () => {
+    const old = { compressed: false, compressAfterDays: 1, keepDays: 1, unpackedRowsMax: 0 }
+    const changes = policyChanges(old, { compressAfterDays: 7, keepDays: 90 })
+    expect(changes).toHaveLength(5)
+    for (const sql of changes) {
+      await expect(pool.query(sql), sql).rejects.toMatchObject({
+        code: FEATURE_NOT_SUPPORTED,
+        message: expect.stringContaining('"apache" license'),
+      })
+    }
+  })
+
+  it('let a batch of late rows unpack as many rows as it needs, on each new connection', async () => {
+    const state = { ...(await policyState(pool)), compressed: true, compressAfterDays: 7 }
+    const changes = policyChanges(state, { compressAfterDays: 7, keepDays: 0 })
+    expect(changes).toHaveLength(1)
+    await pool.query(changes[0]!)
+    const connected = createPool(database.url, { max: 1, applicationName: 'timescale test' })
+    try {
+      expect((await policyState(connected)).unpackedRowsMax).toBe(0)
+    } finally {
+      await connected.end()
+    }
+  })
+})
