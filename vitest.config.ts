@@ -6,7 +6,14 @@ const report = process.env.TEST_REPORT
 export default defineConfig({
   test: {
     include: ['**/*.test.ts'],
-    exclude: ['**/node_modules/**', 'dist/**', 'test/browser/**', 'test/fuzz/**', 'test/timescale/**'],
+    exclude: [
+      '**/node_modules/**',
+      'dist/**',
+      'test/browser/**',
+      'test/crash/**',
+      'test/fuzz/**',
+      'test/timescale/**',
+    ],
     globalSetup: ['test/global-setup.ts'],
     // Tests wait for events, not for times; these bounds only end what hangs, also on a loaded machine.
     testTimeout: 30_000,

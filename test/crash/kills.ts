@@ -1,0 +1,295 @@
+/**
+ * Kills at random moments: of the engine, of its database, of both at once; under load, in the middle of a start, and in
+ * the middle of the recovery from the kill before. At the end every device must get everything acknowledged, and the
+ * table must hold exactly that.
+ */
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type pg from 'pg'
+import { percentile, seededRandom } from '../../bench/measure.ts'
+import { type CrashDatabase, crashDatabase } from './crash-database.ts'
+import { EngineProcess } from './engine-process.ts'
+import { type FleetDevice, fleetOf } from './fleet.ts'
+import { FleetProcess } from './fleet-process.ts'
+import { Lab } from './lab.ts'
+import type { DeviceJournal } from './simulator.ts'
+import { until } from './until.ts'
+import { complaintsOfVerdict, type Verdict, verify } from './verify.ts'
+
+export interface KillOptions {
+  readonly kills: number
+  readonly seed: number
+  /** More of the engine's environment. */
+  readonly environment?: Readonly<Record<string, string>>
+  readonly onProgress?: (line: string) => void
+}
+
+export type Kill = 'engine' | 'database' | 'backend' | 'both'
+
+export interface KillResult {
+  readonly verdict: Verdict
+  readonly kills: Readonly<Record<Kill, number>>
+  /** Kills that met an engine that was not ready yet. */
+  readonly whileStarting: number
+  /** Records put on the wire, each time that they were. */
+  readonly sent: number
+  /** From a kill to the next reply with all parts ready, ms. */
+  readonly recoveryMs: { readonly p50: number; readonly p99: number; readonly max: number }
+  /** Starts that failed, which they may while the database is killed. */
+  readonly failedStarts: number
+  /** Starts that failed although nothing had killed the database. */
+  readonly inexcusable: readonly string[]
+  /** Ends of a running engine that nobody asked for. */
+  readonly deaths: readonly string[]
+  /** How the engine ended when it was told to at last. */
+  readonly stop: string
+  readonly quarantined: Readonly<Record<string, number>>
+}
+
+const DEVICES = 40
+const RECORDS_PER_SECOND = 600
+/** How often a kind of kill is drawn. */
+const SHARES: readonly (readonly [Kill, number])[] = [
+  ['engine', 0.4],
+  ['both', 0.25],
+  ['database', 0.25],
+  ['backend', 0.1],
+]
+/** Share of the kills that come during the start or recovery after the one before. */
+const QUICK_SHARE = 0.35
+const QUICK_MS = { min: 5, max: 1500 } as const
+const LOAD_MS = { min: 300, max: 3000 } as const
+const RECOVERY_TIMEOUT_MS = 90_000
+const DRAIN_TIMEOUT_MS = 180_000
+/** A start that fails so long after a kill of the database fails for want of it, ms. */
+const EXCUSED_MS = 15_000
+const PROGRESS_EVERY = 10
+
+/** What is left after a run, for those who want to look themselves. */
+export interface Remains {
+  readonly client: pg.Client
+  readonly fleet: readonly FleetDevice[]
+  readonly journals: readonly DeviceJournal[]
+}
+
+/**
+ * Runs the kills in a lab of its own, whose folder stays where anything throws or was not kept.
+ * @throws Error where something does not come back in time.
+ */
+export async function runKills(
+  options: KillOptions,
+  inspect?: (result: KillResult, remains: Remains) => Promise<void>,
+): Promise<KillResult> {
+  const lab = await Lab.open()
+  let done = false
+  try {
+    const result = await new KillRun(lab, options).run(inspect)
+    done = complaintsOf(result).length === 0
+    if (!done) options.onProgress?.(`logs are in ${lab.folder}`)
+    return result
+  } catch (error) {
+    throw new Error(`seed ${options.seed}: ${(error as Error).message}; logs are in ${lab.folder}`, {
+      cause: error,
+    })
+  } finally {
+    await lab.close(!done)
+  }
+}
+
+/** What is wrong with a run; nothing where the promise was kept. */
+export function complaintsOf(result: KillResult): string[] {
+  const { verdict } = result
+  return [
+    ...complaintsOfVerdict(verdict),
+    ...result.deaths.map((death) => `the running engine ended by itself: ${death}`),
+    ...result.inexcusable.map((start) => `the engine did not start although its database ran: ${start}`),
+    ...(result.stop === 'exit 0' ? [] : [`the engine did not stop as it should: ${result.stop}`]),
+  ]
+}
+
+class KillRun {
+  private readonly lab: Lab
+  private readonly options: KillOptions
+  private readonly random: () => number
+  private readonly kills: Record<Kill, number> = { engine: 0, database: 0, backend: 0, both: 0 }
+  private readonly recoveriesMs: number[] = []
+  private readonly databaseKillsMs: number[] = []
+  private whileStarting = 0
+  private engine!: EngineProcess
+  private fleet!: FleetProcess
+  private database!: CrashDatabase
+  /** The last kill that was not recovered from yet, and what was acknowledged before it. */
+  private last: { readonly atMs: number; readonly acknowledged: number } | undefined
+
+  constructor(lab: Lab, options: KillOptions) {
+    this.lab = lab
+    this.options = options
+    this.random = seededRandom(options.seed)
+  }
+
+  async run(inspect?: (result: KillResult, remains: Remains) => Promise<void>): Promise<KillResult> {
+    const { lab, options } = this
+    const ports = await Lab.ports()
+    const dataDir = join(lab.folder, 'data')
+    const nowMs = Date.now()
+    this.database = await crashDatabase(lab, dataDir)
+    this.engine = new EngineProcess(lab, {
+      ports,
+      dataDir,
+      databaseUrl: this.database.url,
+      environment: options.environment ?? {},
+    })
+    this.engine.start()
+    this.fleet = new FleetProcess({
+      devices: DEVICES,
+      nowMs,
+      seed: options.seed,
+      ports: ports.protocols,
+      recordsPerSecond: RECORDS_PER_SECOND,
+    })
+    lab.defer(() => this.fleet.end())
+
+    this.last = { atMs: performance.now(), acknowledged: 0 }
+    for (let kill = 1; kill <= options.kills; kill++) {
+      if (this.random() < QUICK_SHARE) await delay(this.between(QUICK_MS))
+      else {
+        await this.recovered()
+        await delay(this.between(LOAD_MS))
+      }
+      await this.kill(kill)
+      if (kill % PROGRESS_EVERY === 0) this.report(kill)
+    }
+    await this.recovered()
+    await this.fleet.finish(DRAIN_TIMEOUT_MS)
+    lab.event('all is acknowledged')
+    await drained(this.engine)
+    const journals = await this.fleet.journal()
+    const { sent } = this.fleet.progress
+    await this.fleet.end()
+    const stop = await this.engine.stop()
+
+    const client = await this.database.connect()
+    const fleet = fleetOf({ devices: DEVICES, nowMs })
+    const verdict = await verify(client, fleet, journals)
+    const result: KillResult = {
+      verdict,
+      kills: this.kills,
+      whileStarting: this.whileStarting,
+      sent,
+      recoveryMs: percentiles(this.recoveriesMs),
+      ...this.engineEnds(),
+      stop,
+      quarantined: await quarantined(client),
+    }
+    lab.event(JSON.stringify(result))
+    await inspect?.(result, { client, fleet, journals })
+    return result
+  }
+
+  /** Waits until all parts are ready again and devices get replies. */
+  private async recovered(): Promise<void> {
+    const { last } = this
+    if (last === undefined) return
+    let readiness = ''
+    await until(
+      async () => {
+        if (!this.engine.isReady || this.fleet.progress.acknowledged <= last.acknowledged) return false
+        const { status, body } = await this.engine.readiness()
+        readiness = `${status} ${body}`
+        return status === 200 && !/"(degraded|down)"/.test(body)
+      },
+      RECOVERY_TIMEOUT_MS,
+      () =>
+        `not recovered within ${RECOVERY_TIMEOUT_MS} ms: engine ${this.engine.isReady ? 'ready' : 'not ready'}, ` +
+        `/ready ${readiness}, fleet ${JSON.stringify(this.fleet.progress)}`,
+    )
+    this.recoveriesMs.push(performance.now() - last.atMs)
+    this.last = undefined
+  }
+
+  private async kill(number: number): Promise<void> {
+    let kind = this.draw()
+    let killDatabase: (() => void) | undefined
+    if (kind !== 'engine') {
+      killDatabase = await this.database.aim(kind === 'backend' ? 'backend' : 'server', this.random)
+      if (killDatabase === undefined) kind = 'engine'
+    }
+    const { engine, fleet } = this
+    if (kind === 'engine' || kind === 'both') await engine.appears()
+    if (!engine.isReady) this.whileStarting++
+    this.lab.event(`kill ${number}: ${kind}, engine ${engine.pid} ${engine.isReady ? 'ready' : 'starting'}`)
+    this.last = { atMs: performance.now(), acknowledged: fleet.progress.acknowledged }
+    // Both in one turn, in either order.
+    const engineFirst = this.random() < 0.5
+    if (kind === 'engine' || (kind === 'both' && engineFirst)) engine.kill()
+    if (killDatabase !== undefined) {
+      killDatabase()
+      this.databaseKillsMs.push(performance.now())
+    }
+    if (kind === 'both' && !engineFirst) engine.kill()
+    this.kills[kind]++
+  }
+
+  private draw(): Kill {
+    const { faults } = this.database
+    let draw = this.random()
+    for (const [kind, share] of SHARES) {
+      draw -= share
+      if (draw >= 0) continue
+      if (kind === 'backend') return faults.includes('backend') ? kind : 'engine'
+      return faults.includes('server') ? kind : 'engine'
+    }
+    return 'engine'
+  }
+
+  private between({ min, max }: { readonly min: number; readonly max: number }): number {
+    return min + this.random() * (max - min)
+  }
+
+  private engineEnds(): Pick<KillResult, 'deaths' | 'failedStarts' | 'inexcusable'> {
+    const excused = (atMs: number) =>
+      this.databaseKillsMs.some((killedMs) => atMs >= killedMs && atMs - killedMs < EXCUSED_MS)
+    const { ends } = this.engine
+    const failed = ends.filter(({ wasReady }) => !wasReady)
+    return {
+      deaths: ends.filter(({ wasReady }) => wasReady).map(({ how }) => how),
+      failedStarts: failed.length,
+      inexcusable: failed.filter(({ atMs }) => !excused(atMs)).map(({ how }) => how),
+    }
+  }
+
+  private report(kill: number): void {
+    const { made, acknowledged, sent } = this.fleet.progress
+    this.options.onProgress?.(
+      `${kill}/${this.options.kills} kills (${Object.entries(this.kills)
+        .map(([kind, count]) => `${count} ${kind}`)
+        .join(', ')}), ${made} records made, ${sent} sent, ${acknowledged} acknowledged`,
+    )
+  }
+}
+
+/** Waits until the journal holds nothing that is not in the table. */
+export async function drained(engine: EngineProcess): Promise<void> {
+  let lag: number | undefined
+  await until(
+    async () => {
+      lag = await engine.metric('fleetflow_journal_lag_records')
+      return lag === 0
+    },
+    DRAIN_TIMEOUT_MS,
+    () => `the journal is not drained within ${DRAIN_TIMEOUT_MS} ms: ${lag} records are left`,
+  )
+}
+
+function percentiles(samples: readonly number[]): KillResult['recoveryMs'] {
+  const of = (share: number) =>
+    samples.length === 0 ? 0 : Math.round(percentile(Float64Array.from(samples), share))
+  return { p50: of(0.5), p99: of(0.99), max: of(1) }
+}
+
+async function quarantined(client: pg.ClientBase): Promise<Record<string, number>> {
+  const { rows } = await client.query<{ reason: string; frames: number }>(
+    'SELECT reason, sum(frame_count)::float8 AS frames FROM quarantine GROUP BY reason',
+  )
+  return Object.fromEntries(rows.map(({ reason, frames }) => [reason, frames]))
+}
