@@ -1,10 +1,13 @@
 /** What a request of FleetFlow's own HTTP format may hold, what the sender is told, and which positions are the same. */
 import { expect, test } from 'vitest'
 import { PositionBatch } from '../../schemas/position-batch.ts'
+import type { Adapter } from '../adapter.ts'
 import { DeviceSession, decodeFrame } from '../decoder.ts'
 import { type DecodedLine, RecordedStream } from '../recorded-line.ts'
 import { httpFrame } from '../requests.ts'
-import { ATTRIBUTE_NAMES_MAX, IDS_BYTES_MAX, jsonLines, LINES_MAX } from './json-lines.ts'
+import { ATTRIBUTE_NAMES_MAX, IDS_BYTES_MAX, LINES_MAX, jsonLines as typed } from './json-lines.ts'
+
+const jsonLines = typed as Adapter
 
 const good = '{"fixTime":"2026-01-02T03:04:05Z","latitude":52.52,"longitude":13.405}'
 const later = '{"fixTime":"2026-01-02T03:04:15Z","latitude":52.52,"longitude":13.405}'
