@@ -111,3 +111,22 @@ test('keeps a value of another type than its reading as an attribute', () => {
   expect(batch.event[0]).toBeNaN()
   expect(positionOf(batch, 0).attributes.event).toBe('motionchange')
 })
+
+test('knows whether rows from one on are of other devices, also after some were taken back', () => {
+  const batch = filled(8)
+  batch.setUniqueId(2, 'van-2')
+  batch.setUniqueId(5, 'van-5')
+  expect([0, 5, 6].map((start) => batch.namesDevices(start))).toEqual([true, true, false])
+  const marks = [7, 5, 4, 1].map((rows) => ({ rows, attributes: 0, keys: 0, texts: 1 }))
+  const seen = marks.map((mark) => {
+    batch.rollback(mark)
+    return [0, 2, 3].map((start) => batch.namesDevices(start))
+  })
+  expect(seen).toEqual([
+    [true, true, true],
+    [true, true, false],
+    [true, true, false],
+    [false, false, false],
+  ])
+  expect(batch.uniqueIdOf(5)).toBeUndefined()
+})

@@ -51,6 +51,8 @@ export class PositionBatch extends PositionColumns {
   private readonly keyIds = new Map<string, number>()
   /** Devices of rows that do not belong to the session's device (gateways): row to unique id. */
   private uniqueIds: Map<number, string> | undefined
+  /** Last of these rows; −1 if there is none. */
+  private lastNamedRow = -1
 
   /**
    * Appends a position whose other columns are all "not reported"; set those by row. A time that is no time or a
@@ -93,9 +95,7 @@ export class PositionBatch extends PositionColumns {
 
   /** Whether a row from `start` on belongs to another device than the session's. */
   namesDevices(start: number): boolean {
-    if (this.uniqueIds === undefined || this.uniqueIds.size === 0) return false
-    for (const row of this.uniqueIds.keys()) if (row >= start) return true
-    return false
+    return this.lastNamedRow >= start
   }
 
   /** Marks the receiver's own verdict on the fix. */
@@ -115,6 +115,7 @@ export class PositionBatch extends PositionColumns {
   setUniqueId(row: number, uniqueId: string): void {
     this.uniqueIds ??= new Map()
     this.uniqueIds.set(row, uniqueId)
+    this.lastNamedRow = Math.max(this.lastNamedRow, row)
   }
 
   /** Device of the row where {@link setUniqueId} named one. */
@@ -167,7 +168,11 @@ export class PositionBatch extends PositionColumns {
   /** Takes back every row, attribute and string appended since `mark`. */
   rollback(mark: PositionBatchMark): void {
     this.clearColumns(mark.rows, this.length)
-    for (let row = mark.rows; row < this.length; row++) this.uniqueIds?.delete(row)
+    while (this.lastNamedRow >= mark.rows) {
+      this.uniqueIds!.delete(this.lastNamedRow)
+      do this.lastNamedRow--
+      while (this.lastNamedRow >= 0 && !this.uniqueIds!.has(this.lastNamedRow))
+    }
     this.length = mark.rows
     this.attributeCount = mark.attributes
     this.texts.length = mark.texts
