@@ -4,6 +4,9 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 
 const MQTT = 'mqtt'
+const MEBIBYTE = 1024 * 1024
+const GIBIBYTE = 1024 * MEBIBYTE
+const DAY_MS = 24 * 3600 * 1000
 
 /** One entry of PROTOCOLS: an adapter's id, or `mqtt` for the broker, and its port. */
 export type ProtocolPorts = ReadonlyMap<string, number>
@@ -43,10 +46,19 @@ const environment = z
       .min(1)
       .default('./.data')
       .transform((path) => resolve(path)),
-    // The journal is not there yet: a reply waits for the commit of the database.
-    ACK_AFTER: z
-      .literal('database', { error: 'only "database" is available in this version' })
-      .default('database'),
+    ACK_AFTER: z.enum(['journal', 'database']).default('journal'),
+    JOURNAL_KEEP_DAYS: z.coerce.number().min(0).max(3_650).default(7),
+    JOURNAL_KEEP_BYTES: z.coerce
+      .number()
+      .int()
+      .min(0)
+      .default(8 * GIBIBYTE),
+    JOURNAL_SEGMENT_BYTES: z.coerce
+      .number()
+      .int()
+      .min(8 * MEBIBYTE)
+      .max(GIBIBYTE)
+      .default(64 * MEBIBYTE),
     UNKNOWN_DEVICES: z.enum(['quarantine', 'register']).default('quarantine'),
     DEFAULT_ORGANIZATION: z.string().min(1).max(200).optional(),
     ADMIN_EMAIL: z.email().default('admin@fleetflow.local'),
@@ -95,7 +107,13 @@ export interface Config {
   /** Bus between processes; not used while ingest and live are one process. */
   readonly redisUrl: string | undefined
   readonly dataDir: string
-  readonly ackAfter: 'database'
+  /** When a frame with positions gets its reply. */
+  readonly ackAfter: 'journal' | 'database'
+  /** How long what is stored is kept in the journal for `reprocess`, ms and bytes, whichever is less. */
+  readonly journalKeepMs: number
+  readonly journalKeepBytes: number
+  /** Bytes of a file of the journal, allocated before it is used. */
+  readonly journalSegmentBytes: number
   readonly unknownDevices: 'quarantine' | 'register'
   readonly defaultOrganization: string | undefined
   readonly adminEmail: string
@@ -147,6 +165,9 @@ export function readConfig(variables: NodeJS.ProcessEnv, protocolIds: readonly s
     redisUrl: values.REDIS_URL,
     dataDir: values.DATA_DIR,
     ackAfter: values.ACK_AFTER,
+    journalKeepMs: values.JOURNAL_KEEP_DAYS * DAY_MS,
+    journalKeepBytes: values.JOURNAL_KEEP_BYTES,
+    journalSegmentBytes: values.JOURNAL_SEGMENT_BYTES,
     unknownDevices: values.UNKNOWN_DEVICES,
     defaultOrganization: values.DEFAULT_ORGANIZATION,
     adminEmail: values.ADMIN_EMAIL,

@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { decode } from './commands/decode.ts'
 import { demo } from './commands/demo.ts'
 import { migrateDatabase } from './commands/migrate.ts'
+import { reprocessDevice } from './commands/reprocess.ts'
 import { simulateDevices } from './commands/simulate.ts'
 import { start } from './commands/start.ts'
 import { ConfigError } from './config.ts'
@@ -27,6 +28,14 @@ program
   .description('decode recorded device messages: JSON lines in, JSON lines out')
   .option('--protocol <name>', 'for lines that name none')
   .action(decode)
+program
+  .command('reprocess')
+  .description('decode once more what a device sent, out of the journal, and correct what is stored')
+  .requiredOption('--device <id>', 'unique id of the device')
+  .requiredOption('--from <time>', 'frames received from then on, such as 2026-03-01T00:00:00Z')
+  .requiredOption('--to <time>', 'and before then')
+  .option('--dry-run', 'only print what would be added, changed and removed')
+  .action(reprocessDevice)
 program
   .command('simulate')
   .description('drive simulated devices along real tracks at a server')

@@ -2,6 +2,7 @@
  * The whole engine in one process: PostgreSQL (embedded unless configured), migrations, API, live and ingest,
  * started in this order and stopped in the other. Devices get in last, when all behind them is there.
  */
+import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
 import type pg from 'pg'
 import type { Logger } from 'pino'
@@ -17,6 +18,7 @@ import { startApi } from './api/server.ts'
 import type { Config } from './config.ts'
 import type { Adapter } from './device-adapters/adapter.ts'
 import { type Ingest, startIngest } from './ingest/engine.ts'
+import type { JournalOptions } from './ingest/journal/journal.ts'
 import type { Listener } from './ingest/listener.ts'
 import { LiveThread } from './live-thread-handle.ts'
 import { startEmbeddedPostgres } from './storage/embedded-postgres.ts'
@@ -151,6 +153,8 @@ async function start(
     ports: config.protocols,
     databaseUrl,
     pool,
+    journal: journalOptions(config),
+    ackAfter: config.ackAfter,
     livePorts: shards.map(({ port2 }) => port2),
     registerInto,
     registry,
@@ -172,6 +176,16 @@ async function start(
       return (found?.values ?? []).reduce((sum, { value }) => sum + value, 0)
     },
     stop,
+  }
+}
+
+/** Where the journal of this configuration is, and how much it keeps. */
+export function journalOptions(config: Config): JournalOptions {
+  return {
+    folder: join(config.dataDir, 'journal'),
+    keepMs: config.journalKeepMs,
+    keepBytes: config.journalKeepBytes,
+    segmentBytes: config.journalSegmentBytes,
   }
 }
 

@@ -57,6 +57,20 @@ describe('readiness', () => {
     expect(body.database).toEqual({ status: 'down', detail: 'ECONNREFUSED' })
   })
 
+  it('is degraded, and no 503, when the database is away and ingest keeps what it takes', async () => {
+    const api = await start({
+      pool: new pg.Pool({ host: '127.0.0.1', port: 1 }),
+      ready: async () => ({
+        ingest: { ok: true, degraded: true, detail: 'shard 0: lost' },
+        live: { ok: true },
+      }),
+    })
+    const { status, body } = await api.nobody('GET', '/ready')
+    expect(status).toBe(200)
+    expect(body.database.status).toBe('down')
+    expect(body.ingest).toEqual({ status: 'degraded', detail: 'shard 0: lost' })
+  })
+
   it('is a 503 soon when the database says nothing', async () => {
     const api = await start({ pool: await silentPool() })
     const startMs = performance.now()

@@ -17,7 +17,7 @@ const tags = ['Operation']
 const Health = z.object({ status: z.literal('ok') }).meta({ id: 'Health' })
 
 const Readiness = z
-  .record(z.string(), z.object({ status: z.enum(['ok', 'down']), detail: z.string() }))
+  .record(z.string(), z.object({ status: z.enum(['ok', 'degraded', 'down']), detail: z.string() }))
   .meta({ id: 'Readiness', description: 'state of each part: database, ingest, live' })
 type Readiness = z.infer<typeof Readiness>
 
@@ -37,7 +37,11 @@ const getReadiness = route({
   tags,
   summary: 'Can the process do its work?',
   responses: {
-    200: { description: 'all parts can', content: content(Readiness) },
+    200: {
+      description:
+        'all parts can; or `ingest` is `degraded`: positions are taken and kept in the journal until the database is back',
+      content: content(Readiness),
+    },
     503: { description: 'not all parts can', content: content(Readiness) },
   },
 })
@@ -69,7 +73,7 @@ export function health(options: ApiOptions): OpenAPIHono<ApiEnv> {
         running = undefined
       })
       const parts = await running
-      return c.json(parts, Object.values(parts).every(({ status }) => status === 'ok') ? 200 : 503)
+      return c.json(parts, serves(parts) ? 200 : 503)
     })
     .openapi(getMetrics, async (c) => {
       if (options.metricsToken !== undefined) {
@@ -97,10 +101,18 @@ async function readiness({ pool, ready, log }: ApiOptions): Promise<Readiness> {
   ])
   const parts = Object.entries({ database, ...others })
   return Object.fromEntries(
-    parts.map(([name, { ok, detail }]) => [
+    parts.map(([name, { ok, degraded, detail = '' }]) => [
       name,
-      { status: ok ? ('ok' as const) : ('down' as const), detail: detail ?? '' },
+      { status: !ok ? ('down' as const) : degraded ? ('degraded' as const) : ('ok' as const), detail },
     ]),
+  )
+}
+
+/** Whether devices are served: while ingest keeps positions for it, they are also without a database. */
+function serves(parts: Readiness): boolean {
+  const kept = parts.ingest?.status === 'degraded'
+  return Object.entries(parts).every(
+    ([name, { status }]) => status !== 'down' || (kept && name === 'database'),
   )
 }
 

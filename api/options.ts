@@ -6,6 +6,8 @@ import type { Registry } from 'prom-client'
 /** State of a part of the system, for `/ready`. */
 export interface PartState {
   readonly ok: boolean
+  /** It does its work, but not all that comes of it: ingest that takes positions and cannot store them now. */
+  readonly degraded?: boolean
   /** What is wrong; shown to anyone who asks, so without secrets. */
   readonly detail?: string
 }

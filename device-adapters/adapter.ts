@@ -104,9 +104,10 @@ export function defineAdapter<State>(adapter: Adapter<State>): Adapter<State> {
 
 /**
  * `checksum`: it fails. `malformed`: the frame breaks its layout. `unsupported`: a layout we know of and do not read.
- * `adapter-bug`: the adapter threw what it may not, see {@link DecodeError.of}; adapters do not use it.
+ * Adapters do not use these: `too-large`: it is longer than a frame may be. `adapter-bug`: the adapter threw what it may
+ * not, see {@link DecodeError.of}.
  */
-export type DecodeErrorCode = 'checksum' | 'malformed' | 'unsupported' | 'adapter-bug'
+export type DecodeErrorCode = 'checksum' | 'malformed' | 'unsupported' | 'too-large' | 'adapter-bug'
 
 /** A frame that breaks its protocol; counted by code, kept in quarantine, never fatal to the engine. */
 export class DecodeError extends Error {

@@ -2,15 +2,20 @@
 import { type Adapter, DecodeError, type Transport } from './adapter.ts'
 
 const NO_BYTES = Buffer.alloc(0)
+/** A piece of a frame that is a smaller part of the memory that it came in gets memory of its own. */
+const OWN_MEMORY_BELOW = 1 / 4
 
 export class FrameReader {
   private rest: Buffer = NO_BYTES
   private readonly adapter: Adapter
   private readonly transport: Transport
+  private readonly frameBytesMax: number
 
-  constructor(adapter: Adapter, transport: Transport) {
+  /** @param frameBytesMax Longest frame to take, where the protocol allows longer ones. */
+  constructor(adapter: Adapter, transport: Transport, frameBytesMax = Infinity) {
     this.adapter = adapter
     this.transport = transport
+    this.frameBytesMax = Math.min(adapter.maxFrameBytes, frameBytesMax)
   }
 
   /** Bytes that wait for the rest of their frame. */
@@ -32,24 +37,27 @@ export class FrameReader {
 
   /**
    * The next whole frame; undefined when more bytes are needed. The frame shares memory with what was pushed.
-   * @throws DecodeError if what is buffered is longer than any frame of the protocol, or the protocol has no stream;
-   *   and whatever the adapter throws.
+   * @throws DecodeError if what is buffered is longer than any frame may be, or the protocol has no stream; and whatever
+   *   the adapter throws.
    */
   next(): Buffer | undefined {
-    const { adapter } = this
+    const { adapter, frameBytesMax } = this
     if (adapter.frame === undefined) {
       throw new DecodeError('unsupported', `${adapter.id} comes in requests or messages, not on a stream`)
     }
     while (this.rest.length > 0) {
       const length = adapter.frame(this.rest, this.transport)
       if (length < 0) this.rest = this.rest.subarray(-length)
-      else if (length > 0 && length <= adapter.maxFrameBytes) {
+      else if (length > 0 && length <= frameBytesMax) {
         const frame = this.rest.subarray(0, length)
         this.rest = this.rest.subarray(length)
         return frame
       } else {
-        if (length > 0 || this.rest.length > adapter.maxFrameBytes) {
-          throw new DecodeError('malformed', `frame longer than ${adapter.maxFrameBytes} bytes`)
+        if (length > 0 || this.rest.length > frameBytesMax) {
+          throw new DecodeError('too-large', `frame longer than ${frameBytesMax} bytes`)
+        }
+        if (this.rest.length < this.rest.buffer.byteLength * OWN_MEMORY_BELOW) {
+          this.rest = Buffer.copyBytesFrom(this.rest)
         }
         return undefined
       }

@@ -4,7 +4,12 @@
  */
 import type { Adapter } from '../device-adapters/adapter.ts'
 import { FrameReader } from '../device-adapters/frames.ts'
-import type { Intake, IntakeSession, Receipt } from './intake.ts'
+import { ByteBudget, type DeviceTraffic, type Replaceable } from './device-traffic.ts'
+import type { IntakeSession } from './frame-context.ts'
+import type { Intake, Receipt } from './intake.ts'
+
+/** A device that sent too much is not waited for any longer than this before a look whether it still has to be, ms. */
+const BUDGET_WAIT_MS_MAX = 1_000
 
 /** What a connection needs of its socket. */
 export interface Peer {
@@ -14,6 +19,8 @@ export interface Peer {
   readonly unsentBytes: number
   pause(): void
   resume(): void
+  /** Told how many bytes wait in the connection. @returns Whether it may go on. */
+  hold(bytes: number, bytesBefore: number): boolean
   /** Sends what is written, then closes. */
   close(): void
 }
@@ -24,7 +31,7 @@ interface PendingReply {
   closeAfter: boolean
 }
 
-export class Connection {
+export class Connection implements Replaceable {
   private readonly adapter: Adapter
   private readonly intake: Intake
   private readonly peer: Peer
@@ -41,6 +48,12 @@ export class Connection {
   private ended = false
   private closed = false
   private faults = 0
+  private heldBytes = 0
+  /** Of the device, once it is known. */
+  private traffic: DeviceTraffic | undefined
+  private readonly ownBudget: ByteBudget
+  /** Runs while nothing is read since the device sent too much. */
+  private budgetTimer: NodeJS.Timeout | undefined
   private readonly resumeWhenRoom = () => this.pump()
 
   /** Whether a whole frame has come in that did not break its protocol. */
@@ -51,7 +64,8 @@ export class Connection {
     this.intake = intake
     this.peer = peer
     this.session = intake.open(adapter, 'tcp')
-    this.reader = new FrameReader(adapter, 'tcp')
+    this.reader = new FrameReader(adapter, 'tcp', intake.limits.frameBytesMax)
+    this.ownBudget = new ByteBudget(intake.limits.bytesPerSecondPerDeviceMax)
   }
 
   /** Takes what came in on the socket. */
@@ -59,6 +73,11 @@ export class Connection {
     if (this.closed || this.broken) return
     this.reader.push(bytes)
     this.pump()
+    const waitMs = this.budget.spend(bytes.length)
+    if (waitMs > 0 && this.budgetTimer === undefined) {
+      this.intake.metrics.limitMet('bytesPerSecondPerDeviceMax')
+      this.awaitBudget(waitMs)
+    }
   }
 
   /** The device has closed its side. */
@@ -78,6 +97,31 @@ export class Connection {
   stop(): void {
     this.closed = true
     this.intake.forgetWaiting(this.resumeWhenRoom)
+    clearTimeout(this.budgetTimer)
+    this.traffic?.leave(this)
+    this.peer.hold(0, this.heldBytes)
+    this.heldBytes = 0
+  }
+
+  replace(): void {
+    this.intake.metrics.limitMet('connectionsPerDeviceMax')
+    this.close()
+  }
+
+  private get budget(): ByteBudget {
+    return this.traffic?.budget ?? this.ownBudget
+  }
+
+  private awaitBudget(waitMs: number): void {
+    if (this.closed || this.broken) return
+    this.pause()
+    const resume = () => {
+      this.budgetTimer = undefined
+      const leftMs = this.budget.spend(0)
+      if (leftMs > 0) this.awaitBudget(leftMs)
+      else this.pump()
+    }
+    this.budgetTimer = setTimeout(resume, Math.min(Math.ceil(waitMs), BUDGET_WAIT_MS_MAX))
   }
 
   /** Takes frames while there is room for them, and reads on as soon as there is. */
@@ -98,22 +142,35 @@ export class Connection {
         if (this.ended) {
           this.rejectCut()
           this.break()
-        } else this.unpause()
+        } else if (this.budgetTimer === undefined) this.unpause()
         break
       }
       this.take(frame)
     }
     this.pumping = false
+    this.hold()
+  }
+
+  /** Counts what is left. */
+  private hold(): void {
+    const bytes = this.closed ? 0 : this.reader.buffered
+    if (bytes === this.heldBytes) return
+    const mayGoOn = this.peer.hold(bytes, this.heldBytes)
+    this.heldBytes = bytes
+    if (!mayGoOn) this.close()
   }
 
   private takesMore(): boolean {
     if (this.closed || this.broken || this.busy) return false
     if (this.pending.length >= this.intake.limits.pendingFramesPerConnectionMax) {
       // Goes on in `release`.
+      if (!this.paused) this.intake.metrics.limitMet('pendingFramesPerConnectionMax')
       this.pause()
       return false
     }
-    if (!this.intake.hasRoom) {
+    const { missingRoom } = this.intake
+    if (missingRoom !== undefined) {
+      if (!this.paused) this.intake.metrics.limitMet(missingRoom)
       this.pause()
       this.intake.whenRoom(this.resumeWhenRoom)
       return false
@@ -124,13 +181,8 @@ export class Connection {
   private take(frame: Buffer): void {
     const reply: PendingReply = { replies: [], ready: false, closeAfter: false }
     this.pending.push(reply)
-    const receipt = this.intake.accept(this.adapter, this.session, frame, this.peer.address, (stored) => {
+    const receipt = this.intake.accept(this.adapter, this.session, frame, this.peer.address, () => {
       reply.ready = true
-      // A frame that the database refused gets no reply, and those behind it must not be taken for it.
-      if (!stored) {
-        reply.replies = []
-        reply.closeAfter = true
-      }
       this.release()
     })
     if (!(receipt instanceof Promise)) {
@@ -148,10 +200,12 @@ export class Connection {
 
   private settle(reply: PendingReply, receipt: Receipt): void {
     reply.replies = receipt.replies
+    const traffic = this.session.device?.traffic
+    if (traffic !== this.traffic) this.belongTo(traffic)
     if (receipt.kind === 'fault') {
       this.faults++
       const tooMany = this.faults >= this.intake.limits.faultsPerConnectionMax
-      if (tooMany) this.intake.metrics.limits.inc({ limit: 'faultsPerConnectionMax' })
+      if (tooMany) this.intake.metrics.limitMet('faultsPerConnectionMax')
       // After a bug nobody knows what the adapter's state of this connection is worth.
       reply.closeAfter = tooMany || receipt.error.code === 'adapter-bug'
     } else {
@@ -164,6 +218,13 @@ export class Connection {
       reply.ready = true
       this.release()
     }
+  }
+
+  private belongTo(traffic: DeviceTraffic | undefined): void {
+    if (this.closed) return
+    this.traffic?.leave(this)
+    this.traffic = traffic
+    traffic?.join(this, this.intake.limits.connectionsPerDeviceMax)
   }
 
   /** Sends every reply that is ready and has none before it that is not. */
@@ -180,7 +241,7 @@ export class Connection {
       this.intake.metrics.replies.inc({ protocol: this.adapter.id }, ready.length)
       this.peer.write(ready.length === 1 ? ready[0]! : Buffer.concat(ready))
       if (this.peer.unsentBytes > this.intake.limits.unsentReplyBytesMax) {
-        this.intake.metrics.limits.inc({ limit: 'unsentReplyBytesMax' })
+        this.intake.metrics.limitMet('unsentReplyBytesMax')
         close = true
       }
     }

@@ -35,7 +35,7 @@ async function start(limits: Partial<Limits> = {}): Promise<void> {
     log: pino({ level: 'error' }, { write: (line) => logged.push(line) }),
     registerInto: organizationId,
     limits: { ...LIMITS, ...limits },
-    metrics: ingestMetrics(metrics),
+    metrics: ingestMetrics(metrics, LIMITS),
   })
   await registry.start()
 }

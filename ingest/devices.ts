@@ -5,6 +5,7 @@
 import pg from 'pg'
 import type { Logger } from 'pino'
 import type { KnownDevice } from '../device-adapters/adapter.ts'
+import { DeviceTraffic } from './device-traffic.ts'
 import type { LimitName, Limits } from './limits.ts'
 import type { IngestMetrics } from './metrics.ts'
 
@@ -17,6 +18,8 @@ export interface RegisteredDevice extends KnownDevice {
   readonly secretHash: Buffer | null
   /** Nothing of it is taken: {@link DeviceRegistry.find} does not find it. */
   readonly disabled: boolean
+  /** Stays the same when the device is changed. */
+  readonly traffic: DeviceTraffic
 }
 
 interface DeviceRow {
@@ -97,7 +100,7 @@ export class DeviceRegistry {
    */
   register(uniqueId: string, name: string): Promise<RegisteredDevice | undefined> {
     const { limits, metrics } = this.options
-    const refuse = (limit: LimitName) => metrics.limits.inc({ limit })
+    const refuse = (limit: LimitName) => metrics.limitMet(limit)
     const minute = Math.floor(Date.now() / 60_000)
     if (this.registrations.minute !== minute) this.registrations = { minute, count: 0 }
     return new Promise((resolve) => {
@@ -223,6 +226,8 @@ export class DeviceRegistry {
   }
 
   private put(row: DeviceRow): void {
+    const before = this.byUniqueId.get(this.uniqueIds.get(row.id) ?? '')
+    const traffic = before?.id === row.id ? before.traffic : undefined
     this.remove(row.id)
     this.uniqueIds.set(row.id, row.unique_id)
     this.byUniqueId.set(row.unique_id, {
@@ -233,6 +238,7 @@ export class DeviceRegistry {
       options: row.options,
       secretHash: row.secret_hash,
       disabled: row.disabled,
+      traffic: traffic ?? new DeviceTraffic(this.options.limits.bytesPerSecondPerDeviceMax),
     })
   }
 

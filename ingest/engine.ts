@@ -1,4 +1,4 @@
-/** Ingest as a whole: shards, registry, quarantine and listeners, started and stopped in order. */
+/** Ingest as a whole: journal, shards, registry, quarantine and listeners, started and stopped in order. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MessagePort } from 'node:worker_threads'
 import type pg from 'pg'
@@ -6,15 +6,17 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { Adapter } from '../device-adapters/adapter.ts'
 import { ConnectionCount } from './connection-count.ts'
+import { loadDecoders } from './decoders.ts'
 import { DeviceRegistry } from './devices.ts'
 import { listenHttp } from './http-listener.ts'
 import { Intake } from './intake.ts'
+import type { JournalOptions } from './journal/journal.ts'
 import { LIMITS, type Limits } from './limits.ts'
 import type { ListenAddress, Listener } from './listener.ts'
 import { ingestMetrics } from './metrics.ts'
 import { listenMqtt, MQTT } from './mqtt-listener.ts'
 import { Quarantine } from './quarantine.ts'
-import { Shard } from './shard.ts'
+import { startStore } from './store.ts'
 import { listenTcp } from './tcp-listener.ts'
 import { listenUdp } from './udp-listener.ts'
 
@@ -28,6 +30,9 @@ export interface IngestOptions {
   readonly ports: ReadonlyMap<string, number> | undefined
   readonly databaseUrl: string
   readonly pool: pg.Pool
+  readonly journal: JournalOptions
+  /** When a frame with positions gets its reply: when it is durable in the journal, or committed to the database. */
+  readonly ackAfter: 'journal' | 'database'
   /** One port to live for each shard; their number is the number of shards. */
   readonly livePorts: readonly (MessagePort | undefined)[]
   /** Organisation that unknown devices join; undefined = they are quarantined. */
@@ -35,60 +40,45 @@ export interface IngestOptions {
   readonly limits?: Partial<Limits>
   readonly registry: Registry
   readonly log: Logger
-  /** A thread died: nothing may go on. */
+  /** A thread died, or a sync failed: nothing may go on. */
   readonly onFailure: (error: Error) => void
+}
+
+/** `ok`: frames are taken. `degraded`: but what is taken does not reach the database now. */
+export interface IngestReadiness {
+  readonly ok: boolean
+  readonly degraded?: boolean
+  readonly detail?: string
 }
 
 export interface Ingest {
   readonly listeners: readonly Listener[]
-  /** Whether positions reach the database now. */
-  readiness(): { ok: boolean; detail?: string }
+  readiness(): IngestReadiness
   /** Closes the listeners, stores what is open, ends the threads; takes no longer than `stopTimeoutMs` allows. */
   close(): Promise<void>
 }
 
-/** @throws ListenError if a port cannot be had; what was started is stopped then. */
+/** @throws ListenError if a port cannot be had, JournalError without the journal; what was started is stopped then. */
 export async function startIngest(options: IngestOptions): Promise<Ingest> {
-  const { databaseUrl, log, pool } = options
+  const { adapters, databaseUrl, log, pool, ackAfter, registerInto } = options
   const limits: Limits = { ...LIMITS, ...options.limits }
-  const metrics = ingestMetrics(options.registry)
-  const databaseDown = new Map<number, string>()
-
-  const shards = options.livePorts.map(
-    (livePort, index) =>
-      new Shard(index, databaseUrl, livePort, {
-        onStored: (rows, duplicates, storeMs) => {
-          metrics.stored.inc(rows - duplicates)
-          if (duplicates > 0) metrics.duplicates.inc(duplicates)
-          metrics.storeSeconds.observe(storeMs / 1000)
-        },
-        onRefused: (rows, code, message) => {
-          metrics.refused.inc({ code }, rows)
-          log.error({ rows, code, message }, 'the database refused a batch: its devices get no reply')
-        },
-        onDatabase: (shard, up, message) => {
-          metrics.databaseUp.set({ shard: String(shard) }, up ? 1 : 0)
-          if (up) databaseDown.delete(shard)
-          else {
-            if (!databaseDown.has(shard))
-              log.warn({ shard, message }, 'shard lost the database: it tries again')
-            databaseDown.set(shard, message)
-          }
-        },
-        onRoom: () => intake.room(),
-        onFailure: options.onFailure,
-      }),
-  )
-  const devices = new DeviceRegistry({
-    databaseUrl,
-    pool,
-    log,
-    registerInto: options.registerInto,
+  const metrics = ingestMetrics(options.registry, limits)
+  const quarantine = new Quarantine(pool, limits, metrics, log)
+  const devices = new DeviceRegistry({ databaseUrl, pool, log, registerInto, limits, metrics })
+  const decoders = await loadDecoders(pool, adapters)
+  const store = await startStore({ ...options, limits, metrics, quarantine, decoders }, () => intake)
+  const { journal, shards } = store
+  const intake = new Intake({
+    shards,
+    journal,
+    decoders,
+    ackAfter,
+    devices,
+    quarantine,
     limits,
     metrics,
+    log,
   })
-  const quarantine = new Quarantine(pool, limits, metrics, log)
-  const intake = new Intake({ shards, devices, quarantine, limits, metrics, log })
   const listeners: Listener[] = []
 
   let closing: Promise<void> | undefined
@@ -98,34 +88,23 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   }
   const closeAll = async () => {
     await Promise.all(listeners.map((listener) => listener.close()))
-    const { stopTimeoutMs } = limits
-    for (const allStored of await Promise.all(shards.map((shard) => shard.stop(stopTimeoutMs)))) {
-      if (allStored) continue
-      metrics.limits.inc({ limit: 'stopTimeoutMs' })
-      log.error('a shard could not store what it held: its devices got no reply, and send it again')
-    }
+    await store.close()
     // A database that answers no more must not keep the engine from ending.
     const answered = quarantine.close().then(() => devices.close())
-    await Promise.race([answered, delay(stopTimeoutMs, undefined, { ref: false })])
+    await Promise.race([answered, delay(limits.stopTimeoutMs, undefined, { ref: false })])
   }
 
   try {
     await devices.start()
     metrics.watchDevices(() => devices.size)
-    const count = new ConnectionCount(limits.connectionsMax, metrics)
+    store.recover()
+    const count = new ConnectionCount(limits, metrics)
     for (const listen of planned(options, intake, count)) listeners.push(await listen())
   } catch (error) {
     await close()
     throw error
   }
-  return {
-    listeners,
-    readiness: () => {
-      const [down] = databaseDown
-      return down === undefined ? { ok: true } : { ok: false, detail: `shard ${down[0]}: ${down[1]}` }
-    },
-    close,
-  }
+  return { listeners, readiness: () => store.readiness(), close }
 }
 
 /** What is to be listened on, in the order of the adapters. */

@@ -1,4 +1,8 @@
-/** HTTP listener of one adapter: a request is a frame, its 200 follows the store. */
+/**
+ * HTTP listener of one adapter: a request is a frame, and its 200 follows the store. Answers of a connection keep the
+ * order of its requests. What is refused is refused as a whole, in words: 400, 403, 405, 408, 413, 415, 431, or 503 with
+ * Retry-After for what can be sent again as it is.
+ */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -15,8 +19,18 @@ const KEEP_ALIVE_TIMEOUT_MS = 75_000
 const SWEEP_EVERY_MS = 1_000
 const RETRY_AFTER_S = 5
 const NO_BYTES = Buffer.alloc(0)
+const NO_ROOM = 'no-room: the server can not take more now; send it again after Retry-After seconds\n'
 
 type ClientError = NodeJS.ErrnoException & { readonly rawPacket?: Buffer }
+
+/** What the head of a request is refused with. */
+interface Refusal {
+  readonly status: number
+  /** Undefined for what says nothing of a device. */
+  readonly code?: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly text: string
+}
 
 /** @throws ListenError if the port cannot be had. */
 export async function listenHttp(
@@ -27,18 +41,27 @@ export async function listenHttp(
 ): Promise<Listener> {
   const { limits, metrics } = intake
   const labels = { protocol: adapter.id, transport: 'http' }
+  /** Requests that wait for the store. */
   let pending = 0
+  /** Bytes of bodies that are on their way. */
+  let receivingBytes = 0
 
   const answer = (response: ServerResponse, status: number, body: string | Buffer = '') => {
     if (response.writableEnded || response.destroyed) return
     if (status === 200) metrics.replies.inc({ protocol: adapter.id })
     if (status === 503) response.setHeader('retry-after', RETRY_AFTER_S)
-    // Faults are told in words of the request: a browser must not take them for a page.
     response.writeHead(status, {
-      'content-type': 'text/plain; charset=utf-8',
+      // Adapters that reply over HTTP do so in JSON. Faults are told in words of the request: a browser must not
+      // take them for a page.
+      'content-type': status === 200 ? 'application/json' : 'text/plain; charset=utf-8',
       'content-length': Buffer.byteLength(body),
     })
     response.end(body)
+  }
+
+  const noRoom = (response: ServerResponse, limit: string) => {
+    metrics.limits.inc({ limit })
+    answer(response, 503, NO_ROOM)
   }
 
   const settle = (response: ServerResponse, receipt: Receipt) => {
@@ -47,7 +70,7 @@ export async function listenHttp(
         answer(response, 200, Buffer.concat(receipt.replies))
         return
       case 'unknown':
-        answer(response, 403, 'this device is not registered\n')
+        answer(response, 403, `unknown-device: ${receipt.uniqueId} is not registered\n`)
         return
       case 'fault': {
         const { code, message } = receipt.error
@@ -58,22 +81,20 @@ export async function listenHttp(
 
   const take = (request: IncomingMessage, response: ServerResponse, body: Buffer) => {
     if (pending >= limits.pendingRequestsMax) {
-      metrics.limits.inc({ limit: 'pendingRequestsMax' })
-      answer(response, 503)
+      noRoom(response, 'pendingRequestsMax')
       return
     }
     if (!intake.hasRoom) {
-      metrics.limits.inc({ limit: 'batchFull' })
-      answer(response, 503)
+      noRoom(response, 'batchFull')
       return
     }
     const frame = frameOf(request, body)
     const session = intake.open(adapter, 'http')
     let replies: readonly Buffer[] = []
     pending++
-    const accepted = intake.accept(adapter, session, frame, addressOfSocket(request.socket), (stored) => {
+    const accepted = intake.accept(adapter, session, frame, addressOfSocket(request.socket), () => {
       pending--
-      answer(response, stored ? 200 : 503, stored ? Buffer.concat(replies) : '')
+      answer(response, 200, Buffer.concat(replies))
     })
     const received = (receipt: Receipt) => {
       if (receipt.kind === 'pending') replies = receipt.replies
@@ -86,27 +107,72 @@ export async function listenHttp(
     else received(accepted)
   }
 
-  /** Sockets of requests whose body is not here yet. */
-  const receiving = new WeakSet<Duplex>()
+  /** The last request of each socket. */
+  const last = new WeakMap<Duplex, { readonly request: IncomingMessage; readonly response: ServerResponse }>()
   /** Counts what is no request; the answer to it, undefined where nobody waits for one. */
-  const refuse = (error: ClientError, socket: Duplex) => {
+  const misread = (error: ClientError, socket: Duplex) => {
     const reject = (code: string) =>
       intake.reject(adapter.id, code, error.rawPacket ?? NO_BYTES, addressOfSocket(socket as Socket), '')
+    const { request, response } = last.get(socket) ?? {}
+    const inBody = request !== undefined && !request.complete
     switch (error.code) {
       case 'ERR_HTTP_REQUEST_TIMEOUT':
         metrics.limits.inc({ limit: 'firstFrameTimeoutMs' })
-        return '408 Request Timeout'
+        return inBody && response?.writableEnded ? undefined : '408 Request Timeout'
       case 'HPE_HEADER_OVERFLOW':
         reject('too-large')
         return '431 Request Header Fields Too Large'
       case 'HPE_INVALID_EOF_STATE':
-        if (!receiving.has(socket)) reject('cut')
+        // What there is of a body is kept where it was received.
+        if (!inBody) reject('cut')
         return undefined
     }
     // All else is the network's, where the other end hung up.
     if (!error.code?.startsWith('HPE_')) return undefined
     reject('malformed')
     return '400 Bad Request'
+  }
+
+  const refuse = (request: IncomingMessage, response: ServerResponse, refusal: Refusal, body: Buffer) => {
+    const { status, code, headers = {}, text } = refusal
+    if (code !== undefined) {
+      intake.reject(adapter.id, code, frameOf(request, body), addressOfSocket(request.socket), '')
+    }
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+    answer(response, status, text)
+  }
+
+  const receive = (request: IncomingMessage, response: ServerResponse) => {
+    const body = new Body()
+    const taken = () => {
+      receivingBytes -= body.length
+      return body.take()
+    }
+    let refused = false
+    request.on('data', (chunk: Buffer) => {
+      // What is refused is read to its end: a client that still sends would not see the answer otherwise.
+      if (refused) return
+      if (body.length + chunk.length > adapter.maxFrameBytes) {
+        refused = true
+        refuse(request, response, tooLarge(adapter), taken())
+      } else if (receivingBytes + chunk.length > limits.requestBytesMax) {
+        refused = true
+        taken()
+        noRoom(response, 'requestBytesMax')
+      } else {
+        body.append(chunk)
+        receivingBytes += chunk.length
+      }
+    })
+    request.on('end', () => {
+      if (!refused) take(request, response, taken())
+    })
+    request.on('close', () => {
+      if (body.length > 0) {
+        intake.reject(adapter.id, 'cut', frameOf(request, taken()), addressOfSocket(request.socket), '')
+      }
+    })
+    request.on('error', () => undefined)
   }
 
   const server = createServer(
@@ -118,49 +184,32 @@ export async function listenHttp(
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     },
     (request, response) => {
-      if (!METHODS.has(request.method ?? '')) {
-        response.setHeader('allow', [...METHODS].join(', '))
-        answer(response, 405)
-        return
-      }
-      const from = addressOfSocket(request.socket)
-      const chunks: Buffer[] = []
-      let bytes = 0
-      receiving.add(request.socket)
-      request.on('data', (chunk: Buffer) => {
-        const fitted = bytes <= adapter.maxFrameBytes
-        bytes += chunk.length
-        if (fitted) chunks.push(chunk)
-        if (!fitted || bytes <= adapter.maxFrameBytes) return
-        intake.reject(adapter.id, 'too-large', frameOf(request, Buffer.concat(chunks.splice(0))), from, '')
-        response.setHeader('connection', 'close')
-        answer(response, 413)
-      })
-      request.on('end', () => {
-        receiving.delete(request.socket)
-        if (bytes <= adapter.maxFrameBytes) take(request, response, Buffer.concat(chunks))
-      })
-      request.on('close', () => {
-        if (!request.complete && chunks.length > 0) {
-          intake.reject(adapter.id, 'cut', frameOf(request, Buffer.concat(chunks)), from, '')
-        }
-      })
-      request.on('error', () => undefined)
+      last.set(request.socket, { request, response })
+      const refusal = refusalOf(request)
+      if (refusal === undefined) receive(request, response)
+      else refuse(request, response, refusal, NO_BYTES)
     },
   )
-  server.on('connection', (socket) => {
-    if (!count.add()) {
-      socket.destroy()
+  // A client that asks first does not send a body that would be refused.
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    last.set(request.socket, { request, response })
+    const isLarge = Number(request.headers['content-length']) > adapter.maxFrameBytes
+    const refusal = refusalOf(request) ?? (isLarge ? tooLarge(adapter) : undefined)
+    if (refusal === undefined && intake.hasRoom) {
+      response.writeContinue()
+      receive(request, response)
       return
     }
-    metrics.connections.inc(labels)
-    socket.on('close', () => {
-      count.remove()
-      metrics.connections.dec(labels)
-    })
+    // It may send the body or not: nothing of what follows could be read.
+    response.setHeader('connection', 'close')
+    if (refusal === undefined) noRoom(response, 'batchFull')
+    else refuse(request, response, refusal, NO_BYTES)
+  })
+  server.on('connection', (socket) => {
+    count.admit(socket, labels)
   })
   server.on('clientError', (error: ClientError, socket) => {
-    const status = refuse(error, socket)
+    const status = misread(error, socket)
     if (status !== undefined && socket.writable)
       socket.end(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`)
     else socket.destroy()
@@ -179,11 +228,64 @@ export async function listenHttp(
   }
 }
 
+/** A body on its way, in one piece: kept as they come, chunks of a byte each would take a hundred times their size. */
+class Body {
+  length = 0
+  private bytes = NO_BYTES
+
+  append(chunk: Buffer): void {
+    const length = this.length + chunk.length
+    if (length > this.bytes.length) {
+      const bytes = Buffer.allocUnsafe(Math.max(length, 2 * this.bytes.length))
+      this.bytes.copy(bytes, 0, 0, this.length)
+      this.bytes = bytes
+    }
+    chunk.copy(this.bytes, this.length)
+    this.length = length
+  }
+
+  /** What has come in; the body is empty then. */
+  take(): Buffer {
+    const bytes = this.bytes.subarray(0, this.length)
+    this.length = 0
+    this.bytes = NO_BYTES
+    return bytes
+  }
+}
+
 function frameOf(request: IncomingMessage, body: Buffer): Buffer {
   return httpFrame({
     method: request.method ?? '',
     target: request.url ?? '',
     contentType: request.headers['content-type'] ?? '',
+    idempotencyKey: String(request.headers['idempotency-key'] ?? ''),
     body,
   })
+}
+
+/** What is wrong with a request of which only the head is known. */
+function refusalOf({ method = '', headers }: IncomingMessage): Refusal | undefined {
+  if (!METHODS.has(method)) {
+    const allow = [...METHODS].join(', ')
+    return { status: 405, headers: { allow }, text: `method-not-allowed: use ${allow}\n` }
+  }
+  const coding = headers['content-encoding']?.toLowerCase() ?? 'identity'
+  if (coding !== 'identity') {
+    return {
+      status: 415,
+      code: 'unsupported',
+      headers: { 'accept-encoding': 'identity' },
+      text: 'unsupported: Content-Encoding must be identity; send the body as it is, not compressed\n',
+    }
+  }
+  // An adapter could not tell it from none, and the client relies on it.
+  if (headers['idempotency-key'] === '') {
+    return { status: 400, code: 'malformed', text: 'malformed: Idempotency-Key is empty\n' }
+  }
+  return undefined
+}
+
+function tooLarge({ maxFrameBytes }: Adapter): Refusal {
+  const text = `too-large: a body has ${maxFrameBytes} bytes at most; send it in several requests\n`
+  return { status: 413, code: 'too-large', text }
 }

@@ -1,26 +1,31 @@
 /**
- * Where all transports meet: one frame is decoded, its device looked up, its positions put into the shard of their
- * device, and its fate told: a reply now, a reply when stored, or none.
+ * Where all transports meet: one frame is decoded, its device looked up, the frame written to the journal, its positions
+ * put into the shard of their device, and its fate told: a reply now, a reply when they are safe, or none.
  */
 import type { Logger } from 'pino'
 import { type Adapter, DecodeError, type Transport } from '../device-adapters/adapter.ts'
-import { DeviceSession, decodeFrame, repliesOf, toBuffer } from '../device-adapters/decoder.ts'
+import { decodeFrame, repliesOf, toBuffer } from '../device-adapters/decoder.ts'
 import { PositionBatch, type PositionBatchMark } from '../schemas/position-batch.ts'
 import { QUALITY } from '../schemas/quality.ts'
 import type { DeviceRegistry, RegisteredDevice } from './devices.ts'
-import type { Limits } from './limits.ts'
+import { IntakeSession } from './frame-context.ts'
+import type { Journal, JournalPosition } from './journal/journal.ts'
+import type { LimitName, Limits } from './limits.ts'
 import type { IngestMetrics } from './metrics.ts'
 import type { Quarantine } from './quarantine.ts'
 import type { Shard } from './shard.ts'
+import { SyncQueue } from './sync-queue.ts'
 
 /** Fate of a frame. */
 export type Receipt =
   /** Nothing to store: the replies may go, which are none for a frame that needs none. */
   | { readonly kind: 'session'; readonly replies: readonly Buffer[] }
-  /** Positions are on their way; `replies` may go when `whenStored` is called with true. */
+  /** Positions are on their way; `replies` may go when `whenSafe` is called. */
   | { readonly kind: 'pending'; readonly replies: readonly Buffer[] }
-  /** The device is not registered. `replies` refuse it, where the protocol can. */
-  | { readonly kind: 'unknown'; readonly replies: readonly Buffer[] }
+  /** A datagram or request of a device that sends too much: nothing of it is taken. */
+  | { readonly kind: 'limited'; readonly replies: readonly Buffer[] }
+  /** The device of that name is not registered. `replies` refuse it, where the protocol can. */
+  | { readonly kind: 'unknown'; readonly uniqueId: string; readonly replies: readonly Buffer[] }
   | FaultReceipt
 
 /** The frame breaks its protocol. */
@@ -30,10 +35,19 @@ export interface FaultReceipt {
   readonly replies: readonly Buffer[]
 }
 
-export type IntakeSession = DeviceSession<RegisteredDevice>
+/**
+ * Called once, when the positions of a frame are safe: durable in the journal, or committed to the database where
+ * ACK_AFTER=database asks for that. Never called after the engine has failed or stopped.
+ */
+export type WhenSafe = () => void
 
 export interface IntakeOptions {
   readonly shards: readonly Shard[]
+  readonly journal: Journal
+  /** Id of the version of each adapter, see decoders.ts. */
+  readonly decoders: ReadonlyMap<string, number>
+  /** When a frame with positions gets its reply. */
+  readonly ackAfter: 'journal' | 'database'
   readonly devices: DeviceRegistry
   readonly quarantine: Quarantine
   readonly limits: Limits
@@ -44,6 +58,7 @@ export interface IntakeOptions {
 /** Code of what a device sent that is not registered. */
 const UNKNOWN_DEVICE = 'unknown-device'
 const NO_REPLIES: readonly Buffer[] = []
+const LIMITED: Receipt = { kind: 'limited', replies: NO_REPLIES }
 /** A bug that every frame meets is logged no more often than this, for each adapter. */
 const LOG_BUG_EVERY_MS = 60_000
 
@@ -51,6 +66,10 @@ export class Intake {
   readonly limits: Limits
   readonly metrics: IngestMetrics
   private readonly shards: readonly Shard[]
+  private readonly journal: Journal
+  private readonly decoders: ReadonlyMap<string, number>
+  private readonly ackAfter: 'journal' | 'database'
+  private readonly unsynced = new SyncQueue()
   private readonly devices: DeviceRegistry
   private readonly quarantine: Quarantine
   private readonly log: Logger
@@ -59,6 +78,9 @@ export class Intake {
 
   constructor(options: IntakeOptions) {
     this.shards = options.shards
+    this.journal = options.journal
+    this.decoders = options.decoders
+    this.ackAfter = options.ackAfter
     this.devices = options.devices
     this.quarantine = options.quarantine
     this.limits = options.limits
@@ -72,7 +94,7 @@ export class Intake {
    */
   open(adapter: Adapter, transport: Transport, mayBe?: (uniqueId: string) => boolean): IntakeSession {
     const { find } = this.devices
-    return new DeviceSession(
+    return new IntakeSession(
       adapter,
       transport,
       mayBe === undefined ? find : (uniqueId) => (mayBe(uniqueId) ? find(uniqueId) : undefined),
@@ -86,7 +108,14 @@ export class Intake {
 
   /** Whether a frame may be taken; when not, ask {@link whenRoom} and read nothing until then. */
   get hasRoom(): boolean {
-    return this.shards.every((shard) => !shard.full)
+    return this.missingRoom === undefined
+  }
+
+  /** The limit that leaves no room; undefined if there is. */
+  get missingRoom(): LimitName | undefined {
+    if (!this.journal.hasRoom) return 'journalGroupBytesMax'
+    for (const shard of this.shards) if (shard.full) return 'batchesPerShardMax'
+    return undefined
   }
 
   /** Calls `resume` once when there is room, in the order of the asking; it is not kept beyond its turn. */
@@ -98,7 +127,12 @@ export class Intake {
     this.waitingForRoom.delete(resume)
   }
 
-  /** A shard has room again. */
+  /** All records of the journal before `position` are durable. */
+  synced(position: JournalPosition): void {
+    this.unsynced.release(position)
+  }
+
+  /** A shard or the journal has room again. */
   room(): void {
     // One by one: who is first may fill the batch, and those behind keep their place.
     for (const resume of this.waitingForRoom) {
@@ -110,7 +144,7 @@ export class Intake {
 
   /**
    * Takes one frame; there must be room.
-   * @param whenStored Called once with the fate of the positions, if the receipt is `pending`; never before the return.
+   * @param whenSafe Called if the receipt is `pending`; never before the return.
    * @returns A promise only where the device is unknown and has to be registered first.
    */
   accept(
@@ -118,7 +152,7 @@ export class Intake {
     session: IntakeSession,
     frame: Buffer,
     address: string,
-    whenStored: (stored: boolean) => void,
+    whenSafe: WhenSafe,
   ): Receipt | Promise<Receipt> {
     session.receivedMs = Date.now()
     // Each time, since a device may be registered, changed or removed while it is connected.
@@ -126,7 +160,7 @@ export class Intake {
     const shard = this.shardOf(session.device)
     const mark = shard.open.mark()
     try {
-      return this.decode(adapter, session, frame, address, whenStored, shard, mark)
+      return this.decode(adapter, session, frame, address, whenSafe, shard, mark)
     } catch (error) {
       shard.open.rollback(mark)
       return this.fault(adapter, session, frame, address, error)
@@ -139,13 +173,14 @@ export class Intake {
     session: IntakeSession,
     frame: Buffer,
     address: string,
-    whenStored: (stored: boolean) => void,
+    whenSafe: WhenSafe,
     shard: Shard,
     mark: PositionBatchMark,
   ): Receipt | Promise<Receipt> {
     const protocol = adapter.id
     const out = shard.open
     decodeFrame(adapter, frame, session, out)
+    if (session.uniqueId.length > this.limits.uniqueIdLengthMax) this.metrics.limitMet('uniqueIdLengthMax')
     checkUniqueId(session.uniqueId, this.limits.uniqueIdLengthMax)
     this.metrics.frames.inc({ protocol, transport: session.transport })
     if (hasWrongChecksum(out, mark.rows)) {
@@ -157,7 +192,11 @@ export class Intake {
         return this.refuse(adapter, session, frame, address)
       }
       const held = takenFrom(out, mark)
-      return this.register(adapter, session, frame, address, held, whenStored)
+      return this.register(adapter, session, frame, address, held, whenSafe)
+    }
+    if (!this.affords(session, frame.length)) {
+      out.rollback(mark)
+      return LIMITED
     }
     if (out.length === mark.rows) return { kind: 'session', replies: repliesOf(adapter, frame, session) }
     const device = session.device!
@@ -165,12 +204,19 @@ export class Intake {
     if (this.shardOf(device) === shard && !out.namesDevices(mark.rows)) {
       const replies = repliesOf(adapter, frame, session)
       out.device.fill(device.id, mark.rows, out.length)
+      out.decoder.fill(this.decoders.get(protocol)!, mark.rows, out.length)
       this.metrics.positions.inc({ protocol }, out.length - mark.rows)
-      shard.added(frame.length, whenStored)
+      const { receivedMs } = session
+      const context = session.context()
+      const position = this.journal.append({ receivedMs, device: device.id, context, frame })
+      if (this.ackAfter === 'journal') {
+        shard.added(mark, position, receivedMs, frame.length)
+        this.unsynced.add(position, whenSafe)
+      } else shard.added(mark, position, receivedMs, frame.length, whenSafe)
       return { kind: 'pending', replies }
     }
     const moved = takenFrom(out, mark)
-    return this.place(adapter, session, frame, address, moved, device, whenStored)
+    return this.place(adapter, session, frame, address, moved, device, whenSafe)
   }
 
   /**
@@ -186,8 +232,17 @@ export class Intake {
   ): FaultReceipt {
     const error = DecodeError.of(thrown)
     if (error.code === 'adapter-bug') this.logBug(adapter, error)
+    if (error.code === 'too-large') this.metrics.limitMet('frameBytesMax')
     this.reject(adapter.id, error.code, bytes, address, session.uniqueId)
     return { kind: 'fault', error, replies: NO_REPLIES }
+  }
+
+  /** Whether the device of a datagram or request may send so much now; connections wait in the socket instead. */
+  private affords({ transport, device }: IntakeSession, bytes: number): boolean {
+    if (transport === 'tcp' || transport === 'mqtt' || device === undefined) return true
+    if (device.traffic.budget.take(bytes)) return true
+    this.metrics.limitMet('bytesPerSecondPerDeviceMax')
+    return false
   }
 
   private logBug(adapter: Adapter, error: DecodeError): void {
@@ -217,7 +272,7 @@ export class Intake {
     frame: Buffer,
     address: string,
     held: PositionBatch,
-    whenStored: (stored: boolean) => void,
+    whenSafe: WhenSafe,
   ): Promise<Receipt> {
     const { uniqueId } = session
     await this.devices.register(uniqueId, uniqueId)
@@ -230,7 +285,7 @@ export class Intake {
           if (device === undefined) resolve(this.refuse(adapter, session, frame, address))
           else if (held.length === 0) {
             resolve({ kind: 'session', replies: repliesOf(adapter, frame, session) })
-          } else resolve(this.place(adapter, session, frame, address, held, device, whenStored))
+          } else resolve(this.place(adapter, session, frame, address, held, device, whenSafe))
         } catch (error) {
           resolve(this.fault(adapter, session, frame, address, error))
         }
@@ -244,7 +299,8 @@ export class Intake {
   private refuse(adapter: Adapter, session: IntakeSession, frame: Buffer, address: string): Receipt {
     this.reject(adapter.id, UNKNOWN_DEVICE, frame, address, session.uniqueId)
     const reply = adapter.refuse?.(frame, session)
-    return { kind: 'unknown', replies: reply === undefined ? NO_REPLIES : [toBuffer(reply)] }
+    const replies = reply === undefined ? NO_REPLIES : [toBuffer(reply)]
+    return { kind: 'unknown', uniqueId: session.uniqueId, replies }
   }
 
   /** Puts rows into the shards of their devices: those of a gateway may belong to several. */
@@ -255,33 +311,45 @@ export class Intake {
     address: string,
     rows: PositionBatch,
     device: RegisteredDevice,
-    whenStored: (stored: boolean) => void,
+    whenSafe: WhenSafe,
   ): Receipt {
+    const owners = new Map<string, number>()
     for (let row = 0; row < rows.length; row++) {
       const named = rows.uniqueIdOf(row)
       const owner = named === undefined ? device : this.devices.find(named)
       if (owner === undefined) {
         this.reject(adapter.id, UNKNOWN_DEVICE, frame, address, named!)
-        return { kind: 'unknown', replies: NO_REPLIES }
+        return { kind: 'unknown', uniqueId: named!, replies: NO_REPLIES }
       }
       rows.device[row] = owner.id
+      owners.set(named ?? session.uniqueId, owner.id)
     }
+    rows.decoder.fill(this.decoders.get(adapter.id)!, 0, rows.length)
     const replies = repliesOf(adapter, frame, session)
     this.metrics.positions.inc({ protocol: adapter.id }, rows.length)
-    const touched = new Set<Shard>()
+    const { receivedMs } = session
+    const [only] = owners.values()
+    const position = this.journal.append({
+      receivedMs,
+      device: owners.size === 1 ? only! : 0,
+      context: session.contextWith(owners),
+      frame,
+    })
+    const marks = new Map<Shard, PositionBatchMark>()
     for (let row = 0; row < rows.length; row++) {
       const shard = this.shardOfId(rows.device[row]!)
+      if (!marks.has(shard)) marks.set(shard, shard.open.mark())
       shard.open.appendFrom(rows, row, row + 1)
-      touched.add(shard)
     }
-    let pending = touched.size
-    let allStored = true
-    for (const shard of touched) {
-      shard.added(frame.length, (stored) => {
-        allStored &&= stored
-        if (--pending === 0) whenStored(allStored)
-      })
+    let pending = marks.size
+    const committed = () => {
+      if (--pending === 0) whenSafe()
     }
+    for (const [shard, mark] of marks) {
+      if (this.ackAfter === 'journal') shard.added(mark, position, receivedMs, frame.length)
+      else shard.added(mark, position, receivedMs, frame.length, committed)
+    }
+    if (this.ackAfter === 'journal') this.unsynced.add(position, whenSafe)
     return { kind: 'pending', replies }
   }
 

@@ -1,5 +1,6 @@
 /** Metrics of ingest. Names and units follow Prometheus: totals count, seconds and bytes are the units. */
 import { Gauge, Histogram, type Registry } from 'prom-client'
+import { FIXED_LIMITS, type LimitName, type Limits } from './limits.ts'
 import { type Tally, TallyCounter } from './tally-counter.ts'
 
 export type IngestMetrics = ReturnType<typeof ingestMetrics>
@@ -11,7 +12,8 @@ export interface FrameTallies {
   readonly replies: Tally
 }
 
-export function ingestMetrics(registry: Registry) {
+/** @param limits As they are set, to be shown beside the times that they were met. */
+export function ingestMetrics(registry: Registry, limits: Limits) {
   const registers = [registry]
   const counter = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
     new TallyCounter<Label>({ name: `fleetflow_${name}`, help, labelNames, registers })
@@ -22,6 +24,15 @@ export function ingestMetrics(registry: Registry) {
     'protocol',
   ])
   const replies = counter('replies_total', 'Replies sent to devices.', ['protocol'])
+  const limitsMet = counter('limits_total', 'Times that a limit was met.', ['limit'])
+  const limitValues = gauge('limit', 'Value of a limit, in the unit that its name says.', ['limit'])
+  const limitTallies = new Map<string, Tally>()
+  for (const [limit, value] of Object.entries({ ...limits, ...FIXED_LIMITS })) {
+    limitValues.set({ limit }, value)
+    // Shown from the start: the rate of a counter that appears with its first count does not show that one.
+    limitsMet.inc({ limit }, 0)
+    limitTallies.set(limit, limitsMet.tally({ limit }))
+  }
   return {
     frames,
     positions,
@@ -45,7 +56,8 @@ export function ingestMetrics(registry: Registry) {
       registers,
     }),
     connections: gauge('connections', 'Open connections of devices.', ['protocol', 'transport']),
-    limits: counter('limits_total', 'Times that a limit was met.', ['limit']),
+    limits: limitsMet,
+    limitMet: (limit: LimitName) => limitTallies.get(limit)!.add(),
     /** Shows the number of registered devices in memory, asked for when the metrics are read. */
     watchDevices: (count: () => number) => {
       new Gauge({

@@ -36,6 +36,11 @@ export class MqttGuard {
     return this.remaining > 0 || this.lengthBytes > 0
   }
 
+  /** Bytes of that packet that have come in, without its fixed header. */
+  get pieceBytes(): number {
+    return this.remaining > 0 ? this.length - this.remaining : 0
+  }
+
   /** Looks at the next bytes of the stream; after a fault it cannot be read on. */
   check(bytes: Buffer): MqttFault | undefined {
     let at = 0

@@ -10,32 +10,35 @@ import { Aedes, type Client, type ConnectPacket, type PublishPacket } from 'aede
 import { type Adapter, DecodeError } from '../device-adapters/adapter.ts'
 import { mqttFrame } from '../device-adapters/requests.ts'
 import type { ConnectionCount } from './connection-count.ts'
+import { DeviceTraffic, type Replaceable } from './device-traffic.ts'
 import type { RegisteredDevice } from './devices.ts'
 import type { Intake, Receipt } from './intake.ts'
+import type { LimitName } from './limits.ts'
 import { addressOfSocket, bindServer, type ListenAddress, type Listener } from './listener.ts'
-import { type MqttFault, MqttGuard } from './mqtt-guard.ts'
+import { MqttGate } from './mqtt-gate.ts'
 
 /** Name of the broker in PROTOCOLS, in log lines and metrics. */
 export const MQTT = 'mqtt'
 
-const CONNECT_TIMEOUT_MS = 10_000
-const TOPIC_BYTES_MAX = 512
-/** Longest time without a packet that a device may ask for, s. */
-const KEEP_ALIVE_LIMIT_S = 3_600
-/** Messages of one connection in work at a time. */
-const QUEUE_LIMIT = 100
 const NO_BYTES = Buffer.alloc(0)
 const CONTROL_CHARACTER = /\p{Cc}/u
 
 /** CONNACK, MQTT 3.1.1, section 3.2.2.3. */
 const IDENTIFIER_REJECTED = 2
 const BAD_USER_NAME_OR_PASSWORD = 4
-/** The broker's words for connections that ended without a fault of the device. */
-const TIMEOUTS: ReadonlySet<string> = new Set(['keep alive timeout', 'drain timeout', 'connection closed'])
-const CONNECT_TIMEOUT = 'connect did not arrive in time'
+/** The broker's words, up to a colon, for connections that ended without a fault of the device; the limits they met. */
+const ENDS: ReadonlyMap<string, LimitName | undefined> = new Map([
+  ['connection closed', undefined],
+  ['keep alive timeout', undefined],
+  ['drain timeout', 'closingTimeoutMs'],
+  ['connect did not arrive in time', 'firstFrameTimeoutMs'],
+  ['keep alive limit exceeded', 'mqttKeepAliveMs'],
+  ['Client queue limit reached', 'pendingFramesPerConnectionMax'],
+  ['maxInflightInbound exceeded', 'pendingFramesPerConnectionMax'],
+])
 
 /** What is known of a connection. */
-interface DeviceConnection {
+interface DeviceConnection extends Replaceable {
   readonly address: string
   /** What came last, as much as the quarantine keeps; nothing of a CONNECT, which may hold a password. */
   lastBytes: Buffer
@@ -44,6 +47,9 @@ interface DeviceConnection {
   passwordHash: Buffer | undefined
   /** Messages that wait for room. */
   readonly waiting: Set<() => void>
+  readonly gate: MqttGate
+  /** Of the device of that name; undefined before CONNECT. */
+  traffic: DeviceTraffic | undefined
 }
 
 /** @throws ListenError if the port cannot be had. */
@@ -57,12 +63,15 @@ export async function listenMqtt(
   const routes = adapters.flatMap((adapter) =>
     (adapter.listen.mqtt ?? []).map((filter) => ({ adapter, filter })),
   )
-  const packetBytesMax = Math.max(...adapters.map((adapter) => adapter.maxFrameBytes)) + TOPIC_BYTES_MAX
+  const frameBytesMax = Math.max(...adapters.map((adapter) => adapter.maxFrameBytes))
+  const packetBytesMax = Math.min(frameBytesMax, limits.frameBytesMax) + limits.mqttTopicBytes
   const open = new Map<Socket, DeviceConnection>()
   const connectionOf = (client: Client) => open.get(client.conn as Socket)
   /** Errors that were counted where they were found. */
   const counted = new WeakSet<Error>()
   const labels = { protocol: MQTT, transport: 'mqtt' }
+  /** Of connected devices that are not registered by the name they give. */
+  const strangers = new Map<string, DeviceTraffic>()
 
   const known = <Known extends Error>(error: Known): Known => {
     counted.add(error)
@@ -71,6 +80,21 @@ export async function listenMqtt(
   const refuse = (code: string, message: string, bytes: Buffer, connection: DeviceConnection) => {
     intake.reject(MQTT, code, bytes, connection.address, connection.name)
     return known(new Error(message))
+  }
+
+  const join = (connection: DeviceConnection) => {
+    const { name, gate } = connection
+    const registered = intake.find(name)?.traffic
+    const traffic = registered ?? strangers.get(name) ?? new DeviceTraffic(limits.bytesPerSecondPerDeviceMax)
+    if (registered === undefined) strangers.set(name, traffic)
+    connection.traffic = traffic
+    gate.budget = traffic.budget
+    traffic.join(connection, limits.connectionsPerDeviceMax)
+  }
+  const leave = (connection: DeviceConnection) => {
+    const { name, traffic } = connection
+    traffic?.leave(connection)
+    if (traffic?.hasConnections === false && strangers.get(name) === traffic) strangers.delete(name)
   }
 
   const publish = (connection: DeviceConnection, packet: PublishPacket, done: (error?: Error) => void) => {
@@ -94,10 +118,9 @@ export async function listenMqtt(
     const session = intake.open(adapter, 'mqtt', (uniqueId) => own.includes(uniqueId))
     const take = () => {
       waiting.delete(take)
-      const accepted = intake.accept(adapter, session, frame, connection.address, (stored) => {
-        // Without a PUBACK the device sends again.
-        done(stored ? undefined : known(new Error('the database refused the message')))
-        if (stored && packet.qos > 0) metrics.replies.inc({ protocol: adapter.id })
+      const accepted = intake.accept(adapter, session, frame, connection.address, () => {
+        done()
+        if (packet.qos > 0) metrics.replies.inc({ protocol: adapter.id })
       })
       const settle = (receipt: Receipt) => {
         if (receipt.kind === 'fault') done(receipt.error)
@@ -115,10 +138,11 @@ export async function listenMqtt(
   }
 
   const broker = await Aedes.createBroker({
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    keepaliveLimit: KEEP_ALIVE_LIMIT_S,
-    queueLimit: QUEUE_LIMIT,
-    maxInflightInbound: QUEUE_LIMIT,
+    connectTimeout: limits.firstFrameTimeoutMs,
+    keepaliveLimit: Math.ceil(limits.mqttKeepAliveMs / 1000),
+    drainTimeout: limits.closingTimeoutMs,
+    queueLimit: limits.pendingFramesPerConnectionMax,
+    maxInflightInbound: limits.pendingFramesPerConnectionMax,
     maxClientsIdLength: 2 * limits.uniqueIdLengthMax + 1,
     preConnect: (client, packet, done) => {
       const connection = connectionOf(client)
@@ -144,58 +168,67 @@ export async function listenMqtt(
         deny(IDENTIFIER_REJECTED, 'malformed', 'no name that a device can have')
       } else if (!secretFits(intake.find(name), connection.passwordHash)) {
         deny(BAD_USER_NAME_OR_PASSWORD, 'wrong-password', `wrong password of device "${name}"`)
-      } else done(null, true)
+      } else {
+        join(connection)
+        done(null, true)
+      }
     },
     authorizePublish: (client, packet, done) => {
       packet.retain = false
       const connection = client === null ? undefined : connectionOf(client)
       if (connection === undefined) done(known(new Error('the connection is gone')))
-      else publish(connection, packet, done)
+      else {
+        const { gate } = connection
+        gate.messageTaken()
+        publish(connection, packet, (error) => {
+          gate.messageDone()
+          done(error)
+        })
+      }
     },
     authorizeSubscribe: (_, __, done) => done(null, null),
   })
   const onError = (client: Client, error: NodeJS.ErrnoException) => {
     // Errors with a code are the network's, where a device hung up.
     if (error instanceof DecodeError || counted.has(error) || error.code !== undefined) return
-    if (error.message === CONNECT_TIMEOUT) metrics.limits.inc({ limit: 'firstFrameTimeoutMs' })
-    else if (!TIMEOUTS.has(error.message)) {
-      const connection = connectionOf(client)
-      if (connection !== undefined) refuse('malformed', error.message, connection.lastBytes, connection)
+    const [words = ''] = error.message.split(':')
+    if (ENDS.has(words)) {
+      const limit = ENDS.get(words)
+      if (limit !== undefined) metrics.limitMet(limit)
+      return
     }
+    const connection = connectionOf(client)
+    if (connection !== undefined) refuse('malformed', error.message, connection.lastBytes, connection)
   }
   broker.on('clientError', onError)
   broker.on('connectionError', onError)
 
   const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
-    if (!count.add()) {
-      socket.destroy()
-      return
-    }
-    metrics.connections.inc(labels)
+    if (!count.admit(socket, labels)) return
+    const gate = new MqttGate(socket, intake, packetBytesMax, {
+      onBytes: (bytes) => {
+        if (connection.name !== '' || !gate.guard.saysConnect) {
+          connection.lastBytes = headOf(bytes, limits.quarantineFrameBytesMax)
+        }
+      },
+      hold: (bytes, bytesBefore) => count.hold(bytes, bytesBefore),
+    })
     const connection: DeviceConnection = {
       address: addressOfSocket(socket),
       lastBytes: NO_BYTES,
       name: '',
       passwordHash: undefined,
       waiting: new Set(),
+      gate,
+      traffic: undefined,
+      replace: () => {
+        metrics.limitMet('connectionsPerDeviceMax')
+        socket.destroy()
+      },
     }
     open.set(socket, connection)
-    const guard = new MqttGuard(packetBytesMax)
-    let fault: MqttFault | 'cut' | undefined
-    const emit = socket.push.bind(socket)
-    // In front of the broker, which reads the socket itself.
-    socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
-      if (!(chunk instanceof Buffer)) return emit(chunk, encoding)
-      fault = guard.check(chunk)
-      if (connection.name !== '' || !guard.saysConnect) {
-        connection.lastBytes = headOf(chunk, limits.quarantineFrameBytesMax)
-      }
-      if (fault === undefined) return emit(chunk, encoding)
-      socket.destroy()
-      return false
-    }
     socket.setTimeout(limits.idleTimeoutMs, () => {
-      metrics.limits.inc({ limit: 'idleTimeoutMs' })
+      metrics.limitMet('idleTimeoutMs')
       socket.destroy()
     })
     let hungUp = false
@@ -205,14 +238,14 @@ export async function listenMqtt(
     socket.on('end', hangUp)
     socket.on('error', hangUp)
     socket.on('close', () => {
-      if (hungUp && guard.withinPacket) fault ??= 'cut'
+      const fault = gate.fault ?? (hungUp && gate.guard.withinPacket ? 'cut' : undefined)
       if (fault !== undefined && open.has(socket)) {
         intake.reject(MQTT, fault, connection.lastBytes, connection.address, connection.name)
       }
       for (const take of connection.waiting) intake.forgetWaiting(take)
+      gate.close()
+      leave(connection)
       open.delete(socket)
-      count.remove()
-      metrics.connections.dec(labels)
     })
     broker.handle(socket)
   })

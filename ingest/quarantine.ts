@@ -48,6 +48,9 @@ export class Quarantine {
     const { protocol, uniqueId, reason } = quarantined
     const key = `${protocol}\n${reason}\n${uniqueId}`
     const nowMs = Date.now()
+    if (quarantined.frame.length > this.limits.quarantineFrameBytesMax) {
+      this.metrics.limitMet('quarantineFrameBytesMax')
+    }
     // A copy: the frame is a piece of a larger buffer that would live as long.
     const frame = Buffer.from(quarantined.frame.subarray(0, this.limits.quarantineFrameBytesMax))
     const entry = this.entries.get(key)
@@ -58,7 +61,7 @@ export class Quarantine {
       entry.address = quarantined.address
     } else if (this.entries.size >= this.limits.quarantinePendingMax) {
       this.metrics.quarantineDropped.inc()
-      this.metrics.limits.inc({ limit: 'quarantinePendingMax' })
+      this.metrics.limitMet('quarantinePendingMax')
     } else {
       this.entries.set(key, { ...quarantined, frame, firstSeenMs: nowMs, lastSeenMs: nowMs, count: 1 })
     }
@@ -111,11 +114,12 @@ export class Quarantine {
           column((entry) => entry.address),
         ],
       )
-      await this.pool.query(
+      const { rowCount } = await this.pool.query(
         `DELETE FROM quarantine WHERE (protocol, unique_id, reason) IN (
            SELECT protocol, unique_id, reason FROM quarantine ORDER BY last_seen DESC OFFSET $1)`,
         [this.limits.quarantineRowsMax],
       )
+      if (rowCount !== 0) this.metrics.limitMet('quarantineRowsMax')
     } catch (error) {
       this.metrics.quarantineDropped.inc(entries.length)
       this.log.warn({ err: error, entries: entries.length }, 'quarantine entries could not be written')

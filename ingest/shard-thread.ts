@@ -1,74 +1,97 @@
 /**
- * A shard: one thread that marks, stores and publishes the positions of its devices. Batches arrive by transfer,
- * are stored in their order, and go on to live by transfer after the commit.
+ * A shard: one thread that marks, stores and publishes the positions of its devices. Batches arrive by transfer, are
+ * stored in their order, and go on to live by transfer after the commit. What is in the journal only, the thread reads
+ * there itself, and stores it between the batches, which go first.
  */
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import { PositionBatch, type PositionBatchMessage, transferables } from '../schemas/position-batch.ts'
+import { parentPort, workerData } from 'node:worker_threads'
+import { PositionBatch, transferables } from '../schemas/position-batch.ts'
+import { BacklogReader } from './backlog-reader.ts'
+import { openJournalReader } from './journal/reader.ts'
+import { JournalDecoder } from './journal-decoder.ts'
 import { QualityCheck } from './quality.ts'
+import { refusedFrames } from './refused-frames.ts'
+import type { FromShard, JournalRange, ShardOptions, StoredRows, ToShard } from './shard-messages.ts'
 import { PositionWriter } from './writer.ts'
 
-export interface ShardOptions {
-  readonly index: number
-  readonly databaseUrl: string
-  /** To live; undefined where no live runs in this process. */
-  readonly livePort: MessagePort | undefined
-}
-
-/** Main to shard. Batches are numbered from 1 by the sender. After `stop` the thread ends by itself. */
-export type ToShard =
-  | { readonly type: 'batch'; readonly number: number; readonly batch: PositionBatchMessage }
-  | { readonly type: 'stop' }
-
-/** Shard to main. */
-export type FromShard =
-  | {
-      readonly type: 'stored'
-      readonly number: number
-      readonly rows: number
-      readonly duplicates: number
-      readonly storeMs: number
-    }
-  | {
-      readonly type: 'refused'
-      readonly number: number
-      readonly rows: number
-      readonly code: string
-      readonly message: string
-    }
-  | { readonly type: 'database'; readonly up: boolean; readonly message: string }
-
 const port = parentPort!
-const { index, databaseUrl, livePort } = workerData as ShardOptions
+const options = workerData as ShardOptions
+const { index, shards, databaseUrl, livePort } = options
 const quality = new QualityCheck()
+const reader = openJournalReader(options.journal)
 const writer = new PositionWriter(databaseUrl, `fleetflow shard ${index}`, {
   onDatabase: (up, error) => post({ type: 'database', up, message: error?.message ?? '' }),
 })
+const wants = (device: number) => device % shards === index
+let stopping = false
+let loaded: Promise<JournalDecoder> | undefined
+
+/** Loaded when it is first needed: mostly nothing has to be read back. */
+function decoder(): Promise<JournalDecoder> {
+  loaded ??= JournalDecoder.load(options.decoders)
+  return loaded
+}
 
 function post(message: FromShard): void {
   port.postMessage(message)
 }
 
-async function store(number: number, message: PositionBatchMessage): Promise<void> {
+/**
+ * Stores a batch, and publishes what was stored of it.
+ * @throws Error of the connection if the thread is told to stop meanwhile: the journal has the rows.
+ */
+async function store(batch: PositionBatch, range: JournalRange): Promise<StoredRows> {
   const startMs = performance.now()
-  const batch = PositionBatch.fromMessage(message)
   quality.mark(batch)
-  try {
-    const { rows, duplicates } = await writer.write(batch)
-    post({ type: 'stored', number, rows, duplicates, storeMs: performance.now() - startMs })
-    livePort?.postMessage(message, transferables(message))
-  } catch (error) {
-    const { code = 'unknown', message: text } = error as Error & { code?: string }
-    post({ type: 'refused', number, rows: batch.length, code, message: text })
+  const { rows, duplicates, refused } = await writer.write(batch)
+  if (refused.length > 0) {
+    post({ type: 'refused', frames: await refusedFrames(reader, await decoder(), range, batch, refused) })
+    // Live passes over what is not in the database as over what is doubtful.
+    for (const { row } of refused) batch.quality[row] = 255
+  }
+  const message = batch.toMessage()
+  livePort?.postMessage(message, transferables(message))
+  return { rows, duplicates, refused: refused.length, storeMs: performance.now() - startMs }
+}
+
+async function storeFresh({ number, batch, range }: ToShard & { type: 'batch' }): Promise<void> {
+  const stored = await store(PositionBatch.fromMessage(batch), range)
+  post({ type: 'stored', number, ...stored })
+}
+
+async function drain({ number, range }: ToShard & { type: 'drain' }): Promise<void> {
+  const backlog = new BacklogReader(reader, await decoder(), wants)
+  for await (const { batch, next, nextReceivedMs, unread, damage } of backlog.batches(range)) {
+    if (stopping) return
+    if (unread.length > 0) post({ type: 'refused', frames: unread })
+    for (const { lost, message } of damage) post({ type: 'damage', lost, message })
+    const stored = batch.length === 0 ? NOTHING : await store(batch, { from: range.from, to: next })
+    post({ type: 'drained', number, next, nextReceivedMs, ...stored })
   }
 }
 
+const NOTHING: StoredRows = { rows: 0, duplicates: 0, refused: 0, storeMs: 0 }
+
+/** Errors of a thread that goes on are the process's end; of one that stops they are the way out of a wait. */
+function run(work: Promise<void>): void {
+  work.catch((error) => {
+    if (!stopping) throw error
+  })
+}
+
 port.on('message', (message: ToShard) => {
-  if (message.type === 'batch') void store(message.number, message.batch)
-  else {
-    void writer.close().finally(() => {
-      // Nothing is open any more then.
-      livePort?.close()
-      port.close()
-    })
+  switch (message.type) {
+    case 'batch':
+      run(storeFresh(message))
+      return
+    case 'drain':
+      run(drain(message))
+      return
+    case 'stop':
+      stopping = true
+      void writer.close().finally(() => {
+        // Nothing is open any more then.
+        livePort?.close()
+        port.close()
+      })
   }
 })

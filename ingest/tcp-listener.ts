@@ -23,11 +23,7 @@ export async function listenTcp(
 
   // Half open, since a device that has closed its side may still wait for the replies.
   const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, (socket) => {
-    if (!count.add()) {
-      socket.destroy()
-      return
-    }
-    metrics.connections.inc(labels)
+    if (!count.admit(socket, labels)) return
     let timeout: LimitName = 'idleTimeoutMs'
     const closeSoon = () => {
       timeout = 'closingTimeoutMs'
@@ -41,6 +37,7 @@ export async function listenTcp(
       },
       pause: () => void socket.pause(),
       resume: () => void socket.resume(),
+      hold: (bytes, bytesBefore) => count.hold(bytes, bytesBefore),
       close: () => {
         closeSoon()
         socket.destroySoon()
@@ -48,7 +45,7 @@ export async function listenTcp(
     })
     open.set(socket, { connection, openedMs: performance.now() })
     socket.setTimeout(limits.idleTimeoutMs, () => {
-      metrics.limits.inc({ limit: timeout })
+      metrics.limitMet(timeout)
       socket.destroy()
     })
     socket.on('data', (bytes) => connection.receive(bytes))
@@ -61,8 +58,6 @@ export async function listenTcp(
     socket.on('close', () => {
       connection.gone()
       open.delete(socket)
-      count.remove()
-      metrics.connections.dec(labels)
     })
   })
 
@@ -74,7 +69,7 @@ export async function listenTcp(
       // In the order of opening: all that follow are younger.
       if (openedMs > oldestMs) return
       if (connection.spoke) continue
-      metrics.limits.inc({ limit: 'firstFrameTimeoutMs' })
+      metrics.limitMet('firstFrameTimeoutMs')
       socket.destroy()
     }
   }, SWEEP_EVERY_MS)

@@ -26,13 +26,11 @@ export async function listenUdp(adapter: Adapter, intake: Intake, address: Liste
     }
   }
 
-  const drop = (limit: string) => metrics.limits.inc({ limit })
-
   const takeFrame = (frame: Buffer, remote: RemoteInfo, session: ReturnType<Intake['open']>) => {
     let receipt: Receipt | undefined
-    const accepted = intake.accept(adapter, session, frame, addressOf(remote), (stored) => {
+    const accepted = intake.accept(adapter, session, frame, addressOf(remote), () => {
       pending--
-      if (stored && receipt !== undefined) send(receipt.replies, remote)
+      if (receipt !== undefined) send(receipt.replies, remote)
     })
     const settle = (settled: Receipt) => {
       receipt = settled
@@ -47,13 +45,13 @@ export async function listenUdp(adapter: Adapter, intake: Intake, address: Liste
 
   socket.on('message', (datagram, remote) => {
     const session = intake.open(adapter, 'udp')
-    const reader = new FrameReader(adapter, 'udp')
+    const reader = new FrameReader(adapter, 'udp', limits.frameBytesMax)
     reader.push(datagram)
     try {
       for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
         // No room: devices send again what gets no reply.
-        if (pending >= limits.pendingDatagramsMax) return drop('pendingDatagramsMax')
-        if (!intake.hasRoom) return drop('batchFull')
+        const met = pending >= limits.pendingDatagramsMax ? 'pendingDatagramsMax' : intake.missingRoom
+        if (met !== undefined) return metrics.limitMet(met)
         takeFrame(frame, remote, session)
       }
       if (reader.buffered > 0) throw new DecodeError('malformed', 'the datagram ends within a frame')

@@ -180,7 +180,7 @@ test('batches that wait for one another keep their bytes apart', async () => {
   })
   await lock.query('COMMIT')
   lock.release()
-  expect(await Promise.all(written)).toEqual(devices.map(() => ({ rows: 2_000, duplicates: 0 })))
+  expect(await Promise.all(written)).toEqual(devices.map(() => ({ rows: 2_000, duplicates: 0, refused: [] })))
   const { rows } = await pool.query(`
     SELECT device_id, count(*)::int AS rows FROM positions
     WHERE attributes = '{"text":"' || repeat(device_id::text, 5000) || '"}' GROUP BY 1 ORDER BY 1`)
@@ -189,13 +189,13 @@ test('batches that wait for one another keep their bytes apart', async () => {
 
 describe('a row that is there already', () => {
   test('is not stored again, nor does it keep its neighbours out', async () => {
-    expect(await writer.write(batchOf(1, 2, 3))).toEqual({ rows: 3, duplicates: 0 })
-    expect(await writer.write(batchOf(3, 4, 1, 5))).toEqual({ rows: 4, duplicates: 2 })
+    expect(await writer.write(batchOf(1, 2, 3))).toEqual({ rows: 3, duplicates: 0, refused: [] })
+    expect(await writer.write(batchOf(3, 4, 1, 5))).toEqual({ rows: 4, duplicates: 2, refused: [] })
     expect((await stored()).map((row) => row.device_id)).toEqual([1, 2, 3, 4, 5])
   })
 
   test('may be twice in one batch', async () => {
-    expect(await writer.write(batchOf(1, 1, 2))).toEqual({ rows: 3, duplicates: 1 })
+    expect(await writer.write(batchOf(1, 1, 2))).toEqual({ rows: 3, duplicates: 1, refused: [] })
     expect(await stored()).toHaveLength(2)
   })
 
@@ -203,7 +203,7 @@ describe('a row that is there already', () => {
     const batch = new PositionBatch(8)
     add(batch, 1, 0, 1)
     add(batch, 1, 0, 2)
-    expect(await writer.write(batch)).toEqual({ rows: 2, duplicates: 0 })
+    expect(await writer.write(batch)).toEqual({ rows: 2, duplicates: 0, refused: [] })
     expect(await stored()).toHaveLength(2)
   })
 })
@@ -232,7 +232,7 @@ describe('a database that goes away', () => {
     const written = writer.write(batchOf(1))
     await new Promise((resolve) => setTimeout(resolve, 1_000))
     await pool.query('DROP FUNCTION fill_disk CASCADE')
-    expect(await written).toEqual({ rows: 1, duplicates: 0 })
+    expect(await written).toEqual({ rows: 1, duplicates: 0, refused: [] })
     // After 0, 100, 300 and 700 ms.
     expect(databaseStates.filter((up) => !up).length).toBeLessThanOrEqual(4)
   })
@@ -255,7 +255,7 @@ describe('a database that goes away', () => {
     const behind = new PositionWriter(url.href, 'test behind', { onDatabase }, 300)
     await behind.write(batchOf(1))
     for (const socket of sockets) socket.unpipe().pause()
-    expect(await behind.write(batchOf(2))).toEqual({ rows: 1, duplicates: 0 })
+    expect(await behind.write(batchOf(2))).toEqual({ rows: 1, duplicates: 0, refused: [] })
     expect(states).toEqual(['up', 'no answer within 300 ms', 'up'])
     await behind.close()
     for (const socket of sockets) socket.destroy()
@@ -269,7 +269,7 @@ test('a batch that the database refuses fails, and the next one does not', async
     const refused = writer.write(batchOf(12, 13))
     const taken = writer.write(batchOf(14))
     await expect(refused).rejects.toMatchObject({ code: '23514' })
-    await expect(taken).resolves.toEqual({ rows: 1, duplicates: 0 })
+    await expect(taken).resolves.toEqual({ rows: 1, duplicates: 0, refused: [] })
     expect((await stored()).map((row) => row.device_id)).toEqual([14])
   } finally {
     await pool.query('ALTER TABLE positions DROP CONSTRAINT no_device_13')

@@ -1,9 +1,9 @@
 /**
- * Writes batches to `positions`, exactly once in effect. A batch goes directly into the table; when a row of it is
- * there already (23505, nothing of the batch is stored then), the same bytes go once more through a temporary table
- * that drops what is there. Where the database fails or is lost, the connection is opened anew and the batch sent
- * again, until it is stored or the writer is closed: whether a commit got through before the loss does not matter,
- * since a row is stored once by its key.
+ * Writes batches to `positions`, exactly once in effect. A batch is one COPY; when a row of it is there already (23505,
+ * nothing of the batch is stored then), the database is asked which, and the others are copied. A batch that is refused
+ * for what is in it is halved, and its halves, until the rows at fault are alone. Where the database fails or is lost,
+ * the connection is opened anew and what is not stored sent again, until it is or the writer is closed: whether a commit
+ * got through before the loss does not matter, since a row is stored once by its key.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
@@ -11,14 +11,24 @@ import type { PositionBatch } from '../schemas/position-batch.ts'
 import { PositionDays } from '../storage/position-days.ts'
 import { COPY_COLUMNS, CopyEncoder } from './copy-encoder.ts'
 import { copyQuery } from './copy-query.ts'
+import { findStored, type KeyOrder, orderByKey } from './position-keys.ts'
 
 const COLUMNS = COPY_COLUMNS.join(', ')
-const COPY_DIRECT = `COPY positions (${COLUMNS}) FROM STDIN (FORMAT binary)`
-const COPY_STAGED = `COPY staged_positions (${COLUMNS}) FROM STDIN (FORMAT binary);
-INSERT INTO positions (${COLUMNS}) SELECT ${COLUMNS} FROM staged_positions ON CONFLICT DO NOTHING`
-const CREATE_STAGE = `CREATE TEMPORARY TABLE staged_positions (LIKE positions) ON COMMIT DELETE ROWS`
+const COPY = `COPY positions (${COLUMNS}) FROM STDIN (FORMAT binary)`
+/** Compiling a look-up takes longer than thousands of them. */
+const SET_UP = 'SET jit = off'
 
 const UNIQUE_VIOLATION = '23505'
+const CHECK_VIOLATION = '23514'
+/** Serialization failure, deadlock: PostgreSQL asks to try again. */
+const TRY_AGAIN: readonly (string | undefined)[] = ['40001', '40P01']
+/** How often in a row a batch is tried again at once; after that, the database counts as failing. */
+const AT_ONCE_MAX = 3
+/**
+ * Data, constraints, an exception that a trigger raises, limits such as the length of an index entry: the same row would
+ * fail again. All else is the database's or the network's.
+ */
+const FAULT_OF_ROWS = /^(?:2[23]...|P0001|54...)$/
 const RECONNECT_MS_MIN = 100
 const RECONNECT_MS_MAX = 5_000
 const CONNECT_TIMEOUT_MS = 10_000
@@ -26,19 +36,41 @@ const CONNECT_TIMEOUT_MS = 10_000
 const LOCK_TIMEOUT_MS = 60_000
 /** A server that does not answer a COPY is taken for lost: TCP alone takes a quarter of an hour to find out. */
 const ANSWER_TIMEOUT_MS = 90_000
-/** Device and row share the 53 bits of a sort key. */
-const ROW_BITS = 2 ** 17
 
 export interface Written {
+  /** Rows of the batch. */
   readonly rows: number
-  /** Rows that were stored before. */
+  /** Rows of those that were stored before, or are in the batch twice. */
   readonly duplicates: number
+  /** Rows of those that the database does not take. */
+  readonly refused: readonly RefusedRow[]
+}
+
+export interface RefusedRow {
+  /** Its place in the batch. */
+  readonly row: number
+  /** SQLSTATE. */
+  readonly code: string
+  /** What the database said. */
+  readonly message: string
 }
 
 export interface WriterEvents {
   /** The database is away or back; `error` says why it is away. */
   onDatabase(up: boolean, error?: Error): void
 }
+
+/** A batch on its way. */
+interface Encoded {
+  readonly batch: PositionBatch
+  readonly keys: KeyOrder
+  readonly encoder: CopyEncoder
+  /** All rows of `keys.order`. */
+  readonly message: Buffer
+}
+
+/** Some rows of a batch, by their places in `keys.order`, ascending. */
+type Piece = Uint32Array
 
 export class PositionWriter {
   private readonly url: string
@@ -49,6 +81,8 @@ export class PositionWriter {
   /** Encoders whose bytes nobody needs any more. The next batch is encoded while those before are on their way. */
   private readonly idleEncoders: CopyEncoder[] = []
   private client: pg.Client | undefined
+  /** Whether batches bring rows that are stored already: it is cheaper then to ask than to run into them. */
+  private replayed = false
   private last: Promise<unknown> = Promise.resolve()
   private closed = false
 
@@ -66,15 +100,15 @@ export class PositionWriter {
   }
 
   /**
-   * Stores all rows of a batch; batches are stored in the order of the calls.
-   * @throws pg.DatabaseError if the database refuses the batch for what is in it; nothing of it is stored then. And
-   *   the last error, if the writer was closed meanwhile; whether it is stored is not known then.
+   * Stores the rows of a batch; batches are stored in the order of the calls. The batch must stay as it is meanwhile.
+   * @throws Error the last one, if the writer was closed meanwhile; how much is stored is not known then.
    */
   write(batch: PositionBatch): Promise<Written> {
     const encoder = this.idleEncoders.pop() ?? new CopyEncoder()
-    const data = encoder.encode(batch, orderByDevice(batch), batch.length)
+    const keys = orderByKey(batch)
+    const message = encoder.encode(batch, keys.order)
     const written = this.last
-      .then(() => this.store(batch, data))
+      .then(() => this.store({ batch, keys, encoder, message }))
       .finally(() => this.idleEncoders.push(encoder))
     this.last = written.catch(() => undefined)
     return written
@@ -86,36 +120,85 @@ export class PositionWriter {
     await this.client?.end().catch(() => undefined)
   }
 
-  private async store(batch: PositionBatch, data: Buffer): Promise<Written> {
-    for (let waitMs = RECONNECT_MS_MIN; ; waitMs = Math.min(RECONNECT_MS_MAX, waitMs * 2)) {
+  private async store(encoded: Encoded): Promise<Written> {
+    const { batch, keys } = encoded
+    const refused: RefusedRow[] = []
+    let inserted = 0
+    let failures = 0
+    // The last one is the next.
+    const pieces: Piece[] = [keys.order.map((_, place) => place)]
+    for (let piece = pieces.pop(); piece !== undefined; piece = pieces.pop()) {
       const client = await this.connected()
       try {
-        return await this.copy(client, batch, data)
+        inserted += await this.copy(client, encoded, piece)
+        failures = 0
+        continue
       } catch (error) {
-        if (isFaultOfBatch(error) || this.closed) throw error
+        if (this.closed) throw error
+        if (error instanceof RowsRefused) {
+          const { code, message } = error
+          if (piece.length === 1) refused.push({ row: keys.order[piece[0]!]!, code, message })
+          else pieces.push(...halves(piece))
+          failures = 0
+          continue
+        }
+        pieces.push(piece)
+        failures++
+        if (isTransient(error as pg.DatabaseError) && failures <= AT_ONCE_MAX) continue
         this.drop(client, error as Error)
       }
       // A database that is there but fails, with a full disk for example, is not asked as fast as it answers.
-      await delay(waitMs)
+      await delay(Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** (failures - 1)))
     }
+    refused.push(...twinsOf(refused, keys))
+    return { rows: batch.length, duplicates: batch.length - inserted - refused.length, refused }
   }
 
-  private async copy(client: pg.Client, batch: PositionBatch, data: Buffer): Promise<Written> {
-    await this.days.ensure(client, batch.fixTimeMs, batch.length)
+  /**
+   * Stores those rows of a piece that are not stored yet, in one transaction.
+   * @returns How many.
+   * @throws RowsRefused
+   */
+  private async copy(client: pg.Client, encoded: Encoded, piece: Piece): Promise<number> {
+    const { batch } = encoded
     const silent = setTimeout(
       () => this.drop(client, new Error(`no answer within ${this.answerTimeoutMs} ms`)),
       this.answerTimeoutMs,
     )
     try {
-      await copyQuery(client, COPY_DIRECT, data)
-      return { rows: batch.length, duplicates: 0 }
-    } catch (error) {
-      if ((error as pg.DatabaseError).code !== UNIQUE_VIOLATION) throw error
-      const [, inserted = 0] = await copyQuery(client, COPY_STAGED, data)
-      return { rows: batch.length, duplicates: batch.length - inserted }
+      await this.days.ensure(client, batch.fixTimeMs, batch.length)
+      return await this.copyNew(client, encoded, piece).catch((error) => {
+        throw isFaultOfRows(error) ? new RowsRefused(error) : error
+      })
     } finally {
       clearTimeout(silent)
     }
+  }
+
+  private async copyNew(client: pg.Client, encoded: Encoded, piece: Piece): Promise<number> {
+    const { keys, encoder, message } = encoded
+    let rest = this.replayed ? await this.withoutStored(client, encoded, piece) : piece
+    while (rest.length > 0) {
+      try {
+        const isWhole = rest.length === keys.order.length
+        await copyQuery(client, COPY, isWhole ? message : encoder.select(rest))
+        break
+      } catch (error) {
+        if ((error as pg.DatabaseError).code !== UNIQUE_VIOLATION) throw error
+        const before = rest.length
+        rest = await this.withoutStored(client, encoded, rest)
+        // It is not the key of the table that they ran into.
+        if (rest.length === before) throw error
+      }
+    }
+    return rest.length
+  }
+
+  private async withoutStored(client: pg.Client, { batch, keys }: Encoded, piece: Piece): Promise<Piece> {
+    const rows = piece.map((place) => keys.order[place]!)
+    const stored = new Set(await findStored(client, batch, rows))
+    this.replayed = stored.size > 0
+    return piece.filter((_, i) => !stored.has(i))
   }
 
   /** @throws Error of the last attempt, if the writer was closed meanwhile. */
@@ -144,7 +227,7 @@ export class PositionWriter {
     client.on('error', (error) => this.drop(client, error))
     try {
       await client.connect()
-      await client.query(CREATE_STAGE)
+      await client.query(SET_UP)
     } catch (error) {
       client.end().catch(() => undefined)
       throw error
@@ -167,23 +250,35 @@ export class PositionWriter {
   }
 }
 
-/** Rows ordered by device: neighbours in the index are then neighbours in the batch. */
-function orderByDevice(batch: PositionBatch): Uint32Array {
-  const keys = new Float64Array(batch.length)
-  for (let row = 0; row < batch.length; row++) keys[row] = batch.device[row]! * ROW_BITS + row
-  // Without a comparator: 10 times faster.
-  keys.sort()
-  const order = new Uint32Array(batch.length)
-  for (let i = 0; i < order.length; i++) order[i] = keys[i]! % ROW_BITS
-  return order
+/** The database does not take a piece for what is in it; nothing of the piece is stored. */
+class RowsRefused extends Error {
+  override readonly name = 'RowsRefused'
+  readonly code: string
+
+  constructor(cause: pg.DatabaseError) {
+    super(cause.message, { cause })
+    this.code = cause.code!
+  }
 }
 
-/**
- * Class 22 (data) and 23 (constraints): the same batch would fail again. All else is the database's or the network's,
- * and so is 23514 without a constraint: a row was on its way to the default partition when its day got one of its own.
- */
-function isFaultOfBatch(error: unknown): boolean {
-  const { code, constraint } = error as { code?: string; constraint?: string }
-  if (code === '23514' && constraint === undefined) return false
-  return code !== undefined && /^2[23]...$/.test(code)
+function isFaultOfRows(error: pg.DatabaseError): boolean {
+  return error.code !== undefined && FAULT_OF_ROWS.test(error.code) && !isTransient(error)
+}
+
+/** 23514 without a constraint: a row was on its way to the default partition when its day got one of its own. */
+function isTransient({ code, constraint }: pg.DatabaseError): boolean {
+  return TRY_AGAIN.includes(code) || (code === CHECK_VIOLATION && constraint === undefined)
+}
+
+/** The second one first: what is pushed last is next. */
+function halves(piece: Piece): [Piece, Piece] {
+  const middle = piece.length >>> 1
+  return [piece.subarray(middle), piece.subarray(0, middle)]
+}
+
+/** What is refused once is refused also where it is in the batch again. */
+function twinsOf(refused: readonly RefusedRow[], { twins }: KeyOrder): RefusedRow[] {
+  if (refused.length === 0) return []
+  const byRow = new Map(refused.map((one) => [one.row, one]))
+  return [...twins].flatMap(([row, twin]) => (byRow.has(twin) ? [{ ...byRow.get(twin)!, row }] : []))
 }

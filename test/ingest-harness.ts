@@ -1,7 +1,10 @@
 /** Ingest on a database of its own, and devices that talk to it over real sockets. */
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
-import type pg from 'pg'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { expect } from 'vitest'
@@ -21,6 +24,9 @@ export interface HarnessOptions {
   readonly adapters?: readonly Adapter[]
   /** Beside {@link TEST_LIMITS}. */
   readonly limits?: Partial<Limits>
+  readonly ackAfter?: 'journal' | 'database'
+  /** Folder of the journal, which then outlives the ingest; default: one of its own. */
+  readonly journalFolder?: string
 }
 
 export class IngestHarness {
@@ -68,6 +74,23 @@ export class IngestHarness {
   /** A second ingest on the same database which registers unknown devices. */
   startRegistering(): Promise<Ingest> {
     return startOn(this.databaseUrl, this.pool, this.organizationId, new Registry(), this.options)
+  }
+
+  /** A second ingest on the same database. */
+  another(options: HarnessOptions = {}): Promise<Ingest> {
+    return startOn(this.databaseUrl, this.pool, undefined, new Registry(), { ...this.options, ...options })
+  }
+
+  /** Takes the database away from everybody, or gives it back. */
+  async allowConnections(allowed: boolean): Promise<void> {
+    const name = new URL(this.databaseUrl).pathname.slice(1)
+    const admin = new pg.Client(this.databaseUrl.replace(`/${name}`, '/postgres'))
+    await admin.connect()
+    await admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS ${allowed}`)
+    if (!allowed) {
+      await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name])
+    }
+    await admin.end()
   }
 
   async stop(): Promise<void> {
@@ -132,12 +155,15 @@ async function startOn(
 ): Promise<Ingest> {
   const adapters = await loadAdapters()
   for (const adapter of options.adapters ?? []) adapters.set(adapter.id, adapter)
-  return startIngest({
+  const journalFolder = options.journalFolder ?? (await mkdtemp(join(tmpdir(), 'fleetflow-journal-')))
+  const ingest = await startIngest({
     host: '127.0.0.1',
     adapters,
     ports: new Map([...adapters.keys(), 'mqtt'].map((id) => [id, 0])),
     databaseUrl,
     pool,
+    journal: { folder: journalFolder, keepMs: 0, keepBytes: 0, segmentBytes: 8 * 1024 * 1024 },
+    ackAfter: options.ackAfter ?? 'journal',
     livePorts: [undefined, undefined],
     registerInto,
     limits: { ...TEST_LIMITS, ...options.limits },
@@ -147,6 +173,11 @@ async function startOn(
       throw error
     },
   })
+  const close = async () => {
+    await ingest.close()
+    if (options.journalFolder === undefined) await rm(journalFolder, { recursive: true })
+  }
+  return { ...ingest, close }
 }
 
 /** A device's end of a TCP connection. */

@@ -46,7 +46,7 @@ const ROWS = 30_000
 let harness: IngestHarness
 
 beforeAll(async () => {
-  harness = await IngestHarness.start({ adapters: [crowd, wide] })
+  harness = await IngestHarness.start({ adapters: [crowd, wide], ackAfter: 'database' })
 }, 30_000)
 afterEach(() => harness.hangUp())
 afterAll(() => harness.stop())

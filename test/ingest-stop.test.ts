@@ -1,6 +1,5 @@
 /** Stopping, whatever state the database is in: in bounded time, with nothing acknowledged that is not stored. */
 import type { Worker } from 'node:worker_threads'
-import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Shard } from '../ingest/shard.ts'
 import { type Device, IngestHarness, login, packet } from './ingest-harness.ts'
@@ -13,7 +12,7 @@ let id: number
 let device: Device
 
 beforeEach(async () => {
-  harness = await IngestHarness.start({ limits: { stopTimeoutMs: STOP_TIMEOUT_MS } })
+  harness = await IngestHarness.start({ limits: { stopTimeoutMs: STOP_TIMEOUT_MS }, ackAfter: 'database' })
   id = await harness.register(IMEI)
   device = harness.device(harness.portOf('teltonika'))
   device.send(login(IMEI))
@@ -50,11 +49,7 @@ test('does not wait for a database that does not answer', async () => {
 })
 
 test('does not wait for a database that is away', async () => {
-  const name = new URL(harness.databaseUrl).pathname.slice(1)
-  const admin = new pg.Client(harness.databaseUrl.replace(`/${name}`, '/postgres'))
-  await admin.connect()
-  await admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`)
-  await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name])
+  await harness.allowConnections(false)
   await expect.poll(() => harness.metric('fleetflow_shard_database_up')).toBe(0)
   device.send(packet(4, Date.now()))
   await expect.poll(received).toBe(4)
@@ -62,19 +57,28 @@ test('does not wait for a database that is away', async () => {
   await harness.ingest.close()
   expect(performance.now() - startMs).toBeLessThan(3 * STOP_TIMEOUT_MS)
   expect(device.silent).toBe(true)
-  await admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS true`)
-  await admin.end()
+  await harness.allowConnections(true)
   expect(await harness.storedOf(id)).toBe(0)
 })
 
 test('a shard whose thread ends is noticed, once and not when it is stopped', async () => {
   const failures: string[] = []
   const ignore = () => undefined
-  const shard = new Shard(0, harness.databaseUrl, undefined, {
+  const options = {
+    index: 0,
+    shards: 1,
+    databaseUrl: harness.databaseUrl,
+    livePort: undefined,
+    journal: { folder: '/nowhere', keepMs: 0, keepBytes: 0, segmentBytes: 8 * 1024 * 1024 },
+    decoders: new Map(),
+  }
+  const shard = new Shard(options, 200, {
     onStored: ignore,
     onRefused: ignore,
+    onDamage: ignore,
     onDatabase: ignore,
     onRoom: ignore,
+    onBehind: ignore,
     onFailure: ({ message }) => failures.push(message),
   })
   await (shard as unknown as { worker: Worker }).worker.terminate()

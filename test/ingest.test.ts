@@ -8,7 +8,7 @@ import { IngestHarness, login, packet, TEST_LIMITS } from './ingest-harness.ts'
 let harness: IngestHarness
 
 beforeAll(async () => {
-  harness = await IngestHarness.start()
+  harness = await IngestHarness.start({ ackAfter: 'database' })
 }, 30_000)
 afterEach(() => harness.hangUp())
 afterAll(() => harness.stop())
