@@ -4,15 +4,20 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type TestDatabase, testDatabase } from '../test/database.ts'
 import { createPool } from './pools.ts'
 import { PositionDays } from './position-days.ts'
-import { applyPositionPolicies, policyChanges, startPositionPolicies } from './position-policies.ts'
+import {
+  applyPositionPolicies,
+  dropOldPositions,
+  policyChanges,
+  startPositionPolicies,
+} from './position-policies.ts'
 
 const DAY_MS = 24 * 3600 * 1000
 const LOCK_NOT_AVAILABLE = '55P03'
 
-describe('applyPositionPolicies', () => {
+describe('positions', () => {
   let database: TestDatabase
   let pool: pg.Pool
-  let said: { msg: string; dropped?: number }[]
+  let said: { msg: string }[]
   const log = pino({ base: null }, { write: (line: string) => said.push(JSON.parse(line)) })
   const today = Math.floor(Date.now() / DAY_MS) * DAY_MS
 
@@ -46,60 +51,65 @@ describe('applyPositionPolicies', () => {
       row.fix_time.getTime(),
     )
 
-  it('drops nothing when no days to keep are given, however old', async () => {
+  it('are kept, however old, when no days to keep are given', async () => {
     const timesMs = [Date.UTC(1999, 0, 1), today - 400 * DAY_MS, today - 300 * DAY_MS, today]
     await store(...timesMs)
-    await applyPositionPolicies(pool, { compressAfterDays: 0, keepDays: 0 }, log)
+    const stop = await startPositionPolicies(pool, { compressAfterDays: 0, keepDays: 0 }, log)
+    await stop()
+    await dropOldPositions(pool, 0, log)
     expect(await stored()).toEqual(timesMs)
     expect(said).toEqual([])
   })
 
-  it('says in one line, where it is so, that positions cannot be compressed', async () => {
+  it('are not compressed where that cannot be, which is said in one line', async () => {
     const storage = await applyPositionPolicies(pool, { compressAfterDays: 7, keepDays: 0 }, log)
     expect(said.map(({ msg }) => msg)).toEqual(
       storage === 'timescale-community' ? [] : [expect.stringContaining('does not compress positions')],
     )
   })
 
-  it('drops the days that ended longer ago than is kept, those of wrong clocks too, and no other', async () => {
+  it('go day by day when their day ended longer ago than is kept, those of wrong clocks too', async () => {
     const kept = [today - 30 * DAY_MS, today - 29 * DAY_MS, today, today + 20 * DAY_MS]
     const old = [Date.UTC(1999, 0, 1), today - 400 * DAY_MS, today - 32 * DAY_MS, today - 31 * DAY_MS - 1]
     await store(...kept, ...old)
-    const policies = { compressAfterDays: 0, keepDays: 30 }
-    await applyPositionPolicies(pool, policies, log)
+    await dropOldPositions(pool, 30, log)
     expect(await stored()).toEqual(kept)
     expect(said).toHaveLength(1)
-    await applyPositionPolicies(pool, policies, log)
+    await dropOldPositions(pool, 30, log)
     expect(await stored()).toEqual(kept)
     expect(said).toHaveLength(1)
     // A late row of a day that is gone finds a place, and goes with the next drop.
     await store(...old)
     expect(await stored()).toHaveLength(8)
-    await applyPositionPolicies(pool, policies, log)
+    await dropOldPositions(pool, 30, log)
     expect(await stored()).toEqual(kept)
   })
 
-  it('gives up on a day that is being read, instead of having all wait behind it', async () => {
+  it('stay while their day is being read: everybody would wait behind the drop', async () => {
     await store(today - 40 * DAY_MS)
     const reader = await pool.connect()
     try {
       await reader.query('BEGIN')
       await reader.query('SELECT FROM positions')
-      const policies = { compressAfterDays: 0, keepDays: 30 }
-      await expect(applyPositionPolicies(pool, policies, log)).rejects.toMatchObject({
-        code: LOCK_NOT_AVAILABLE,
-      })
+      await expect(dropOldPositions(pool, 30, log)).rejects.toMatchObject({ code: LOCK_NOT_AVAILABLE })
       expect(await stored()).toHaveLength(1)
       // The engine starts all the same, and says why the day is still there.
-      const stop = await startPositionPolicies(pool, policies, log)
+      const stop = await startPositionPolicies(pool, { compressAfterDays: 0, keepDays: 30 }, log)
+      await expect.poll(() => said).toMatchObject([{ msg: expect.stringContaining('could not be applied') }])
       await stop()
-      expect(said).toMatchObject([{ msg: expect.stringContaining('could not be applied'), keepDays: 30 }])
       await reader.query('COMMIT')
-      await applyPositionPolicies(pool, policies, log)
+      await dropOldPositions(pool, 30, log)
       expect(await stored()).toEqual([])
     } finally {
       reader.release()
     }
+  })
+
+  it('are dropped beside the work of the engine that started', async () => {
+    await store(today - 40 * DAY_MS, today)
+    const stop = await startPositionPolicies(pool, { compressAfterDays: 0, keepDays: 30 }, log)
+    await expect.poll(stored).toEqual([today])
+    await stop()
   })
 })
 

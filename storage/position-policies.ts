@@ -36,8 +36,8 @@ const LOCK_TIMEOUT = '2s'
 const DELETE_ROWS = 10_000
 
 /**
- * Brings the database's policies to these, and drops the days that are due where no policy does. Says in one line
- * what the database cannot do. Changes nothing the second time.
+ * Brings the database's policies to these, and says in one line what the database cannot do. Changes nothing the
+ * second time.
  *
  * @param pool Connections of the owner of the schema.
  * @throws pg.DatabaseError
@@ -48,24 +48,20 @@ export async function applyPositionPolicies(
   log: Logger,
 ): Promise<PositionStorage> {
   const storage = await findStorage(pool)
-  if (storage === 'timescale-community') {
-    await changePolicies(pool, policies, log)
-    return storage
-  }
-  if (policies.compressAfterDays > 0) {
+  if (storage === 'timescale-community') await changePolicies(pool, policies, log)
+  else if (policies.compressAfterDays > 0) {
     log.info(
       `${storage === 'partitions' ? 'PostgreSQL without TimescaleDB' : 'the Apache edition of TimescaleDB'} does not ` +
         'compress positions: they take their full room on the disk ' +
         "(TimescaleDB's community edition does; POSITIONS_COMPRESS_AFTER_DAYS=0 ends this message)",
     )
   }
-  await dropOldDays(pool, storage, policies.keepDays, log)
   return storage
 }
 
 /**
- * Applies the policies now, and goes on to drop days as they come due where no policy does. A database that refuses is
- * told of in the log and asked again later: it is no reason not to take positions.
+ * Applies the policies now, and drops days as they come due where no policy does: at once and then every hour, beside
+ * the engine's work. A database that refuses is told of in the log and asked again: it is no reason not to take positions.
  *
  * @returns How to end it.
  */
@@ -75,29 +71,60 @@ export async function startPositionPolicies(
   log: Logger,
 ): Promise<() => Promise<void>> {
   const ending = new AbortController()
-  let storage: PositionStorage | undefined
-  const run = async () => {
-    try {
-      if (storage === undefined) storage = await applyPositionPolicies(pool, policies, log)
-      else await dropOldDays(pool, storage, policies.keepDays, log)
-    } catch (error) {
-      log.warn(
-        { err: error, ...policies },
-        'the policies of positions could not be applied; tried again in an hour',
-      )
-    }
+  const told = (error: unknown) => {
+    log.warn(
+      { err: error, ...policies },
+      'the policies of positions could not be applied; tried again in an hour',
+    )
+    return false
   }
+  let applied = await applyPositionPolicies(pool, policies, log).then(() => true, told)
   const repeat = async () => {
     while (!ending.signal.aborted) {
+      try {
+        if (!applied) await applyPositionPolicies(pool, policies, log)
+        applied = true
+        await dropOldPositions(pool, policies.keepDays, log, ending.signal)
+      } catch (error) {
+        told(error)
+      }
       await delay(DROP_INTERVAL_MS, undefined, { signal: ending.signal, ref: false }).catch(() => undefined)
-      if (!ending.signal.aborted) await run()
     }
   }
-  await run()
   const repeated = repeat()
   return async () => {
     ending.abort()
     await repeated
+  }
+}
+
+/**
+ * Drops the days that ended longer ago than is kept, unless a policy of the database does.
+ *
+ * @param keepDays 0 = nothing is dropped.
+ * @param ending Ends it between one day and the next.
+ * @throws pg.DatabaseError, with 55P03 if a day is in use: what is left goes with the next drop.
+ */
+export async function dropOldPositions(
+  pool: pg.Pool,
+  keepDays: number,
+  log: Logger,
+  ending?: AbortSignal,
+): Promise<void> {
+  if (keepDays === 0) return
+  const storage = await findStorage(pool)
+  if (storage === 'timescale-community') return
+  const { rows } = await pool.query('SELECT now() - make_interval(hours => 24 * $1) AS before', [keepDays])
+  const before: Date = rows[0].before
+  const drops = storage === 'partitions' ? await oldPartitions(pool, before) : await oldChunks(pool, before)
+  for (const sql of drops) {
+    if (ending?.aborted) return
+    // One simple query is one transaction, and a day's own: its table is locked for the moment of one drop.
+    await pool.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'; ${sql}`)
+  }
+  const rowCount = storage === 'partitions' ? await deleteOldRows(pool, before, ending) : 0
+  if (drops.length + rowCount > 0) {
+    log.info({ keepDays, before, days: drops.length, rows: rowCount }, 'old positions dropped')
   }
 }
 
@@ -175,23 +202,8 @@ export function policyChanges(state: PolicyState, wanted: PositionPolicies): str
   return changes
 }
 
-/** @param keepDays 0 = nothing is dropped. */
-async function dropOldDays(
-  pool: pg.Pool,
-  storage: PositionStorage,
-  keepDays: number,
-  log: Logger,
-): Promise<void> {
-  if (storage === 'timescale-community' || keepDays === 0) return
-  const { rows } = await pool.query('SELECT now() - make_interval(hours => 24 * $1) AS before', [keepDays])
-  const before: Date = rows[0].before
-  const dropped =
-    storage === 'partitions' ? await dropPartitions(pool, before) : await dropChunks(pool, before)
-  if (dropped > 0) log.info({ keepDays, before, dropped }, 'old days of positions dropped')
-}
-
-/** @returns Number of days. */
-async function dropPartitions(pool: pg.Pool, before: Date): Promise<number> {
+/** The statements that drop the days that ended before. */
+async function oldPartitions(pool: pg.Pool, before: Date): Promise<string[]> {
   const { rows } = await pool.query<{ name: string }>(
     `SELECT c.oid::regclass::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
      WHERE i.inhparent = 'positions'::regclass AND c.relname ~ '^positions_\\d{8}$'
@@ -199,35 +211,32 @@ async function dropPartitions(pool: pg.Pool, before: Date): Promise<number> {
      ORDER BY c.relname`,
     [before],
   )
-  // A transaction a day: the table is locked for the moment of one drop.
-  for (const { name } of rows) await withLockTimeout(pool, `DROP TABLE ${name}`)
-  // Days that have no partition: of clocks that went wrong, or stored long after their time.
-  for (let deleted = DELETE_ROWS; deleted === DELETE_ROWS; ) {
-    const result = await pool.query(
-      `DELETE FROM positions_default WHERE ctid = ANY (ARRAY(
-         SELECT ctid FROM positions_default WHERE fix_time < $1 LIMIT ${DELETE_ROWS}))`,
-      [before],
-    )
-    deleted = result.rowCount ?? 0
-  }
-  return rows.length
+  return rows.map(({ name }) => `DROP TABLE ${name}`)
 }
 
-/** @returns Number of days. */
-async function dropChunks(pool: pg.Pool, before: Date): Promise<number> {
+/** The same for TimescaleDB. */
+async function oldChunks(pool: pg.Pool, before: Date): Promise<string[]> {
   const { rows } = await pool.query<{ end: string }>(
     `SELECT range_end::text AS end FROM timescaledb_information.chunks
      WHERE format('%I.%I', hypertable_schema, hypertable_name)::regclass = 'positions'::regclass AND range_end <= $1
      ORDER BY range_end`,
     [before],
   )
-  for (const { end } of rows) {
-    await withLockTimeout(pool, `SELECT drop_chunks('positions', older_than => timestamptz '${end}')`)
-  }
-  return rows.length
+  return rows.map(({ end }) => `SELECT drop_chunks('positions', older_than => timestamptz '${end}')`)
 }
 
-async function withLockTimeout(pool: pg.Pool, sql: string): Promise<void> {
-  // One simple query is one transaction.
-  await pool.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'; ${sql}`)
+/**
+ * Deletes what has no partition of its day: rows of clocks that went wrong, or that came long after their time.
+ * @returns Number of rows.
+ */
+async function deleteOldRows(pool: pg.Pool, before: Date, ending?: AbortSignal): Promise<number> {
+  for (let sum = 0; ; ) {
+    const { rowCount } = await pool.query(
+      `DELETE FROM positions_default WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM positions_default WHERE fix_time < $1 LIMIT ${DELETE_ROWS}))`,
+      [before],
+    )
+    sum += rowCount ?? 0
+    if (rowCount !== DELETE_ROWS || ending?.aborted) return sum
+  }
 }
