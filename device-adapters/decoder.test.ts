@@ -46,3 +46,34 @@ test.each([
   expect(new Set(digests).size).toBe(3)
   expect(digestsOf('one,two', [range, range, range])).toEqual(digests)
 })
+
+test('what no device can mean is not reported, whatever an adapter writes into its columns', () => {
+  const out = new PositionBatch(8)
+  const adapter = defineAdapter({
+    id: 'extremes',
+    version: 1,
+    source: 'this file',
+    listen: {},
+    maxFrameBytes: 64,
+    decode(_frame, _session, batch) {
+      const row = batch.add(1_763_712_000_000, 1, 2)
+      batch.altitudeM[row] = -Infinity
+      batch.speedKmh[row] = 1e308 * 1.852
+      batch.courseDeg[row] = 1e308
+      batch.accuracyM[row] = Infinity
+      batch.deviceTimeMs[row] = 8e15
+      batch.deviceTimeMs[batch.addWithoutFix()] = -1
+    },
+  })
+  const session = new DeviceSession(adapter, 'tcp', () => undefined)
+  session.receivedMs = 1_763_712_001_000
+  decodeFrame(adapter, Buffer.from('x'), session, out)
+  expect([out.altitudeM[0], out.speedKmh[0], out.courseDeg[0], out.accuracyM[0]]).toEqual([
+    Number.NaN,
+    Number.NaN,
+    1e308,
+    Number.NaN,
+  ])
+  expect([out.deviceTimeMs[0], out.fixTimeMs[0]]).toEqual([Number.NaN, 1_763_712_000_000])
+  expect([out.deviceTimeMs[1], out.fixTimeMs[1]]).toEqual([Number.NaN, 1_763_712_001_000])
+})

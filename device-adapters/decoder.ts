@@ -11,6 +11,9 @@ import {
 } from './adapter.ts'
 import { digestInto } from './digest.ts'
 
+/** As `PositionBatch.addWithoutFix` has it: after 2106 there is no tracker. */
+const TIME_END_MS = 4_294_967_296_000
+
 /** Finds a registered device by its unique id. */
 export type FindDevice<Device extends KnownDevice> = (uniqueId: string) => Device | undefined
 
@@ -63,6 +66,7 @@ export function decodeFrame(adapter: Adapter, frame: Buffer, session: Session, o
   }
   for (let row = mark.rows; row < out.length; row++) {
     out.receivedMs[row] = session.receivedMs
+    dropImpossible(out, row)
     if (Number.isNaN(out.fixTimeMs[row]!)) {
       const deviceTimeMs = out.deviceTimeMs[row]!
       if (Number.isNaN(deviceTimeMs)) out.quality[row]! |= QUALITY.noTime
@@ -77,6 +81,21 @@ export function decodeFrame(adapter: Adapter, frame: Buffer, session: Session, o
     if (shared) out.digestLow[row]! ^= row - mark.rows
   }
   return out.length - mark.rows
+}
+
+/** Takes for not reported what adapters write into the columns themselves, and no device can mean. */
+function dropImpossible(out: PositionBatch, row: number): void {
+  // 1e308 is a number of JSON, and in knots it is more than a number can be in km/h.
+  out.altitudeM[row] = finite(out.altitudeM[row]!)
+  out.speedKmh[row] = finite(out.speedKmh[row]!)
+  out.courseDeg[row] = finite(out.courseDeg[row]!)
+  out.accuracyM[row] = finite(out.accuracyM[row]!)
+  // Written so that NaN stays.
+  if (out.deviceTimeMs[row]! < 0 || out.deviceTimeMs[row]! >= TIME_END_MS) out.deviceTimeMs[row] = Number.NaN
+}
+
+function finite(value: number): number {
+  return Number.isFinite(value) ? value : Number.NaN
 }
 
 /** Replies of a frame that decoded, as buffers. */
