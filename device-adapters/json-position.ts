@@ -13,7 +13,13 @@ import { z } from 'zod'
 import { READINGS } from '../schemas/attributes.ts'
 import type { PositionBatch } from '../schemas/position-batch.ts'
 import { DecodeError } from './adapter.ts'
-import { ReportedAttributes } from './reported-fields.ts'
+import { ATTRIBUTES_MAX, cut, ReportedAttributes } from './reported-fields.ts'
+
+/** Fields of a position, named here or not: more are no misspelling. */
+const FIELDS_MAX = 32
+
+/** UTF-16 units of what is wrong with a field. */
+const REASON_LENGTH_MAX = 200
 
 /** Times before 1990 are seconds taken for milliseconds, or a clock that was never set; a batch ends at 2106. */
 const TIME_MIN_MS = Date.UTC(1990)
@@ -64,10 +70,14 @@ type JsonPosition = z.infer<typeof JsonPosition>
  * @throws DecodeError that names the field which is wrong.
  */
 export function addJsonPosition(value: unknown, out: PositionBatch): number {
+  checkMembers(value)
   const parsed = JsonPosition.safeParse(value)
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!
-    throw new DecodeError('malformed', path.length === 0 ? message : `${path.join('.')}: ${message}`)
+    const where = path.map(cut).join('.')
+    // It may name fields that are as long as the message.
+    const what = message.length > REASON_LENGTH_MAX ? `${message.slice(0, REASON_LENGTH_MAX)}…` : message
+    throw new DecodeError('malformed', where === '' ? what : `${where}: ${what}`)
   }
   const position: JsonPosition = parsed.data
   const { latitude, longitude } = position
@@ -84,4 +94,20 @@ export function addJsonPosition(value: unknown, out: PositionBatch): number {
   for (const [key, attribute] of Object.entries(position.attributes ?? {})) reported.set(key, attribute)
   reported.writeTo(out, row)
   return row
+}
+
+/**
+ * A message has room for tens of thousands of members, and the check of the fields looks at each before it says no.
+ * @throws DecodeError if there are more than any position has.
+ */
+function checkMembers(value: unknown): void {
+  const position = (value ?? {}) as { readonly attributes?: unknown }
+  if (typeof position !== 'object') return
+  if (Object.keys(position).length > FIELDS_MAX) {
+    throw new DecodeError('malformed', `more than ${FIELDS_MAX} fields`)
+  }
+  const { attributes } = position
+  if (typeof attributes === 'object' && Object.keys(attributes ?? {}).length > ATTRIBUTES_MAX) {
+    throw new DecodeError('malformed', `more than ${ATTRIBUTES_MAX} attributes`)
+  }
 }

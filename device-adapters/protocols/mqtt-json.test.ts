@@ -68,6 +68,29 @@ test(`takes ${POSITIONS_MAX} positions and ${ATTRIBUTES_MAX} attributes, and no 
   expect(decode({ ...good, attributes: { ...attributes, more: 1 } }).error?.message).toContain('more than')
 })
 
+test.each([
+  ['fields', () => ({ ...good, ...members(20_000) }), 'more than 32 fields'],
+  [
+    'attributes of a wrong type',
+    () => ({ ...good, attributes: members(20_000) }),
+    `more than ${ATTRIBUTES_MAX} attributes`,
+  ],
+])('stops at too many %s before it looks at each', (_, payload, expected) => {
+  // The check of the fields would name the first of them, 200 ms later.
+  expect(decode(payload()).error?.message).toBe(expected)
+})
+
+test('tells of a long field in a short message', () => {
+  const name = 'x'.repeat(100_000)
+  const { error } = decode({ ...good, [name]: 1 })
+  expect(error?.message).toMatch(/^Unrecognized key: "xxx+…$/)
+  expect(decode({ ...good, attributes: { [name]: null } }).error?.message.length).toBeLessThan(300)
+})
+
+function members(count: number): Record<string, object> {
+  return Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, [[]]]))
+}
+
 test('takes names of the prototype of objects for plain names', () => {
   const payload = `{"fixTime":"${good.fixTime}","latitude":1,"longitude":2,"attributes":{"__proto__":1,"constructor":2,"toString":"x"}}`
   const { positions, error } = decode(payload)
