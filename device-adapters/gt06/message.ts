@@ -206,7 +206,8 @@ export class Message {
   private begin(row: number): void {
     this.row = row
     // Type and content: sent again under another serial number, it is the same record.
-    this.out.setRecord(row, this.start - 1, this.contentEnd)
+    // A message without even the room of serial number and checksum is its type alone.
+    this.out.setRecord(row, this.start - 1, Math.max(this.start, this.contentEnd))
   }
 
   private take(bytes: number): number {

@@ -227,3 +227,13 @@ test('refuses a command that no frame holds', () => {
 test('has no refusal: an unregistered device is not answered', () => {
   expect(adapter.refuse).toBeUndefined()
 })
+
+test('a message without content, serial number and checksum has the digest of its type', () => {
+  const out = new PositionBatch(8)
+  for (const bytes of ['7878011345850d0a', '7878011345860d0a']) {
+    decodeFrame(adapter, Buffer.from(bytes, 'hex'), session(), out)
+  }
+  expect([...out.recordStart.subarray(0, 2)]).toEqual([3, 3])
+  expect([...out.recordEnd.subarray(0, 2)]).toEqual([4, 4])
+  expect(out.digestLow[0]).toBe(out.digestLow[1])
+})
