@@ -266,9 +266,11 @@ export class PositionBatch extends PositionColumns {
   }
 
   private addAlarm(row: number, alarm: string): void {
-    const before = this.alarm[row]!
-    // Several alarms of one message are one text, comma-separated.
-    this.alarm[row] = this.addText(before === NO_TEXT ? alarm : `${this.texts[before]},${alarm}`)
+    const before = this.texts[this.alarm[row]!]!
+    // Several alarms of one message are one text, comma-separated, and each of them once: a frame has room for
+    // thousands, and every text that one of them made longer would cross to the shard.
+    if (before === '') this.alarm[row] = this.addText(alarm)
+    else if (!before.split(',').includes(alarm)) this.alarm[row] = this.addText(`${before},${alarm}`)
   }
 
   private addText(text: string): number {

@@ -67,6 +67,14 @@ describe('login', () => {
     expect(teltonika.refuse?.(packet(`08 01 ${HEAD} 00 00 00 00 00 00 01`), session)).toBeUndefined()
   })
 
+  test('is not what a ping is, also of a device that was removed meanwhile', () => {
+    const session = sessionOf('unregistered')
+    decode(login, session)
+    decode(hex('ff'), session)
+    expect(teltonika.refuse!(hex('ff'), session)).toBeUndefined()
+    expect(repliesOf(teltonika, hex('ff'), session)).toEqual([])
+  })
+
   test('with unprintable bytes is malformed', () => {
     expect(() => decode(hex('0003 310032'))).toThrow('not printable')
   })
@@ -174,6 +182,14 @@ describe('records', () => {
       io72: 4294967286,
       io11: 2 ** 63,
     })
+  })
+
+  test('name an alarm once, however often they have it', () => {
+    // Elements 252 and 246 of an FMB130, thousands of times: the names of an alarm are no longer than one frame needs.
+    const elements = Array.from({ length: 10_000 }, (_, i) => (i % 2 === 0 ? '00fc 01' : '00f6 01'))
+    const batch = decode(packet(`8e 01 ${extendedRecord(elements)} 01`), loggedIn({ model: 'FMB130' }))
+    expect(batch.texts.filter((text) => text !== '')).toEqual(['powerCut', 'powerCut,tow'])
+    expect(batch.texts[batch.alarm[0]!]).toBe('powerCut,tow')
   })
 
   test('carry nothing over from the record before', () => {

@@ -127,7 +127,7 @@ function isPing(frame: Buffer): boolean {
 }
 
 function isLogin(frame: Buffer, transport: Transport): boolean {
-  return transport !== 'udp' && frame.readUInt16BE(0) > 0
+  return transport !== 'udp' && !isPing(frame) && frame.readUInt16BE(0) > 0
 }
 
 /** A datagram may also hold a TCP packet, which starts with zeros: a relay's, whose length and CRC are not kept. */
