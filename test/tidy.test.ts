@@ -22,7 +22,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const IMPORTED_BY_NONE = ['ingest', 'live', 'api', 'dashboard']
 const SHARED_BY_SIMULATE = ['device-adapters/checksums.ts']
 /** Not tests themselves, and only tests import them. */
-const TEST_SUPPORT = ['api/api-fixture.ts', 'simulate/loopback.ts', 'ingest/journal/conformance.ts']
+const TEST_SUPPORT = [
+  'api/api-fixture.ts',
+  'simulate/loopback.ts',
+  'ingest/journal/conformance.ts',
+  'ingest/journal/simulated-disk.ts',
+]
 const LINES_MAX = 400
 
 const files = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { encoding: 'utf8' })

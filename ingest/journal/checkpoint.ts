@@ -20,6 +20,8 @@ export class Checkpoint {
   readonly remembered: JournalPosition | undefined
   private readonly file: DiskFile
   private number = 0
+  /** That of the slot that is not written next. */
+  private syncedNumber = 0
 
   /** @throws Error of the disk. */
   constructor(disk: Disk) {
@@ -31,19 +33,25 @@ export class Checkpoint {
       this.number = number
       this.remembered = position
     }
+    this.syncedNumber = this.number
   }
 
-  /** Remembers a position durably. @throws Error of the disk. */
+  /** Remembers a position, durably after {@link sync}. @throws Error of the disk. */
   write(position: JournalPosition): void {
-    const number = this.number + 1
+    const number = this.syncedNumber + 1
     const slot = Buffer.alloc(SLOT_BYTES)
     slot.writeDoubleLE(number, 8)
     slot.writeDoubleLE(position, 16)
     slot.writeUInt32LE(crc32c(slot, 4, SLOT_BYTES), 0)
     const at = (number % 2) * SLOT_DISTANCE
     for (let done = 0; done < SLOT_BYTES; ) done += this.file.write(slot, done, SLOT_BYTES - done, at + done)
-    this.file.datasync()
     this.number = number
+  }
+
+  /** @throws Error of the disk. */
+  sync(): void {
+    this.file.datasync()
+    this.syncedNumber = this.number
   }
 
   close(): void {

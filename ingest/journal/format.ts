@@ -31,7 +31,7 @@ export function segmentHeader(first: JournalPosition, madeMs: number): Buffer {
   header.writeUInt32LE(FORMAT_VERSION, 8)
   header.writeDoubleLE(first, 16)
   header.writeDoubleLE(madeMs, 24)
-  header.writeUInt32LE(crc32c(header, 16, SEGMENT_HEADER_BYTES), 12)
+  header.writeUInt32LE(headerCrc(header), 12)
   return header
 }
 
@@ -43,6 +43,7 @@ export function segmentHeader(first: JournalPosition, madeMs: number): Buffer {
  */
 export function isSegmentHeader(header: Buffer, first: JournalPosition): boolean {
   if (header.length < SEGMENT_HEADER_BYTES || MAGIC.compare(header, 0, 8) !== 0) return false
+  if (header.readUInt32LE(12) !== headerCrc(header)) return false
   const version = header.readUInt32LE(8)
   if (version !== FORMAT_VERSION) {
     throw new JournalError(
@@ -50,9 +51,7 @@ export function isSegmentHeader(header: Buffer, first: JournalPosition): boolean
       `the journal is of format ${version} and this program knows format ${FORMAT_VERSION} only: start the version that wrote it and let it store all, or give another DATA_DIR`,
     )
   }
-  return (
-    header.readUInt32LE(12) === crc32c(header, 16, SEGMENT_HEADER_BYTES) && header.readDoubleLE(16) === first
-  )
+  return header.readDoubleLE(16) === first
 }
 
 export function recordBytes({ context, frame }: JournalRecord): number {
@@ -124,6 +123,11 @@ export function parseRecord(bytes: Buffer, at: number, length: number): JournalR
     context: bytes.subarray(contextAt, frameAt),
     frame: bytes.subarray(frameAt, at + length),
   }
+}
+
+/** Of all but the CRC itself, which stands between, as it does in every version. */
+function headerCrc(header: Buffer): number {
+  return crc32c(header, 16, SEGMENT_HEADER_BYTES, crc32c(header, 0, 12))
 }
 
 function recordCrc(bytes: Buffer, at: number, end: number, position: JournalPosition): number {

@@ -133,8 +133,8 @@ class JournalThread {
 }
 
 function fail(error: unknown): void {
-  const { code = 'journal-io', message } = error as Error & { code?: string }
-  post({ type: 'failed', code, message })
+  const code = error instanceof JournalError ? error.code : 'journal-io'
+  post({ type: 'failed', code, message: (error as Error).message })
 }
 
 async function open(): Promise<void> {

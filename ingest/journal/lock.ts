@@ -39,24 +39,18 @@ export class FolderLock {
    * @throws JournalError `journal-locked`
    */
   static async take(folder: string): Promise<FolderLock> {
-    const self = describe(process.pid)
-    const made = join(folder, `lock.${randomUUID()}`)
-    fs.writeFileSync(made, JSON.stringify(self), { mode: FILE_MODE, flag: 'wx' })
-    try {
-      for (;;) {
-        const newest = newestNumber(folder)
-        if (newest !== undefined) await assertDead(folder, newest)
-        const own = (newest ?? 0) + 1
-        if (!linkNew(made, lockPath(folder, own))) continue
-        // Who looked at the folder long ago may have made a file that was removed since: a newer one is there then.
-        if (newestNumber(folder) === own) {
-          removeOlder(folder, own)
-          return new FolderLock(fs.openSync(lockPath(folder, own), 'r+'))
-        }
-        fs.rmSync(lockPath(folder, own))
+    for (;;) {
+      const newest = newestNumber(folder)
+      if (newest !== undefined) await assertDead(folder, newest)
+      const own = (newest ?? 0) + 1
+      const path = lockPath(folder, own)
+      if (!makeWhole(path, JSON.stringify(describe(process.pid)))) continue
+      // Who looked at the folder long ago may have made a file that was removed since: a newer one is there then.
+      if (newestNumber(folder) === own) {
+        removeOlder(folder, own)
+        return new FolderLock(fs.openSync(path, 'r+'))
       }
-    } finally {
-      fs.rmSync(made, { force: true })
+      fs.rmSync(path, { force: true })
     }
   }
 
@@ -99,14 +93,18 @@ function removeOlder(folder: string, than: number): void {
   }
 }
 
-/** @returns Whether the file was made; not if there was one. */
-function linkNew(existing: string, path: string): boolean {
+/** Makes a file that is never seen without its text. @returns Whether it was made; not if there was one. */
+function makeWhole(path: string, text: string): boolean {
+  const made = `${path}.${randomUUID()}`
+  fs.writeFileSync(made, text, { mode: FILE_MODE, flag: 'wx' })
   try {
-    fs.linkSync(existing, path)
+    fs.linkSync(made, path)
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
     throw error
+  } finally {
+    fs.rmSync(made, { force: true })
   }
 }
 

@@ -127,7 +127,14 @@ export class SegmentWriter {
    */
   trim(position: JournalPosition): void {
     if (position > this.trimmed) {
-      this.certain(() => this.checkpoint.write(position))
+      try {
+        this.guarded(() => this.checkpoint.write(position))
+      } catch (error) {
+        // File systems that copy on write need room even for this; what is remembered stays older until the next trim.
+        if (error instanceof DiskFull) return
+        throw error
+      }
+      this.certain(() => this.checkpoint.sync())
       this.trimmed = position
     }
     this.expire()
@@ -169,10 +176,9 @@ export class SegmentWriter {
     try {
       const whole = findWhole(file, last.first)
       // What lies behind could come to life again when records of the same positions are written before it.
-      if (whole.bytes < last.bytes) {
-        file.truncate(whole.bytes)
-        file.sync()
-      }
+      if (whole.bytes < last.bytes) file.truncate(whole.bytes)
+      // Records of a process that was killed may be whole and yet not durable.
+      file.sync()
       // One without records stays: its name tells the end. The next segment takes its place.
       if (whole.records > 0) this.closed.push({ ...last, bytes: whole.bytes })
       return { end: last.first + whole.records, tornBytes: whole.tornBytes }
@@ -217,7 +223,7 @@ export class SegmentWriter {
       writeAll(file, zeros, 0, zeros.length, 0)
     } catch (error) {
       file.close()
-      this.disk.remove(SHORT)
+      this.discard(SHORT)
       throw error
     }
     this.certain(() => file.sync())
@@ -233,10 +239,17 @@ export class SegmentWriter {
       },
       () => {
         // Records that need a segment then make a short one, and tell what is wrong if that fails too.
-        this.disk.remove(PREPARED)
         this.prepared = 'failed'
+        this.discard(PREPARED)
       },
     )
+  }
+
+  /** Gives the room of a file back that was not finished; if that fails, the next one of its name takes its place. */
+  private discard(name: string): void {
+    try {
+      this.disk.remove(name)
+    } catch {}
   }
 
   private removeOldest(): void {
