@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { projectRoot } from '../storage/project-root.ts'
 import { type Bench, end } from './bench.ts'
@@ -9,8 +10,18 @@ import { type Bench, end } from './bench.ts'
 export const JWT_SECRET = 'a secret of the benchmarks that is long enough'
 export const ORGANIZATION = 'Bench'
 
-/** What the engine takes over of our environment: its own configuration is given, not found. */
-const PASSED_ON = ['PATH', 'HOME', 'TMPDIR', 'SystemRoot', 'NODE_OPTIONS']
+/** What the engine takes over of our environment: the rest of its configuration is given, not found. */
+const PASSED_ON = ['PATH', 'HOME', 'TMPDIR', 'SystemRoot', 'NODE_OPTIONS', 'ACK_AFTER']
+
+/** What a packet has to reach before its reply goes, for the texts of the benchmarks. */
+export const ACKNOWLEDGED_WHEN =
+  process.env.ACK_AFTER === 'database'
+    ? 'committed (`ACK_AFTER=database`)'
+    : 'synced to the journal (`ACK_AFTER=journal`, the default)'
+
+/** How often the engine is asked whether all is stored, and for how long it may stay as it is, ms. */
+const STORED_POLL_MS = 20
+const STORED_TIMEOUT_MS = 60_000
 
 export class EngineProcess {
   readonly teltonikaPort: number
@@ -61,8 +72,29 @@ export class EngineProcess {
   }
 
   /** Processor time that it has used so far, s. */
-  async cpuSeconds(): Promise<number> {
+  cpuSeconds(): Promise<number> {
+    return this.metric('process_cpu_seconds_total')
+  }
+
+  /**
+   * Waits until it has committed so many positions since it started: replies may come before that.
+   * @throws Error if the number stands still.
+   */
+  async stored(positions: number): Promise<void> {
+    let stored = -1
+    for (let sinceMs = performance.now(); ; await delay(STORED_POLL_MS)) {
+      const now = await this.metric('fleetflow_positions_stored_total')
+      if (now >= positions) return
+      if (now > stored) sinceMs = performance.now()
+      else if (performance.now() - sinceMs > STORED_TIMEOUT_MS) {
+        throw new Error(`the engine stored ${stored} of ${positions} positions that it acknowledged`)
+      }
+      stored = now
+    }
+  }
+
+  private async metric(name: string): Promise<number> {
     const text = await (await fetch(`${this.apiUrl}/metrics`)).text()
-    return Number(/^process_cpu_seconds_total(?:\{.*\})? (\S+)/m.exec(text)![1])
+    return Number(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)`, 'm').exec(text)![1])
   }
 }

@@ -1,7 +1,7 @@
 /** Latency: from the reply to the device to the position at a subscriber of the stream. */
 import { signAccessToken } from '../schemas/access-token.ts'
 import { STREAM_PATH } from '../schemas/stream.ts'
-import { EngineProcess, JWT_SECRET } from './engine-process.ts'
+import { ACKNOWLEDGED_WHEN, EngineProcess, JWT_SECRET } from './engine-process.ts'
 import type { LatencyOptions, LatencyResult } from './latency-probe.ts'
 import { figure, percentile } from './measure.ts'
 import type { Question, Row } from './question.ts'
@@ -41,6 +41,7 @@ export const latency: Question = {
       seconds: SECONDS,
     }
     const result = await bench.result<LatencyResult>('latency-probe', options)
+    await engine.stored(result.acknowledged)
     const { rows: stored } = await client.query<{ count: string }>('SELECT count(*) FROM positions')
     if (Number(stored[0]!.count) !== result.acknowledged) {
       throw new Error(`${stored[0]!.count} rows are stored of ${result.acknowledged} acknowledged`)
@@ -71,7 +72,7 @@ export const latency: Question = {
       row(
         'sending to reply',
         result.sendToReplyMs,
-        'From the packet at the device to the reply there: decoding, commit, reply.',
+        `From the packet at the device to the reply there, which goes when the packet is ${ACKNOWLEDGED_WHEN}.`,
       ),
       row(
         'sending to arrival',
