@@ -12,6 +12,8 @@ test('nothing given is a server on this machine only', () => {
     deviceHost: '127.0.0.1',
     protocols: undefined,
     databaseUrl: undefined,
+    // What is stored stays until somebody says otherwise.
+    positionPolicies: { compressAfterDays: 7, keepDays: 0 },
     unknownDevices: 'quarantine',
     adminPassword: undefined,
   })

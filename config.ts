@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import type { PositionPolicies } from './storage/position-policies.ts'
 
 const MQTT = 'mqtt'
 const MEBIBYTE = 1024 * 1024
@@ -12,6 +13,8 @@ const DAY_MS = 24 * 3600 * 1000
 export type ProtocolPorts = ReadonlyMap<string, number>
 
 const port = z.coerce.number().int().min(0).max(65_535)
+/** An age; 0 = never. */
+const days = z.coerce.number().int().min(0).max(36_500)
 const list = (text: string) =>
   text
     .split(',')
@@ -59,6 +62,8 @@ const environment = z
       .min(8 * MEBIBYTE)
       .max(GIBIBYTE)
       .default(64 * MEBIBYTE),
+    POSITIONS_COMPRESS_AFTER_DAYS: days.default(7),
+    POSITIONS_KEEP_DAYS: days.default(0),
     UNKNOWN_DEVICES: z.enum(['quarantine', 'register']).default('quarantine'),
     DEFAULT_ORGANIZATION: z.string().min(1).max(200).optional(),
     ADMIN_EMAIL: z.email().default('admin@fleetflow.local'),
@@ -114,6 +119,7 @@ export interface Config {
   readonly journalKeepBytes: number
   /** Bytes of a file of the journal, allocated before it is used. */
   readonly journalSegmentBytes: number
+  readonly positionPolicies: PositionPolicies
   readonly unknownDevices: 'quarantine' | 'register'
   readonly defaultOrganization: string | undefined
   readonly adminEmail: string
@@ -168,6 +174,10 @@ export function readConfig(variables: NodeJS.ProcessEnv, protocolIds: readonly s
     journalKeepMs: values.JOURNAL_KEEP_DAYS * DAY_MS,
     journalKeepBytes: values.JOURNAL_KEEP_BYTES,
     journalSegmentBytes: values.JOURNAL_SEGMENT_BYTES,
+    positionPolicies: {
+      compressAfterDays: values.POSITIONS_COMPRESS_AFTER_DAYS,
+      keepDays: values.POSITIONS_KEEP_DAYS,
+    },
     unknownDevices: values.UNKNOWN_DEVICES,
     defaultOrganization: values.DEFAULT_ORGANIZATION,
     adminEmail: values.ADMIN_EMAIL,

@@ -24,6 +24,7 @@ import { LiveThread } from './live-thread-handle.ts'
 import { startEmbeddedPostgres } from './storage/embedded-postgres.ts'
 import { migrate } from './storage/migrate.ts'
 import { createPool } from './storage/pools.ts'
+import { startPositionPolicies } from './storage/position-policies.ts'
 import { projectRoot } from './storage/project-root.ts'
 import { loadOrCreateSecret } from './storage/secrets.ts'
 
@@ -94,6 +95,7 @@ async function start(
   await migrate(databaseUrl, log)
   const pool = createPool(databaseUrl, { max: POOL_CONNECTIONS_MAX, applicationName: 'fleetflow', log })
   stops.push(() => pool.end())
+  stops.push(await startPositionPolicies(pool, config.positionPolicies, log))
   const jwtSecret = config.jwtSecret ?? (await loadOrCreateSecret(dataDir, 'jwt'))
   const admin = await ensureSuperAdmin(pool, {
     email: config.adminEmail,

@@ -114,7 +114,11 @@ export async function dropOldPositions(
   if (keepDays === 0) return
   const storage = await findStorage(pool)
   if (storage === 'timescale-community') return
-  const { rows } = await pool.query('SELECT now() - make_interval(hours => 24 * $1) AS before', [keepDays])
+  // By the earlier of two clocks: one that ran ahead must not cost a history.
+  const { rows } = await pool.query('SELECT least(now(), $2) - make_interval(hours => 24 * $1) AS before', [
+    keepDays,
+    new Date(),
+  ])
   const before: Date = rows[0].before
   const drops = storage === 'partitions' ? await oldPartitions(pool, before) : await oldChunks(pool, before)
   for (const sql of drops) {
