@@ -38,12 +38,9 @@ const READING_TYPES: Readonly<Record<string, 'int2' | 'int4' | 'float8'>> = {
 
 const FLOAT4_READINGS = READINGS.filter((reading) => reading.type === 'number')
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
-/** CopyData: type, length, and of the stream what comes before the rows. */
-const HEAD = Buffer.concat([Buffer.from('d\0\0\0\0'), SIGNATURE])
-/** What comes after the rows: the end of the stream, and CopyDone. */
-const TAIL = Buffer.from('\xff\xffc\0\0\0\x04', 'latin1')
-const COPY_DONE_BYTES = 5
-export const EPOCH_2000_MS = Date.UTC(2000, 0, 1)
+const COPY_DATA = 'd'.charCodeAt(0)
+const COPY_DONE = 'c'.charCodeAt(0)
+const EPOCH_2000_MS = Date.UTC(2000, 0, 1)
 const FLOAT4_MAX = 3.4e38
 const TWO_32 = 4_294_967_296
 
@@ -60,8 +57,6 @@ export class CopyEncoder {
   private bytes: Buffer
   private view: DataView
   private at = 0
-  /** Where each row of the last `encode` starts, and where the last one ends. */
-  private starts = new Uint32Array(1)
   private readonly keyBytes = new Map<string, Buffer>()
 
   constructor(initialBytes = 1 << 16) {
@@ -75,39 +70,23 @@ export class CopyEncoder {
    */
   encode(batch: PositionBatch, order: ArrayLike<number>, count: number = order.length): Buffer {
     this.at = 0
-    this.room(HEAD.length)
-    this.at += HEAD.copy(this.bytes)
-    if (this.starts.length <= count) this.starts = new Uint32Array(count + 1)
-    const { starts } = this
+    this.room(5 + SIGNATURE.length)
+    this.at = 5
+    this.at += SIGNATURE.copy(this.bytes, this.at)
     const keys = batch.keys.map((key) => this.key(key))
     for (let i = 0; i < count; i++) {
       const row = order[i]!
-      starts[i] = this.at
       this.room(ROW_BYTES_MAX + attributesBytesMax(batch, row, keys))
       this.row(batch, row, keys)
     }
-    starts[count] = this.at
-    this.room(TAIL.length)
-    this.at += TAIL.copy(this.bytes, this.at)
-    return framed(this.bytes.subarray(0, this.at))
-  }
-
-  /**
-   * The same of some of the rows of the last `encode`.
-   * @param places Their places in its `order`, ascending.
-   * @returns A copy.
-   */
-  select(places: Uint32Array): Buffer {
-    const { bytes, starts } = this
-    const parts: Buffer[] = [HEAD]
-    for (let i = 0; i < places.length; ) {
-      const start = starts[places[i]!]!
-      // Rows side by side are one part.
-      do i++
-      while (i < places.length && places[i] === places[i - 1]! + 1)
-      parts.push(bytes.subarray(start, starts[places[i - 1]! + 1]))
-    }
-    return framed(Buffer.concat([...parts, TAIL]))
+    this.room(2 + 5)
+    this.view.setInt16(this.at, -1)
+    this.at += 2
+    this.bytes[0] = COPY_DATA
+    this.view.setInt32(1, this.at - 1)
+    this.bytes[this.at] = COPY_DONE
+    this.view.setInt32(this.at + 1, 4)
+    return this.bytes.subarray(0, this.at + 5)
   }
 
   private row(batch: PositionBatch, row: number, keys: readonly Buffer[]): void {
@@ -193,11 +172,8 @@ export class CopyEncoder {
       this.null()
       return
     }
-    const us = copyMicros(timeMs)
     this.view.setInt32(this.at, 8)
-    // Two halves: a BigInt costs many times more.
-    this.view.setInt32(this.at + 4, Math.floor(us / TWO_32))
-    this.view.setUint32(this.at + 8, us >>> 0)
+    writeTimestamp(this.view, this.at + 4, timeMs)
     this.at += 12
   }
 
@@ -269,15 +245,12 @@ export class CopyEncoder {
   }
 }
 
-/** Enters the length of the CopyData message. */
-function framed(messages: Buffer): Buffer {
-  messages.writeInt32BE(messages.length - 1 - COPY_DONE_BYTES, 1)
-  return messages
-}
-
-/** A time as PostgreSQL has it, µs since 2000-01-01. */
-export function copyMicros(timeMs: number): number {
-  return Math.round((timeMs - EPOCH_2000_MS) * 1000)
+/** Writes the 8 bytes of a timestamptz. */
+export function writeTimestamp(view: DataView, at: number, timeMs: number): void {
+  const us = Math.round((timeMs - EPOCH_2000_MS) * 1000)
+  // Two halves: a BigInt costs many times more.
+  view.setInt32(at, Math.floor(us / TWO_32))
+  view.setUint32(at + 4, us >>> 0)
 }
 
 function attributesBytesMax(batch: PositionBatch, row: number, keys: readonly Buffer[]): number {

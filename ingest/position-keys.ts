@@ -1,7 +1,7 @@
 /** The key of a row of `positions` (device, time of fix, digest): rows in its order, and which keys are stored. */
-import type pg from 'pg'
+import pg from 'pg'
 import { type PositionBatch, ROWS_MAX } from '../schemas/position-batch.ts'
-import { copyMicros, EPOCH_2000_MS } from './copy-encoder.ts'
+import { writeTimestamp } from './copy-encoder.ts'
 
 const DAY_MS = 24 * 3600 * 1000
 /** Day, device and row share the 53 bits of a sort key: 6, 31 and 16. Beyond these days, the last share a rank. */
@@ -86,44 +86,57 @@ function compareRecords({ fixTimeMs, digestHigh, digestLow }: PositionBatch, a: 
  * day. The bounds leave it only the partitions in question.
  */
 const FIND_STORED = `
-  SELECT array_agg(place::integer - 1) AS stored
-  FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[])
-    WITH ORDINALITY AS key (device, micros, high, low, place)
-  WHERE (SELECT true FROM positions p
-    WHERE p.device_id = device AND p.fix_time = timestamptz '2000-01-01Z' + micros * interval '1 microsecond'
-      AND p.digest = (high << 32 | low) AND p.fix_time BETWEEN $5 AND $6)`
+  SELECT string_agg(CASE WHEN (
+      SELECT true FROM positions p
+      WHERE p.device_id = device AND p.fix_time = time AND p.digest = key.digest AND p.fix_time BETWEEN $4 AND $5
+    ) THEN '1' ELSE '0' END, '' ORDER BY place) AS stored
+  FROM unnest($1::integer[], $2::timestamptz[], $3::bigint[]) WITH ORDINALITY AS key (device, time, digest, place)`
 
-/** @returns Of `rows`, the indexes of those whose key is stored, in no order. */
-export async function findStored(
+/** @returns Those of `rows` whose key is not stored, in their order. */
+export async function notStored(
   client: pg.ClientBase,
   batch: PositionBatch,
   rows: Uint32Array,
-): Promise<readonly number[]> {
-  if (rows.length === 0) return []
+): Promise<Uint32Array> {
+  if (rows.length === 0) return rows
   const { device, fixTimeMs, digestHigh, digestLow } = batch
-  // No row without a time is stored, so that any will do for it.
-  const micros = Float64Array.from(rows, (row) => copyMicros(fixTimeMs[row]!) || 0)
-  const [first, last] = bounds(micros)
-  const values = [
-    Float64Array.from(rows, (row) => device[row]!),
-    micros,
-    Float64Array.from(rows, (row) => digestHigh[row]!),
-    Float64Array.from(rows, (row) => digestLow[row]!),
-  ].map((column) => `{${column.join(',')}}`)
-  const { rows: found } = await client.query<{ stored: number[] | null }>(FIND_STORED, [
-    ...values,
-    new Date(EPOCH_2000_MS + Math.floor(first / 1000)),
-    new Date(EPOCH_2000_MS + Math.ceil(last / 1000)),
+  const { INT4, TIMESTAMPTZ, INT8 } = pg.types.builtins
+  let firstMs = Number.POSITIVE_INFINITY
+  let lastMs = Number.NEGATIVE_INFINITY
+  for (const row of rows) {
+    firstMs = Math.min(firstMs, fixTimeMs[row]!)
+    lastMs = Math.max(lastMs, fixTimeMs[row]!)
+  }
+  const { rows: found } = await client.query<{ stored: string }>(FIND_STORED, [
+    binaryArray(INT4, 4, rows, (view, at, row) => view.setInt32(at, device[row]!)),
+    binaryArray(TIMESTAMPTZ, 8, rows, (view, at, row) => writeTimestamp(view, at, fixTimeMs[row]!)),
+    binaryArray(INT8, 8, rows, (view, at, row) => {
+      view.setUint32(at, digestHigh[row]!)
+      view.setUint32(at + 4, digestLow[row]!)
+    }),
+    new Date(Math.floor(firstMs)),
+    new Date(Math.ceil(lastMs)),
   ])
-  return found[0]!.stored ?? []
+  const { stored } = found[0]!
+  return rows.filter((_, i) => stored[i] === '0')
 }
 
-function bounds(values: Float64Array): [first: number, last: number] {
-  let first = values[0]!
-  let last = first
-  for (const value of values) {
-    if (value < first) first = value
-    else if (value > last) last = value
+/**
+ * An array parameter in PostgreSQL's binary format, several times cheaper than text on both sides: dimensions, whether
+ * there are nulls, type of the elements, length, first index (i32 each); an element is its length i32 and bytes.
+ */
+function binaryArray(
+  oid: number,
+  elementBytes: number,
+  rows: Uint32Array,
+  write: (view: DataView, at: number, row: number) => void,
+): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(20 + rows.length * (4 + elementBytes))
+  const view = new DataView(bytes.buffer)
+  for (const [i, value] of [1, 0, oid, rows.length, 1].entries()) view.setInt32(i * 4, value)
+  for (let i = 0, at = 20; i < rows.length; i++, at += 4 + elementBytes) {
+    view.setInt32(at, elementBytes)
+    write(view, at + 4, rows[i]!)
   }
-  return [first, last]
+  return bytes
 }

@@ -263,15 +263,115 @@ describe('a database that goes away', () => {
   })
 })
 
-test('a batch that the database refuses fails, and the next one does not', async () => {
-  await pool.query('ALTER TABLE positions ADD CONSTRAINT no_device_13 CHECK (device_id <> 13)')
-  try {
-    const refused = writer.write(batchOf(12, 13))
-    const taken = writer.write(batchOf(14))
-    await expect(refused).rejects.toMatchObject({ code: '23514' })
-    await expect(taken).resolves.toEqual({ rows: 1, duplicates: 0, refused: [] })
-    expect((await stored()).map((row) => row.device_id)).toEqual([14])
-  } finally {
-    await pool.query('ALTER TABLE positions DROP CONSTRAINT no_device_13')
+describe('a row that the database refuses', () => {
+  /** Devices whose rows a trigger refuses, by the SQLSTATE it gives. */
+  const REFUSED: Readonly<Record<string, number>> = {
+    P0001: 1001,
+    '22003': 1022,
+    '23503': 1023,
+    '54000': 1054,
   }
+  /** The trigger that meets the first for the third time ends the connection; the second is a deadlock two times. */
+  const LOSES_CONNECTION = 500
+  const DEADLOCKS = 501
+
+  beforeAll(async () => {
+    await pool.query(`
+      CREATE SEQUENCE met;
+      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+      DECLARE
+        refused jsonb := '${JSON.stringify(REFUSED)}';
+        state text := (SELECT key FROM jsonb_each(refused) WHERE value::int = NEW.device_id);
+      BEGIN
+        IF state IS NOT NULL THEN RAISE EXCEPTION 'not %', NEW.device_id USING ERRCODE = state; END IF;
+        IF NEW.device_id = ${LOSES_CONNECTION} AND nextval('met') = 3 THEN
+          PERFORM pg_terminate_backend(pg_backend_pid());
+        END IF;
+        IF NEW.device_id = ${DEADLOCKS} AND nextval('met') < 3 THEN
+          RAISE EXCEPTION 'deadlock detected' USING ERRCODE = 'deadlock_detected';
+        END IF;
+        RETURN NEW;
+      END $$;
+      CREATE TRIGGER refuse BEFORE INSERT ON positions FOR EACH ROW EXECUTE FUNCTION refuse()`)
+  })
+  beforeEach(() => pool.query(`ALTER SEQUENCE met RESTART`))
+  afterAll(() => pool.query('DROP FUNCTION refuse CASCADE'))
+
+  const refusal = (batch: PositionBatch, row: number) => {
+    const device = batch.device[row]!
+    const [code] = Object.entries(REFUSED).find(([, refused]) => refused === device)!
+    return { row, code, message: `not ${device}` }
+  }
+
+  test('is told of with its reason, and its neighbours are stored', async () => {
+    const devices = Array.from({ length: 500 }, (_, i) => i + 1)
+    const refused = [3, 4, 250, 499]
+    Object.values(REFUSED).forEach((device, i) => {
+      devices[refused[i]!] = device
+    })
+    const batch = batchOf(...devices)
+    const written = writer.write(batch)
+    const next = writer.write(batchOf(600))
+    const result = await written
+    expect(result).toMatchObject({ rows: 500, duplicates: 0 })
+    expect(result.refused.toSorted((a, b) => a.row - b.row)).toEqual(
+      refused.map((row) => refusal(batch, row)),
+    )
+    expect(await next).toEqual({ rows: 1, duplicates: 0, refused: [] })
+    const kept = devices.filter((_, row) => !refused.includes(row))
+    expect((await stored()).map((row) => row.device_id)).toEqual([...kept, 600])
+  })
+
+  test('may be any row of the batch, and all of them', async () => {
+    const batch = batchOf(...Array.from({ length: 33 }, () => REFUSED.P0001!))
+    for (let row = 0; row < batch.length; row++) batch.digestLow[row] = row
+    const { refused } = await writer.write(batch)
+    expect(refused.map(({ row }) => row).sort((a, b) => a - b)).toEqual([...Array(33).keys()])
+    expect(await stored()).toEqual([])
+    for (let row = 0; row < 5; row++) {
+      const devices = [1, 2, 3, 4, 5].with(row, REFUSED.P0001!)
+      const other = batchOf(...devices)
+      expect(await writer.write(other)).toMatchObject({ rows: 5, refused: [refusal(other, row)] })
+    }
+    expect((await stored()).map((row) => row.device_id)).toEqual([1, 2, 3, 4, 5])
+  })
+
+  test('may be twice in the batch, among rows that are stored already', async () => {
+    await writer.write(batchOf(1, 2, 3))
+    const batch = batchOf(3, 1001, 4, 1001, 1, 5)
+    for (const pass of ['first', 'again']) {
+      const result = await writer.write(batch)
+      expect(result).toMatchObject({ rows: 6, duplicates: pass === 'first' ? 2 : 4 })
+      expect(result.refused).toEqual([refusal(batch, 1), refusal(batch, 3)])
+      expect((await stored()).map((row) => row.device_id)).toEqual([1, 2, 3, 4, 5])
+    }
+  })
+
+  test('is found also when the connection is lost while it is looked for', async () => {
+    const batch = batchOf(1, 2, 1001, 3, LOSES_CONNECTION, 4, 1022)
+    databaseStates.length = 0
+    const { duplicates, refused } = await writer.write(batch)
+    expect(databaseStates).toEqual([false, true])
+    expect(duplicates).toBe(0)
+    expect(refused).toEqual([refusal(batch, 2), refusal(batch, 6)])
+    expect((await stored()).map((row) => row.device_id)).toEqual([1, 2, 3, 4, LOSES_CONNECTION])
+  })
+
+  test('is not one that met a deadlock: it is sent again at once', async () => {
+    databaseStates.length = 0
+    expect(await writer.write(batchOf(1, DEADLOCKS))).toEqual({ rows: 2, duplicates: 0, refused: [] })
+    expect(databaseStates).toEqual([])
+    expect(await stored()).toHaveLength(2)
+  })
+
+  test('may be one that meets another key than that of the table', async () => {
+    await pool.query('CREATE UNIQUE INDEX one_place ON positions (fix_time, latitude)')
+    try {
+      const { refused } = await writer.write(batchOf(1, 2))
+      expect(refused).toMatchObject([{ row: 1, code: '23505' }])
+      expect((await stored()).map((row) => row.device_id)).toEqual([1])
+    } finally {
+      await pool.query('DROP INDEX one_place')
+    }
+  })
 })

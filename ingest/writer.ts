@@ -11,7 +11,7 @@ import type { PositionBatch } from '../schemas/position-batch.ts'
 import { PositionDays } from '../storage/position-days.ts'
 import { COPY_COLUMNS, CopyEncoder } from './copy-encoder.ts'
 import { copyQuery } from './copy-query.ts'
-import { findStored, type KeyOrder, orderByKey } from './position-keys.ts'
+import { notStored, orderByKey } from './position-keys.ts'
 
 const COLUMNS = COPY_COLUMNS.join(', ')
 const COPY = `COPY positions (${COLUMNS}) FROM STDIN (FORMAT binary)`
@@ -60,18 +60,6 @@ export interface WriterEvents {
   onDatabase(up: boolean, error?: Error): void
 }
 
-/** A batch on its way. */
-interface Encoded {
-  readonly batch: PositionBatch
-  readonly keys: KeyOrder
-  readonly encoder: CopyEncoder
-  /** All rows of `keys.order`. */
-  readonly message: Buffer
-}
-
-/** Some rows of a batch, by their places in `keys.order`, ascending. */
-type Piece = Uint32Array
-
 export class PositionWriter {
   private readonly url: string
   private readonly applicationName: string
@@ -105,11 +93,10 @@ export class PositionWriter {
    */
   write(batch: PositionBatch): Promise<Written> {
     const encoder = this.idleEncoders.pop() ?? new CopyEncoder()
-    const keys = orderByKey(batch)
-    const message = encoder.encode(batch, keys.order)
-    const written = this.last
-      .then(() => this.store({ batch, keys, encoder, message }))
-      .finally(() => this.idleEncoders.push(encoder))
+    const delivery = new Delivery(batch, encoder)
+    // Encoded while those before are on their way, unless it may not be needed.
+    if (!this.replayed) delivery.message(delivery.rows)
+    const written = this.last.then(() => this.store(delivery)).finally(() => this.idleEncoders.push(encoder))
     this.last = written.catch(() => undefined)
     return written
   }
@@ -120,24 +107,23 @@ export class PositionWriter {
     await this.client?.end().catch(() => undefined)
   }
 
-  private async store(encoded: Encoded): Promise<Written> {
-    const { batch, keys } = encoded
+  private async store(delivery: Delivery): Promise<Written> {
     const refused: RefusedRow[] = []
     let inserted = 0
     let failures = 0
     // The last one is the next.
-    const pieces: Piece[] = [keys.order.map((_, place) => place)]
+    const pieces = [delivery.rows]
     for (let piece = pieces.pop(); piece !== undefined; piece = pieces.pop()) {
       const client = await this.connected()
       try {
-        inserted += await this.copy(client, encoded, piece)
+        inserted += await this.copy(client, delivery, piece)
         failures = 0
         continue
       } catch (error) {
         if (this.closed) throw error
         if (error instanceof RowsRefused) {
           const { code, message } = error
-          if (piece.length === 1) refused.push({ row: keys.order[piece[0]!]!, code, message })
+          if (piece.length === 1) refused.push({ row: piece[0]!, code, message })
           else pieces.push(...halves(piece))
           failures = 0
           continue
@@ -150,8 +136,9 @@ export class PositionWriter {
       // A database that is there but fails, with a full disk for example, is not asked as fast as it answers.
       await delay(Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** (failures - 1)))
     }
-    refused.push(...twinsOf(refused, keys))
-    return { rows: batch.length, duplicates: batch.length - inserted - refused.length, refused }
+    refused.push(...delivery.twinsOf(refused))
+    const rows = delivery.batch.length
+    return { rows, duplicates: rows - inserted - refused.length, refused }
   }
 
   /**
@@ -159,15 +146,15 @@ export class PositionWriter {
    * @returns How many.
    * @throws RowsRefused
    */
-  private async copy(client: pg.Client, encoded: Encoded, piece: Piece): Promise<number> {
-    const { batch } = encoded
+  private async copy(client: pg.Client, delivery: Delivery, piece: Uint32Array): Promise<number> {
+    const { batch } = delivery
     const silent = setTimeout(
       () => this.drop(client, new Error(`no answer within ${this.answerTimeoutMs} ms`)),
       this.answerTimeoutMs,
     )
     try {
       await this.days.ensure(client, batch.fixTimeMs, batch.length)
-      return await this.copyNew(client, encoded, piece).catch((error) => {
+      return await this.copyNew(client, delivery, piece).catch((error) => {
         throw isFaultOfRows(error) ? new RowsRefused(error) : error
       })
     } finally {
@@ -175,30 +162,26 @@ export class PositionWriter {
     }
   }
 
-  private async copyNew(client: pg.Client, encoded: Encoded, piece: Piece): Promise<number> {
-    const { keys, encoder, message } = encoded
-    let rest = this.replayed ? await this.withoutStored(client, encoded, piece) : piece
+  private async copyNew(client: pg.Client, delivery: Delivery, piece: Uint32Array): Promise<number> {
+    const withoutStored = async (rows: Uint32Array) => {
+      const fresh = await notStored(client, delivery.batch, rows)
+      this.replayed = fresh.length < rows.length
+      return fresh
+    }
+    let rest = this.replayed ? await withoutStored(piece) : piece
     while (rest.length > 0) {
       try {
-        const isWhole = rest.length === keys.order.length
-        await copyQuery(client, COPY, isWhole ? message : encoder.select(rest))
+        await copyQuery(client, COPY, delivery.message(rest))
         break
       } catch (error) {
         if ((error as pg.DatabaseError).code !== UNIQUE_VIOLATION) throw error
         const before = rest.length
-        rest = await this.withoutStored(client, encoded, rest)
+        rest = await withoutStored(rest)
         // It is not the key of the table that they ran into.
         if (rest.length === before) throw error
       }
     }
     return rest.length
-  }
-
-  private async withoutStored(client: pg.Client, { batch, keys }: Encoded, piece: Piece): Promise<Piece> {
-    const rows = piece.map((place) => keys.order[place]!)
-    const stored = new Set(await findStored(client, batch, rows))
-    this.replayed = stored.size > 0
-    return piece.filter((_, i) => !stored.has(i))
   }
 
   /** @throws Error of the last attempt, if the writer was closed meanwhile. */
@@ -271,14 +254,42 @@ function isTransient({ code, constraint }: pg.DatabaseError): boolean {
 }
 
 /** The second one first: what is pushed last is next. */
-function halves(piece: Piece): [Piece, Piece] {
+function halves(piece: Uint32Array): [Uint32Array, Uint32Array] {
   const middle = piece.length >>> 1
   return [piece.subarray(middle), piece.subarray(0, middle)]
 }
 
-/** What is refused once is refused also where it is in the batch again. */
-function twinsOf(refused: readonly RefusedRow[], { twins }: KeyOrder): RefusedRow[] {
-  if (refused.length === 0) return []
-  const byRow = new Map(refused.map((one) => [one.row, one]))
-  return [...twins].flatMap(([row, twin]) => (byRow.has(twin) ? [{ ...byRow.get(twin)!, row }] : []))
+/** A batch on its way. */
+class Delivery {
+  readonly batch: PositionBatch
+  /** In the order of their keys, each key once. */
+  readonly rows: Uint32Array
+  private readonly twins: ReadonlyMap<number, number>
+  private readonly encoder: CopyEncoder
+  private encoded: Uint32Array | undefined
+  private bytes: Buffer | undefined
+
+  constructor(batch: PositionBatch, encoder: CopyEncoder) {
+    this.batch = batch
+    this.encoder = encoder
+    const { order, twins } = orderByKey(batch)
+    this.rows = order
+    this.twins = twins
+  }
+
+  /** @returns Good until it is called with other rows. */
+  message(rows: Uint32Array): Buffer {
+    if (this.bytes === undefined || this.encoded !== rows) {
+      this.bytes = this.encoder.encode(this.batch, rows)
+      this.encoded = rows
+    }
+    return this.bytes
+  }
+
+  /** What is refused once is refused also where it is in the batch again. */
+  twinsOf(refused: readonly RefusedRow[]): RefusedRow[] {
+    if (refused.length === 0) return []
+    const byRow = new Map(refused.map((one) => [one.row, one]))
+    return [...this.twins].flatMap(([row, twin]) => (byRow.has(twin) ? [{ ...byRow.get(twin)!, row }] : []))
+  }
 }
