@@ -26,6 +26,7 @@ const TEST_SUPPORT = [
   'api/api-fixture.ts',
   'simulate/loopback.ts',
   'ingest/journal/conformance.ts',
+  'ingest/journal/journal-fixture.ts',
   'ingest/journal/simulated-disk.ts',
 ]
 const LINES_MAX = 400

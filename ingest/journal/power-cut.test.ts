@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { entriesOf, readAll, record } from './conformance.ts'
-import { recordBytes, SEGMENT_HEADER_BYTES, writeRecord } from './format.ts'
+import { recordBytes, SEGMENT_HEADER_BYTES } from './format.ts'
 import type { JournalEntry, JournalPosition, JournalRecord } from './journal.ts'
+import { entriesOf, groupOf, readAll, record, seededRandom } from './journal-fixture.ts'
 import { openJournalReader } from './reader.ts'
-import { type Group, SegmentWriter } from './segment-writer.ts'
+import { SegmentWriter } from './segment-writer.ts'
 import { segmentName } from './segments.ts'
 import { PowerCut, putFolder, SimulatedDisk } from './simulated-disk.ts'
 
@@ -28,25 +28,6 @@ function isFolder(path: string): boolean {
   } catch {
     return false
   }
-}
-
-/** Numbers in [0, 1), the same for the same seed. */
-function seededRandom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
-
-function groupOf(records: readonly JournalRecord[]): Group {
-  const bytes = Buffer.alloc(records.reduce((sum, one) => sum + recordBytes(one), 0))
-  const view = new DataView(bytes.buffer, bytes.byteOffset)
-  let at = 0
-  for (const one of records) at = writeRecord(bytes, view, at, one)
-  return { bytes, at: 0 }
 }
 
 /** As `toEqual`, which looks at each byte of a buffer, does; it is only asked when there is something to show. */
