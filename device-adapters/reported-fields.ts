@@ -54,7 +54,10 @@ export class ReportedAttributes {
 /** @throws DecodeError if `value` is no unique id that a device can be registered under. */
 export function uniqueIdFrom(field: string, value: unknown): string {
   const uniqueId = UniqueId.safeParse(typeof value === 'number' ? String(value) : value)
-  if (!uniqueId.success) throw new DecodeError('malformed', `${field} is no unique id: ${cut(value)}`)
+  // Half a surrogate pair would be stored as another name.
+  if (!uniqueId.success || !uniqueId.data.isWellFormed()) {
+    throw new DecodeError('malformed', `${field} is no unique id: ${cut(value)}`)
+  }
   return uniqueId.data
 }
 

@@ -57,6 +57,7 @@ test.each([
   ['U+0000', good.replace('}', ',"attributes":{"note":"a\\u0000b"}}'), 'line 1: attribute note holds U+0000'],
   ['an id that is none', good.replace('{', '{"id":"a\\nb",'), 'line 1: id is no unique id: a'],
   ['an id that is empty', good.replace('{', '{"id":"",'), 'line 1: id is no unique id'],
+  ['half a character', good.replace('{', '{"id":"\\ud83d",'), 'line 1: id is no unique id'],
   ['an id that lost digits', good.replace('{', '{"id":12345678901234567890,'), 'line 1: id must be text'],
   ['half an id', good.replace('{', '{"id":1.5,'), 'line 1: id must be text'],
 ])('refuses %s and says where', (_, body, message) => {
