@@ -15,6 +15,7 @@ import type { IngestMetrics } from './metrics.ts'
 import type { Quarantine } from './quarantine.ts'
 import type { Shard } from './shard.ts'
 import { SyncQueue } from './sync-queue.ts'
+import { checkUniqueId, storableId, strangersOf } from './unique-ids.ts'
 
 /** Fate of a frame. */
 export type Receipt =
@@ -216,6 +217,9 @@ export class Intake {
       return { kind: 'pending', replies }
     }
     const moved = takenFrom(out, mark)
+    if (this.devices.registersUnknown && strangersOf(session, moved, this.devices).size > 0) {
+      return this.register(adapter, session, frame, address, moved, whenSafe)
+    }
     return this.place(adapter, session, frame, address, moved, device, whenSafe)
   }
 
@@ -265,7 +269,7 @@ export class Intake {
     this.quarantine.add({ protocol, uniqueId: storable, reason: code, frame: bytes, address })
   }
 
-  /** Registers the device of the session, then puts the rows that it sent meanwhile where they belong. */
+  /** Registers the devices of a frame, then puts the rows that they sent meanwhile where they belong. */
   private async register(
     adapter: Adapter,
     session: IntakeSession,
@@ -275,7 +279,9 @@ export class Intake {
     whenSafe: WhenSafe,
   ): Promise<Receipt> {
     const { uniqueId } = session
-    await this.devices.register(uniqueId, uniqueId)
+    await Promise.all(
+      Array.from(strangersOf(session, held, this.devices), (name) => this.devices.register(name, name)),
+    )
     return new Promise((resolve) => {
       const take = () => {
         try {
@@ -377,21 +383,4 @@ function hasWrongChecksum(batch: PositionBatch, start: number): boolean {
     if ((batch.quality[row]! & QUALITY.checksum) !== 0) return true
   }
   return false
-}
-
-/** @throws DecodeError for a name that no device has: too long, or with control characters. */
-function checkUniqueId(uniqueId: string, lengthMax: number): void {
-  if (uniqueId !== storableId(uniqueId, lengthMax)) {
-    throw new DecodeError(
-      'malformed',
-      `a device id of ${uniqueId.length} characters, or with control characters`,
-    )
-  }
-}
-
-function storableId(uniqueId: string, lengthMax: number): string {
-  return uniqueId
-    .slice(0, lengthMax)
-    .replace(/\p{Cc}/gu, '')
-    .toWellFormed()
 }
