@@ -7,7 +7,7 @@ import { IngestHarness } from './ingest-harness.ts'
 let harness: IngestHarness
 
 beforeAll(async () => {
-  harness = await IngestHarness.start()
+  harness = await IngestHarness.start({ ackAfter: 'database' })
 }, 30_000)
 afterEach(() => harness.hangUp())
 afterAll(() => harness.stop())
