@@ -57,7 +57,9 @@ export class FrameReader {
           throw new DecodeError('too-large', `frame longer than ${frameBytesMax} bytes`)
         }
         if (this.rest.length < this.rest.buffer.byteLength * OWN_MEMORY_BELOW) {
-          this.rest = Buffer.copyBytesFrom(this.rest)
+          const own = Buffer.allocUnsafeSlow(this.rest.length)
+          this.rest.copy(own)
+          this.rest = own
         }
         return undefined
       }

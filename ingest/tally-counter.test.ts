@@ -1,5 +1,6 @@
 import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'
+import { LIMITS } from './limits.ts'
 import { ingestMetrics } from './metrics.ts'
 import { TallyCounter } from './tally-counter.ts'
 
@@ -41,7 +42,7 @@ test('does not show a series before something is counted', async () => {
 
 test('the tallies of a protocol are series of the metrics of ingest', async () => {
   const registry = new Registry()
-  const metrics = ingestMetrics(registry)
+  const metrics = ingestMetrics(registry, LIMITS)
   const { frames, positions, replies } = metrics.frameTallies('gt06', 'udp')
   frames.add()
   positions.add(3)
