@@ -1,22 +1,20 @@
 /** A TimescaleDB server in a Debian folder, on a cluster of its own that is removed with it. */
-import { execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { chown, rm, stat, writeFile } from 'node:fs/promises'
+import { chown, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { PostmasterLock } from '../../storage/postmaster-lock.ts'
 import { LINES_SHOWN, POSTGRES_BIN } from './debian-root.ts'
 
 /** Folder of Debian's user postgres, who runs the server. */
 const HOME = '/var/lib/postgresql'
 const POLL_MS = 20
-/** A fast shutdown that takes longer is followed by an immediate one, ms. */
+/** A fast shutdown that takes longer becomes an immediate one, ms. */
 const STOP_TIMEOUT_MS = 20_000
-/** Another process may take the free port before the server does. */
-const START_ATTEMPTS = 5
+/** Starts fail while processes of a killed server are still there. */
+const START_ATTEMPTS = 50
 
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
@@ -38,22 +36,45 @@ const SETTINGS = {
 export interface TimescaleServer {
   /** Connection string of the superuser. */
   readonly url: string
+  /** Shell command that ends all its processes at once, without a word. */
+  readonly killCommand: string
+  /** Shell command that starts it, again after a kill, and returns when it takes connections. */
+  readonly startCommand: string
+  /** Ends it, if it runs, and removes its cluster. */
   stop(): Promise<void>
 }
 
-/** @param root A Debian folder, see debian-root.ts. */
+/**
+ * Makes a cluster and starts a server on it.
+ * @param root A Debian folder, see debian-root.ts.
+ */
 export async function startTimescaleServer(root: string): Promise<TimescaleServer> {
   const data = `${HOME}/fleetflow-${randomBytes(6).toString('hex')}`
+  const cluster = join(root, data)
   const password = randomBytes(18).toString('base64url')
+  const port = await freePort()
+  const lock = `${cluster}/postmaster.pid`
+  const log = `${cluster}/server.log`
+  const startCommand = startScript(root, data, port, lock, log)
+  const stop = async () => {
+    await end(data, lock)
+    await rm(cluster, { recursive: true, force: true })
+  }
   try {
     await initialise(root, data, password)
-    for (let attempt = 1; ; attempt++) {
-      const server = await launch(root, data, password, attempt === START_ATTEMPTS)
-      if (server !== undefined) return server
-    }
+    await promisify(execFile)('/bin/sh', ['-c', startCommand]).catch(async (error) => {
+      const said = (await readFile(log, 'utf8').catch(() => '')).trim().split('\n').slice(-LINES_SHOWN)
+      throw new Error(`TimescaleDB does not start in ${root}:\n${said.join('\n')}`, { cause: error })
+    })
   } catch (error) {
-    await rm(join(root, data), { recursive: true, force: true })
+    await stop()
     throw error
+  }
+  return {
+    url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`,
+    killCommand: `p=$(head -n 1 ${quoted(lock)}); kill -9 $p $(cat /proc/$p/task/$p/children)`,
+    startCommand,
+    stop,
   }
 }
 
@@ -73,59 +94,49 @@ async function initialise(root: string, data: string, password: string): Promise
   }
 }
 
-/**
- * @param last Whether a taken port is an error.
- * @returns Undefined if the port was taken.
- */
-async function launch(
-  root: string,
-  data: string,
-  password: string,
-  last: boolean,
-): Promise<TimescaleServer | undefined> {
-  const port = await freePort()
+function startScript(root: string, data: string, port: number, lock: string, log: string): string {
   const settings = Object.entries({ ...SETTINGS, port: String(port) })
-  const child = spawn(
-    'chroot',
-    [
-      ...['--userspec=postgres:postgres', root, `${POSTGRES_BIN}/postgres`, '-D', data],
-      ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+  const server = [
+    // A session of its own: Ctrl-C at a terminal must end the tests first.
+    ...[
+      'setsid',
+      'chroot',
+      '--userspec=postgres:postgres',
+      quoted(root),
+      `${POSTGRES_BIN}/postgres`,
+      '-D',
+      data,
     ],
-    // A session of its own: Ctrl-C at a terminal must end the tests first. chroot becomes the server: one process.
-    { detached: true, stdio: ['ignore', 'ignore', 'pipe'] },
-  )
-  let said = ''
-  child.stderr.on('data', (text) => {
-    said = `${said}${text}`.slice(-10_000)
-  })
-  const closed = once(child, 'close')
-  const lock = new PostmasterLock(join(root, data))
-  while (child.exitCode === null && child.signalCode === null) {
-    const found = await lock.read()
-    if (found?.pid === child.pid && found?.ready) {
-      return {
-        url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`,
-        stop: async () => {
-          child.kill('SIGINT')
-          const late = new AbortController()
-          const impatience = delay(STOP_TIMEOUT_MS, undefined, { signal: late.signal }).then(
-            () => child.kill('SIGQUIT'),
-            () => undefined,
-          )
-          await closed
-          late.abort()
-          await impatience
-          await rm(join(root, data), { recursive: true, force: true })
-        },
-      }
-    }
-    await delay(POLL_MS)
+    ...settings.flatMap(([name, value]) => ['-c', quoted(`${name}=${value}`)]),
+  ].join(' ')
+  // setsid and chroot become what they start, so that $! is the server; the file may be that of a killed one.
+  return `for attempt in $(seq ${START_ATTEMPTS}); do
+    ${server} </dev/null >>${quoted(log)} 2>&1 & p=$!
+    while grep -qs . /proc/$p/cmdline; do
+      [ "$(head -n 1 ${quoted(lock)} 2>/dev/null)" = $p ] && grep -q '^ready' ${quoted(lock)} && exit 0
+      sleep 0.02
+    done
+    sleep 0.2
+  done
+  exit 1`
+}
+
+/** As one word of a shell. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`
+}
+
+async function end(data: string, lock: string): Promise<void> {
+  const pid = Number.parseInt(await readFile(lock, 'utf8').catch(() => ''), 10)
+  // After a kill the number may be another process's.
+  const runs = async () =>
+    pid > 0 && (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0').includes(data)
+  for (const signal of ['SIGINT', 'SIGQUIT'] as const) {
+    if (!(await runs())) return
+    process.kill(pid, signal)
+    const late = Date.now() + STOP_TIMEOUT_MS
+    while ((await runs()) && Date.now() < late) await delay(POLL_MS)
   }
-  await closed
-  if (!last && said.includes('could not bind')) return undefined
-  throw new Error(
-    `TimescaleDB does not start in ${root}:\n${said.trim().split('\n').slice(-LINES_SHOWN).join('\n')}`,
-  )
 }
 
 function freePort(): Promise<number> {
