@@ -7,6 +7,8 @@ const DAY_MS = 24 * 3600 * 1000
 /** Day, device and row share the 53 bits of a sort key: 6, 31 and 16. Beyond these days, the last share a rank. */
 const DAYS_MAX = 64
 const DEVICES_MAX = 2 ** 31
+/** See {@link daysOnEnd}. */
+const RUNS_MAX = 8
 
 export interface KeyOrder {
   /** Rows by day, device, time of fix and digest, each key once. */
@@ -85,20 +87,40 @@ function compareRecords({ fixTimeMs, digestHigh, digestLow }: PositionBatch, a: 
  * A look-up by the primary key for each row, written so that the planner has no choice: as a join it may read a whole
  * day. The bounds leave it only the partitions in question.
  */
-const FIND_STORED = `
+const LOOK_UP = `
   SELECT string_agg(CASE WHEN (
       SELECT true FROM positions p
       WHERE p.device_id = device AND p.fix_time = time AND p.digest = key.digest AND p.fix_time BETWEEN $4 AND $5
     ) THEN '1' ELSE '0' END, '' ORDER BY place) AS stored
   FROM unnest($1::integer[], $2::timestamptz[], $3::bigint[]) WITH ORDINALITY AS key (device, time, digest, place)`
 
-/** @returns Those of `rows` whose key is not stored, in their order. */
+/** @returns Those of `rows` whose key is not stored, in their order, which must be by day. */
 export async function notStored(
   client: pg.ClientBase,
   batch: PositionBatch,
   rows: Uint32Array,
 ): Promise<Uint32Array> {
-  if (rows.length === 0) return rows
+  let stored = ''
+  for (const run of daysOnEnd(batch, rows)) stored += await lookUp(client, batch, run)
+  return rows.filter((_, i) => stored[i] === '0')
+}
+
+/**
+ * Runs of rows between whose days there is no gap: the planner looks at all partitions between the bounds, which one
+ * broken clock would make those of years. Scattered rows are one run at last.
+ */
+function* daysOnEnd({ fixTimeMs }: PositionBatch, rows: Uint32Array): Generator<Uint32Array> {
+  const dayOf = (i: number) => Math.floor(fixTimeMs[rows[i]!]! / DAY_MS)
+  for (let start = 0, end: number, runs = 1; start < rows.length; start = end, runs++) {
+    for (end = start + 1; end < rows.length; end++) {
+      if (dayOf(end) - dayOf(end - 1) > 1 && runs < RUNS_MAX) break
+    }
+    yield rows.subarray(start, end)
+  }
+}
+
+/** @returns `1` for each row whose key is stored, else `0`. */
+async function lookUp(client: pg.ClientBase, batch: PositionBatch, rows: Uint32Array): Promise<string> {
   const { device, fixTimeMs, digestHigh, digestLow } = batch
   const { INT4, TIMESTAMPTZ, INT8 } = pg.types.builtins
   let firstMs = Number.POSITIVE_INFINITY
@@ -107,7 +129,7 @@ export async function notStored(
     firstMs = Math.min(firstMs, fixTimeMs[row]!)
     lastMs = Math.max(lastMs, fixTimeMs[row]!)
   }
-  const { rows: found } = await client.query<{ stored: string }>(FIND_STORED, [
+  const { rows: found } = await client.query<{ stored: string }>(LOOK_UP, [
     binaryArray(INT4, 4, rows, (view, at, row) => view.setInt32(at, device[row]!)),
     binaryArray(TIMESTAMPTZ, 8, rows, (view, at, row) => writeTimestamp(view, at, fixTimeMs[row]!)),
     binaryArray(INT8, 8, rows, (view, at, row) => {
@@ -117,8 +139,7 @@ export async function notStored(
     new Date(Math.floor(firstMs)),
     new Date(Math.ceil(lastMs)),
   ])
-  const { stored } = found[0]!
-  return rows.filter((_, i) => stored[i] === '0')
+  return found[0]!.stored
 }
 
 /**
