@@ -29,10 +29,10 @@ async function connected(imei: string): Promise<Device> {
   return device
 }
 
-/** The database takes no positions until the answer is called. */
+/** The database takes no positions, and shows them, until the answer is called. */
 async function lockPositions(): Promise<() => Promise<void>> {
   const lock = await harness.pool.connect()
-  await lock.query('BEGIN; LOCK positions')
+  await lock.query('BEGIN; LOCK positions IN EXCLUSIVE MODE')
   return async () => {
     await lock.query('COMMIT')
     lock.release()
@@ -126,7 +126,8 @@ test('a position that the database refuses is in the quarantine with its frame, 
   expect(await device.reply(4)).toBe('00000003')
   await expect.poll(() => harness.storedOf(id)).toBe(2)
   await expect.poll(() => harness.storedOf(other)).toBe(5)
-  expect(await harness.metric('fleetflow_positions_refused_total', { code: '23514' })).toBe(1)
+  const refused = () => harness.metric('fleetflow_positions_refused_total', { code: '23514' })
+  await expect.poll(refused).toBe(1)
   await expect.poll(() => harness.quarantined(IMEI)).toHaveLength(1)
   const [row] = await harness.quarantined(IMEI)
   expect(row).toMatchObject({ protocol: 'teltonika', reason: 'refused: 23514' })
@@ -142,8 +143,8 @@ test('messages and requests are answered by the journal, too', async () => {
     clientId: 'tram',
     reconnectPeriod: 0,
   })
-  const fix = { lat: 30.27, lon: -97.74, tst: Math.floor(START_MS / 1000), _type: 'location' }
-  await client.publishAsync('owntracks/tram/phone', JSON.stringify(fix), { qos: 1 })
+  const fix = { fixTime: new Date(START_MS).toISOString(), latitude: 30.27, longitude: -97.74 }
+  await client.publishAsync('devices/tram/positions', JSON.stringify(fix), { qos: 1 })
   await client.endAsync()
   const request = `http://127.0.0.1:${harness.portOf('osmand', 'http')}/?id=tram&lat=30.27&lon=-97.74`
   expect((await fetch(`${request}&timestamp=${Math.floor(START_MS / 1000) + 60}`)).status).toBe(200)
