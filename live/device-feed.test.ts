@@ -86,6 +86,29 @@ describe('changes of devices', () => {
     expect(fixes([await admin.next()])).toEqual([[device, timeMs + 1]])
   })
 
+  test('devices whose batches a shard left out get their last positions out of the database', async () => {
+    const untaken = new Int32Array(new SharedArrayBuffer(4))
+    Atomics.store(untaken, 0, 1)
+    stream.tell({ type: 'count', untaken })
+    const [missed, unknown] = await stream.devices(organizationId, 2)
+    stream.publish({ device: missed!, fixTimeMs: timeMs + 1 })
+    expect(fixes([await mine.next()])).toEqual([[missed, timeMs + 1]])
+    expect(fixes([await admin.next()])).toEqual([[missed, timeMs + 1]])
+    expect(Atomics.load(untaken, 0)).toBe(0)
+
+    await stream.store(missed!, timeMs + 2)
+    await stream.store(device, timeMs - 1)
+    stream.tell({ type: 'missed', devices: Uint32Array.of(missed!, unknown!, device) })
+    // The position of the other device is older than what live has.
+    expect(fixes([await mine.next()])).toEqual([[missed, timeMs + 2]])
+    expect(fixes([await admin.next()])).toEqual([[missed, timeMs + 2]])
+    expect(await stream.metric('fleetflow_stream_missed_total')).toBe(3)
+    // Changes are still heard.
+    await stream.owner.query('DELETE FROM devices WHERE id = $1', [missed])
+    expect(await mine.next()).toEqual({ type: 'left', id: 1, devices: [missed] })
+    expect(await admin.next()).toEqual({ type: 'left', id: 1, devices: [missed] })
+  })
+
   test('after the loss of its connection everything is read anew', async () => {
     const deleted = device
     const url = new URL(stream.database.url)

@@ -37,6 +37,8 @@ export class DeviceFeed {
   private readonly options: DeviceFeedOptions
   private client: pg.Client | undefined
   private readonly changed = new Set<number>()
+  /** Devices whose last position is to be read. */
+  private readonly missed = new Set<number>()
   private reading = false
   private retry: NodeJS.Timeout | undefined
   private retryMs = RECONNECT_MS_MIN
@@ -63,6 +65,12 @@ export class DeviceFeed {
   check(ids: Iterable<number>): void {
     for (const id of ids) this.changed.add(id)
     if (this.changed.size > 0) void this.readChanged()
+  }
+
+  /** Reads the last positions of the devices, soon. */
+  readPositions(ids: Iterable<number>): void {
+    for (const id of ids) this.missed.add(id)
+    if (this.missed.size > 0) void this.readChanged()
   }
 
   async close(): Promise<void> {
@@ -116,6 +124,7 @@ export class DeviceFeed {
     const ids = rows.map(({ id }) => id)
     options.onDevices(rows)
     options.onAll(new Set(ids))
+    this.missed.clear()
     for (let first = 0; first < ids.length; first += DEVICES_MAX) {
       options.onPositions(batchOf(await lastPositions(client, ids.slice(first, first + DEVICES_MAX))))
     }
@@ -123,18 +132,13 @@ export class DeviceFeed {
 
   /** One query at a time; what is told meanwhile goes into the next. */
   private async readChanged(): Promise<void> {
-    const { client, options } = this
+    const { client, options, changed, missed } = this
     if (this.reading || client === undefined) return
     this.reading = true
     try {
-      while (this.changed.size > 0 && this.client === client) {
-        const ids = [...this.changed].slice(0, DEVICES_MAX)
-        for (const id of ids) this.changed.delete(id)
-        const { rows } = await client.query<LiveDevice>(`${SELECT} WHERE id = ANY ($1)`, [ids])
-        options.onDevices(rows)
-        const found = new Set(rows.map(({ id }) => id))
-        const gone = ids.filter((id) => !found.has(id))
-        if (gone.length > 0) options.onGone(gone)
+      while (changed.size + missed.size > 0 && this.client === client) {
+        if (changed.size > 0) await this.readDevices(client, take(changed, DEVICES_MAX))
+        else options.onPositions(batchOf(await lastPositions(client, take(missed, DEVICES_MAX))))
       }
       if (this.client === client) this.reading = false
     } catch (error) {
@@ -143,6 +147,21 @@ export class DeviceFeed {
       await client.end().catch(() => undefined)
     }
   }
+
+  private async readDevices(client: pg.Client, ids: number[]): Promise<void> {
+    const { rows } = await client.query<LiveDevice>(`${SELECT} WHERE id = ANY ($1)`, [ids])
+    this.options.onDevices(rows)
+    const found = new Set(rows.map(({ id }) => id))
+    const gone = ids.filter((id) => !found.has(id))
+    if (gone.length > 0) this.options.onGone(gone)
+  }
+}
+
+/** Takes some out of a set. */
+function take(set: Set<number>, count: number): number[] {
+  const taken = [...set].slice(0, count)
+  for (const value of taken) set.delete(value)
+  return taken
 }
 
 const SELECT = 'SELECT id, organization_id AS "organizationId", disabled FROM devices'

@@ -50,6 +50,10 @@ export function liveMetrics(registry: Registry) {
     sent,
     lagging: counter('lagging_total', 'Times that positions were left out for a client that was too slow.'),
     dropped: counter('dropped_total', 'Positions left out for clients that were too slow.'),
+    missed: counter(
+      'missed_total',
+      'Last positions read from the database, since live was too slow for the batches of a shard.',
+    ),
     refused: counter<'reason'>('refused_total', 'Connections refused.', ['reason']),
     closed: counter<'code'>('closed_total', 'Sockets that ended, by close code.', ['code']),
     errors: counter<'code'>('errors_total', 'Error messages sent to clients, by code.', ['code']),

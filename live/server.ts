@@ -10,7 +10,8 @@ import { createServer } from 'node:net'
 import type { MessagePort } from 'node:worker_threads'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
-import { PositionBatch, type PositionBatchMessage } from '../schemas/position-batch.ts'
+import type { ShardToLive } from '../schemas/live-port.ts'
+import { PositionBatch } from '../schemas/position-batch.ts'
 import { STREAM_CLOSE, STREAM_PATH } from '../schemas/stream.ts'
 import { createPool } from '../storage/pools.ts'
 import { currentUsers } from './authorise.ts'
@@ -41,7 +42,7 @@ export interface LiveServer {
 }
 
 /**
- * @param ports Each delivers {@link PositionBatchMessage}s of stored rows.
+ * @param ports Each delivers the {@link ShardToLive} of a shard.
  * @throws LiveError if the stream can not be started.
  */
 export async function startLive(
@@ -228,7 +229,17 @@ export async function startLive(
     })
     const port = await listen(uws, app, options.host, options.port)
     for (const source of ports) {
-      source.on('message', (message: PositionBatchMessage) => append(PositionBatch.fromMessage(message)))
+      let untaken: Int32Array | undefined
+      source.on('message', (message: ShardToLive) => {
+        if (!('type' in message)) {
+          append(PositionBatch.fromMessage(message))
+          if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
+        } else if (message.type === 'count') untaken = message.untaken
+        else {
+          metrics.missed.inc(message.devices.length)
+          feed.readPositions(message.devices)
+        }
+      })
     }
     return { port, registry, stop }
   } catch (error) {

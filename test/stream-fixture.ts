@@ -8,6 +8,7 @@ import type { LiveOptions } from '../live/options.ts'
 import { type LiveServer, startLive } from '../live/server.ts'
 import { jsonFormat, STREAM_FORMATS } from '../live/stream-format.ts'
 import { signAccessToken } from '../schemas/access-token.ts'
+import type { ShardToLive } from '../schemas/live-port.ts'
 import { PositionBatch, transferables } from '../schemas/position-batch.ts'
 import type { Role } from '../schemas/roles.ts'
 import { type ClientMessage, type ServerMessage, STREAM_PATH, STREAM_PROTOCOLS } from '../schemas/stream.ts'
@@ -88,6 +89,11 @@ export class StreamFixture {
   publish(...rows: readonly TestRow[]): void {
     const message = testBatch(rows).toMessage()
     this.toLive!.postMessage(message, transferables(message))
+  }
+
+  /** Tells live what else a shard tells it. */
+  tell(message: ShardToLive): void {
+    this.toLive!.postMessage(message)
   }
 
   async organization(name = randomBytes(4).toString('hex')): Promise<number> {
