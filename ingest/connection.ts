@@ -56,8 +56,8 @@ export class Connection implements Replaceable {
   private budgetTimer: NodeJS.Timeout | undefined
   private readonly resumeWhenRoom = () => this.pump()
 
-  /** Whether a whole frame has come in that did not break its protocol. */
-  spoke = false
+  /** A whole frame has come in that did not break its protocol. */
+  private spoke = false
 
   constructor(adapter: Adapter, intake: Intake, peer: Peer) {
     this.adapter = adapter
@@ -66,6 +66,11 @@ export class Connection implements Replaceable {
     this.session = intake.open(adapter, 'tcp')
     this.reader = new FrameReader(adapter, 'tcp', intake.limits.frameBytesMax)
     this.ownBudget = new ByteBudget(intake.limits.bytesPerSecondPerDeviceMax)
+  }
+
+  /** Whether there was no whole frame yet, and that is not because the socket is not read. */
+  get owesFirstFrame(): boolean {
+    return !this.spoke && !this.paused
   }
 
   /** Takes what came in on the socket. */

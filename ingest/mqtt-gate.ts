@@ -23,7 +23,8 @@ export class MqttGate {
   /** What breaks the protocol; nothing is read any more then. */
   fault: MqttFault | undefined
   /** Of the device, once it is known. */
-  budget: ByteBudget
+  private budget: ByteBudget
+  private isConnected = false
   private readonly intake: Intake
   private readonly socket: Socket
   private readonly events: MqttGateEvents
@@ -57,6 +58,12 @@ export class MqttGate {
     // Node hands over what it reads by `push`, and reads no more when that says no, until it is asked again.
     socket.push = (chunk: unknown, encoding?: BufferEncoding) =>
       chunk instanceof Buffer ? this.receive(chunk) : pass(chunk, encoding)
+  }
+
+  /** The device said who it is, and may. Before, nothing waits for room: a device is told at once whether it may. */
+  connected(budget: ByteBudget): void {
+    this.budget = budget
+    this.isConnected = true
   }
 
   /** The broker has a message. */
@@ -104,6 +111,7 @@ export class MqttGate {
       this.timer ??= setTimeout(this.goOn, Math.min(Math.ceil(waitMs), BUDGET_WAIT_MS_MAX))
       return false
     }
+    if (!this.isConnected) return true
     const { missingRoom } = intake
     if (missingRoom !== undefined) {
       if (isFirstTry) intake.metrics.limitMet(missingRoom)

@@ -88,7 +88,7 @@ export async function listenMqtt(
     const traffic = registered ?? strangers.get(name) ?? new DeviceTraffic(limits.bytesPerSecondPerDeviceMax)
     if (registered === undefined) strangers.set(name, traffic)
     connection.traffic = traffic
-    gate.budget = traffic.budget
+    gate.connected(traffic.budget)
     traffic.join(connection, limits.connectionsPerDeviceMax)
   }
   const leave = (connection: DeviceConnection) => {

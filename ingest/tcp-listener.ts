@@ -68,7 +68,7 @@ export async function listenTcp(
     for (const [socket, { connection, openedMs }] of open) {
       // In the order of opening: all that follow are younger.
       if (openedMs > oldestMs) return
-      if (connection.spoke) continue
+      if (!connection.owesFirstFrame) continue
       metrics.limitMet('firstFrameTimeoutMs')
       socket.destroy()
     }
