@@ -1,0 +1,55 @@
+/** Makes the outer parts of a damaged frame right again, so that the damage reaches what is behind them. */
+import { crc16Ibm, crc16X25 } from '../../device-adapters/checksums.ts'
+import type { Random } from './random.ts'
+
+/** Repairs `bytes` in place; those that are too short for the layout stay as they are. */
+export type Repair = (bytes: Buffer, random: Random) => void
+
+/** By protocol and transport: `gt06 tcp`. */
+export const REPAIRS: Readonly<Record<string, Repair>> = {
+  'teltonika tcp': (bytes, random) => {
+    if (bytes.length < 15) return
+    bytes.writeUInt32BE(0, 0)
+    bytes.writeUInt32BE(bytes.length - 12, 4)
+    // Both numbers of records.
+    if (!random.once(4)) bytes[bytes.length - 5] = bytes[9]!
+    bytes.writeUInt32BE(crc16Ibm(bytes, 8, bytes.length - 4), bytes.length - 4)
+  },
+  'teltonika udp': (bytes, random) => {
+    if (bytes.length < 13) return
+    bytes.writeUInt16BE((bytes.length - 2) & 0xffff, 0)
+    const codecAt = 8 + bytes.readUInt16BE(6)
+    if (!random.once(4) && codecAt + 1 < bytes.length) bytes[bytes.length - 1] = bytes[codecAt + 1]!
+  },
+  'gt06 tcp': (bytes) => {
+    const long = bytes[0] === 0x79
+    if (bytes.length < 10 || bytes.length > (long ? 65_541 : 260)) return
+    bytes[1] = bytes[0] = long ? 0x79 : 0x78
+    if (long) bytes.writeUInt16BE(bytes.length - 6, 2)
+    else bytes[2] = bytes.length - 5
+    bytes.writeUInt16BE(crc16X25(bytes, 2, bytes.length - 4), bytes.length - 4)
+    bytes.writeUInt16BE(0x0d0a, bytes.length - 2)
+  },
+  'h02 tcp': repairH02,
+  'h02 udp': repairH02,
+}
+
+function repairH02(bytes: Buffer, random: Random): void {
+  if (bytes.length < 16) return
+  if (bytes[0] === 0x24 || bytes[0] === 0x58) {
+    // The time and the date, which tell a frame from other bytes, and every later nibble a digit.
+    for (let at = 6; at < Math.min(bytes.length, 24); at++) {
+      if ((bytes[at]! & 0x0f) > 9) bytes[at]! &= 0xf7
+      if (bytes[at]! > 0x99) bytes[at]! &= 0x7f
+    }
+    bytes[6]! &= 0x17
+    bytes[7]! &= 0x57
+    bytes[9]! &= 0x27
+    bytes[10]! &= 0x07
+    return
+  }
+  bytes.write('*HQ,', 0, 'latin1')
+  // One frame: an earlier end would hide the rest.
+  if (!random.once(4)) for (let at = 4; at < bytes.length; at++) if (bytes[at] === 0x23) bytes[at] = 0x2c
+  bytes[bytes.length - 1] = 0x23
+}
