@@ -63,3 +63,29 @@ test('a protocol that is not there is told, with those that are', () => {
     /no protocol "gt07"; there are teltonika, gt06, mqtt/,
   )
 })
+
+test('LIMITS sets limits of ingest, each by its name', () => {
+  expect(read({}).limits).toEqual({})
+  expect(read({ LIMITS: 'connectionsMax=1000, idleTimeoutMs = 60000' }).limits).toEqual({
+    connectionsMax: 1000,
+    idleTimeoutMs: 60_000,
+  })
+})
+
+test('each fault of LIMITS is named', () => {
+  const items = ['conectionsMax=1', 'idleTimeoutMs', 'frameBytesMax=0', 'heldBytesMax=-5', 'spillAfterMs=1.5']
+  const twice = ['connectionsMax=1', 'connectionsMax=2']
+  const tooMuch = ['stopTimeoutMs=3000000000', 'uniqueIdLengthMax=129']
+  let message = ''
+  try {
+    read({ LIMITS: [...items, ...twice, ...tooMuch].join(',') })
+  } catch (error) {
+    message = (error as Error).message
+  }
+  for (const item of items.slice(0, 2)) expect(message).toContain(`"${item}" is not NAME=NUMBER`)
+  for (const [name, value] of items.slice(2).map((item) => item.split('=')))
+    expect(message).toMatch(new RegExp(`${name} must be .* not "${value}"`))
+  expect(message).toContain('connectionsMax is set twice')
+  expect(message).toContain('stopTimeoutMs must be a whole number from 1 to 2147483647')
+  expect(message).toContain('uniqueIdLengthMax must be a whole number from 1 to 128')
+})

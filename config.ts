@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { type Limits, parseLimits } from './ingest/limits.ts'
 import type { PositionPolicies } from './storage/position-policies.ts'
 
 const MQTT = 'mqtt'
@@ -31,6 +32,12 @@ const protocols = z.string().transform((text, context): ProtocolPorts => {
     else ports.set(id, Number(number))
   }
   return ports
+})
+
+const limits = z.string().transform((text, context): Partial<Limits> => {
+  const { limits, faults } = parseLimits(list(text))
+  for (const message of faults) context.addIssue({ code: 'custom', message })
+  return limits
 })
 
 const environment = z
@@ -64,6 +71,7 @@ const environment = z
       .default(64 * MEBIBYTE),
     POSITIONS_COMPRESS_AFTER_DAYS: days.default(7),
     POSITIONS_KEEP_DAYS: days.default(0),
+    LIMITS: limits.default({}),
     UNKNOWN_DEVICES: z.enum(['quarantine', 'register']).default('quarantine'),
     DEFAULT_ORGANIZATION: z.string().min(1).max(200).optional(),
     ADMIN_EMAIL: z.email().default('admin@fleetflow.local'),
@@ -120,6 +128,8 @@ export interface Config {
   /** Bytes of a file of the journal, allocated before it is used. */
   readonly journalSegmentBytes: number
   readonly positionPolicies: PositionPolicies
+  /** Limits of ingest that are not the defaults. */
+  readonly limits: Partial<Limits>
   readonly unknownDevices: 'quarantine' | 'register'
   readonly defaultOrganization: string | undefined
   readonly adminEmail: string
@@ -178,6 +188,7 @@ export function readConfig(variables: NodeJS.ProcessEnv, protocolIds: readonly s
       compressAfterDays: values.POSITIONS_COMPRESS_AFTER_DAYS,
       keepDays: values.POSITIONS_KEEP_DAYS,
     },
+    limits: values.LIMITS,
     unknownDevices: values.UNKNOWN_DEVICES,
     defaultOrganization: values.DEFAULT_ORGANIZATION,
     adminEmail: values.ADMIN_EMAIL,

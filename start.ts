@@ -159,6 +159,7 @@ async function start(
     ackAfter: config.ackAfter,
     livePorts: shards.map(({ port2 }) => port2),
     registerInto,
+    limits: config.limits,
     registry,
     log,
     onFailure,
