@@ -243,7 +243,7 @@ export class Connection implements Replaceable {
       close = reply.closeAfter
     }
     if (ready.length > 0) {
-      this.intake.metrics.replies.inc({ protocol: this.adapter.id }, ready.length)
+      this.session.tallies.replies.add(ready.length)
       this.peer.write(ready.length === 1 ? ready[0]! : Buffer.concat(ready))
       if (this.peer.unsentBytes > this.intake.limits.unsentReplyBytesMax) {
         this.intake.metrics.limitMet('unsentReplyBytesMax')

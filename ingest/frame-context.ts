@@ -5,6 +5,7 @@
 import type { Adapter, KnownDevice, Transport } from '../device-adapters/adapter.ts'
 import { DeviceSession } from '../device-adapters/decoder.ts'
 import type { RegisteredDevice } from './devices.ts'
+import type { FrameTallies } from './metrics.ts'
 
 export interface FrameContext {
   /** Adapter's id. */
@@ -38,8 +39,9 @@ export function parseContext(bytes: Buffer): FrameContext {
 const NO_OWNERS: ReadonlyMap<string, number> = new Map()
 const NOBODY: KnownDevice = { model: '', options: {} }
 
-/** A session that knows the context of its frames, which is made once and not for each. */
+/** A session that knows the context of its frames, which is made once and not for each, and where they are counted. */
 export class IntakeSession extends DeviceSession<RegisteredDevice> {
+  readonly tallies: FrameTallies
   private readonly adapterId: string
   private bytes: Buffer | undefined
   private bytesUniqueId = ''
@@ -49,9 +51,11 @@ export class IntakeSession extends DeviceSession<RegisteredDevice> {
   constructor(
     adapter: Adapter,
     transport: Transport,
+    tallies: FrameTallies,
     find: (uniqueId: string) => RegisteredDevice | undefined,
   ) {
     super(adapter, transport, find)
+    this.tallies = tallies
     this.adapterId = adapter.id
   }
 

@@ -11,7 +11,7 @@ import type { DeviceRegistry, RegisteredDevice } from './devices.ts'
 import { IntakeSession } from './frame-context.ts'
 import type { Journal, JournalPosition } from './journal/journal.ts'
 import type { LimitName, Limits } from './limits.ts'
-import type { IngestMetrics } from './metrics.ts'
+import type { FrameTallies, IngestMetrics } from './metrics.ts'
 import type { Quarantine } from './quarantine.ts'
 import type { Shard } from './shard.ts'
 import { SyncQueue } from './sync-queue.ts'
@@ -75,6 +75,7 @@ export class Intake {
   private readonly quarantine: Quarantine
   private readonly log: Logger
   private readonly bugLoggedMs = new Map<string, number>()
+  private readonly tallies = new Map<string, FrameTallies>()
   private readonly waitingForRoom = new Set<() => void>()
 
   constructor(options: IntakeOptions) {
@@ -98,8 +99,19 @@ export class Intake {
     return new IntakeSession(
       adapter,
       transport,
+      this.talliesOf(adapter, transport),
       mayBe === undefined ? find : (uniqueId) => (mayBe(uniqueId) ? find(uniqueId) : undefined),
     )
+  }
+
+  private talliesOf({ id }: Adapter, transport: Transport): FrameTallies {
+    const key = id + transport
+    let tallies = this.tallies.get(key)
+    if (tallies === undefined) {
+      tallies = this.metrics.frameTallies(id, transport)
+      this.tallies.set(key, tallies)
+    }
+    return tallies
   }
 
   /** The registered device of that name. */
@@ -183,7 +195,7 @@ export class Intake {
     decodeFrame(adapter, frame, session, out)
     if (session.uniqueId.length > this.limits.uniqueIdLengthMax) this.metrics.limitMet('uniqueIdLengthMax')
     checkUniqueId(session.uniqueId, this.limits.uniqueIdLengthMax)
-    this.metrics.frames.inc({ protocol, transport: session.transport })
+    session.tallies.frames.add()
     if (hasWrongChecksum(out, mark.rows)) {
       this.reject(protocol, 'checksum', frame, address, session.uniqueId)
     }
@@ -206,7 +218,7 @@ export class Intake {
       const replies = repliesOf(adapter, frame, session)
       out.device.fill(device.id, mark.rows, out.length)
       out.decoder.fill(this.decoders.get(protocol)!, mark.rows, out.length)
-      this.metrics.positions.inc({ protocol }, out.length - mark.rows)
+      session.tallies.positions.add(out.length - mark.rows)
       const { receivedMs } = session
       const context = session.context()
       const position = this.journal.append({ receivedMs, device: device.id, context, frame })
@@ -332,7 +344,7 @@ export class Intake {
     }
     rows.decoder.fill(this.decoders.get(adapter.id)!, 0, rows.length)
     const replies = repliesOf(adapter, frame, session)
-    this.metrics.positions.inc({ protocol: adapter.id }, rows.length)
+    session.tallies.positions.add(rows.length)
     const { receivedMs } = session
     const [only] = owners.values()
     const position = this.journal.append({

@@ -6,6 +6,7 @@ import { PositionBatch } from '../schemas/position-batch.ts'
 import { DeviceTraffic } from './device-traffic.ts'
 import { encodeContext, IntakeSession, parseContext } from './frame-context.ts'
 import { JournalDecoder } from './journal-decoder.ts'
+import { Tally } from './tally-counter.ts'
 
 const DEVICE = {
   id: 7,
@@ -17,6 +18,8 @@ const DEVICE = {
   traffic: new DeviceTraffic(1),
   disabled: false,
 }
+
+const TALLIES = { frames: new Tally(), positions: new Tally(), replies: new Tally() }
 
 /** `ID SPEED [OTHER SPEED]…`: the speed counts double in dialect 2, and triple for a device that is extended. */
 const plain = defineAdapter({
@@ -52,7 +55,9 @@ test('a context comes back as it was written', () => {
 })
 
 describe('a record', () => {
-  const session = new IntakeSession(plain, 'tcp', (uniqueId) => (uniqueId === 'bus' ? DEVICE : undefined))
+  const session = new IntakeSession(plain, 'tcp', TALLIES, (uniqueId) =>
+    uniqueId === 'bus' ? DEVICE : undefined,
+  )
 
   test('is decoded with the device, the dialect and the time of receipt that it had', () => {
     session.receivedMs = 1_700_000_000_000

@@ -4,10 +4,11 @@
  * there itself, and stores it between the batches, which go first.
  */
 import { parentPort, workerData } from 'node:worker_threads'
-import { PositionBatch, transferables } from '../schemas/position-batch.ts'
+import { PositionBatch } from '../schemas/position-batch.ts'
 import { BacklogReader } from './backlog-reader.ts'
 import { openJournalReader } from './journal/reader.ts'
 import { JournalDecoder } from './journal-decoder.ts'
+import { LiveOutlet } from './live-outlet.ts'
 import { QualityCheck } from './quality.ts'
 import { refusedFrames } from './refused-frames.ts'
 import type { FromShard, JournalRange, ShardOptions, StoredRows, ToShard } from './shard-messages.ts'
@@ -22,6 +23,7 @@ const writer = new PositionWriter(databaseUrl, `fleetflow shard ${index}`, {
   onDatabase: (up, error) => post({ type: 'database', up, message: error?.message ?? '' }),
 })
 const wants = (device: number) => device % shards === index
+const live = livePort === undefined ? undefined : new LiveOutlet(livePort)
 let stopping = false
 let loaded: Promise<JournalDecoder> | undefined
 
@@ -48,8 +50,7 @@ async function store(batch: PositionBatch, range: JournalRange): Promise<StoredR
     // Live passes over what is not in the database as over what is doubtful.
     for (const { row } of refused) batch.quality[row] = 255
   }
-  const message = batch.toMessage()
-  livePort?.postMessage(message, transferables(message))
+  live?.publish(batch)
   return { rows, duplicates, refused: refused.length, storeMs: performance.now() - startMs }
 }
 
@@ -90,7 +91,7 @@ port.on('message', (message: ToShard) => {
       stopping = true
       void writer.close().finally(() => {
         // Nothing is open any more then.
-        livePort?.close()
+        live?.close()
         port.close()
       })
   }
