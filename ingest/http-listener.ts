@@ -1,7 +1,7 @@
 /**
  * HTTP listener of one adapter: a request is a frame, and its 200 follows the store. Answers of a connection keep the
- * order of its requests. What is refused is refused as a whole, in words: 400, 403, 405, 408, 413, 415, 431, or 503 with
- * Retry-After for what can be sent again as it is.
+ * order of its requests. What is refused is refused as a whole, in words: 400, 403, 405, 408, 413, 415, 431, or 429 and
+ * 503 with Retry-After for what can be sent again as it is.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -10,15 +10,16 @@ import type { Adapter } from '../device-adapters/adapter.ts'
 import { httpFrame } from '../device-adapters/requests.ts'
 import type { ConnectionCount } from './connection-count.ts'
 import type { Intake, Receipt } from './intake.ts'
+import type { LimitName } from './limits.ts'
 import { addressOfSocket, bindServer, type ListenAddress, type Listener } from './listener.ts'
 
 const METHODS = new Set(['GET', 'POST', 'PUT'])
-const HEADER_BYTES_MAX = 16 * 1024
-const KEEP_ALIVE_TIMEOUT_MS = 75_000
 /** Period of the search for requests that do not come to their end, ms. */
 const SWEEP_EVERY_MS = 1_000
-const RETRY_AFTER_S = 5
+/** What a client is told to wait before it sends again, s: where there is no room, and where it sends too much. */
+const RETRY_AFTER_S = { 503: 5, 429: 1 }
 const NO_BYTES = Buffer.alloc(0)
+const TOO_MUCH = 'too-much: the device sends more than it may; send it again after Retry-After seconds\n'
 const NO_ROOM = 'no-room: the server can not take more now; send it again after Retry-After seconds\n'
 
 type ClientError = NodeJS.ErrnoException & { readonly rawPacket?: Buffer }
@@ -40,16 +41,15 @@ export async function listenHttp(
   address: ListenAddress,
 ): Promise<Listener> {
   const { limits, metrics } = intake
+  const bodyBytesMax = Math.min(adapter.maxFrameBytes, limits.frameBytesMax)
   const labels = { protocol: adapter.id, transport: 'http' }
   /** Requests that wait for the store. */
   let pending = 0
-  /** Bytes of bodies that are on their way. */
-  let receivingBytes = 0
 
   const answer = (response: ServerResponse, status: number, body: string | Buffer = '') => {
     if (response.writableEnded || response.destroyed) return
     if (status === 200) metrics.replies.inc({ protocol: adapter.id })
-    if (status === 503) response.setHeader('retry-after', RETRY_AFTER_S)
+    if (status === 503 || status === 429) response.setHeader('retry-after', RETRY_AFTER_S[status])
     response.writeHead(status, {
       // Adapters that reply over HTTP do so in JSON. Faults are told in words of the request: a browser must not
       // take them for a page.
@@ -59,8 +59,8 @@ export async function listenHttp(
     response.end(body)
   }
 
-  const noRoom = (response: ServerResponse, limit: string) => {
-    metrics.limits.inc({ limit })
+  const noRoom = (response: ServerResponse, limit: LimitName) => {
+    metrics.limitMet(limit)
     answer(response, 503, NO_ROOM)
   }
 
@@ -68,6 +68,9 @@ export async function listenHttp(
     switch (receipt.kind) {
       case 'session':
         answer(response, 200, Buffer.concat(receipt.replies))
+        return
+      case 'limited':
+        answer(response, 429, TOO_MUCH)
         return
       case 'unknown':
         answer(response, 403, `unknown-device: ${receipt.uniqueId} is not registered\n`)
@@ -80,12 +83,9 @@ export async function listenHttp(
   }
 
   const take = (request: IncomingMessage, response: ServerResponse, body: Buffer) => {
-    if (pending >= limits.pendingRequestsMax) {
-      noRoom(response, 'pendingRequestsMax')
-      return
-    }
-    if (!intake.hasRoom) {
-      noRoom(response, 'batchFull')
+    const met = pending >= limits.pendingRequestsMax ? 'pendingRequestsMax' : intake.missingRoom
+    if (met !== undefined) {
+      noRoom(response, met)
       return
     }
     const frame = frameOf(request, body)
@@ -117,9 +117,10 @@ export async function listenHttp(
     const inBody = request !== undefined && !request.complete
     switch (error.code) {
       case 'ERR_HTTP_REQUEST_TIMEOUT':
-        metrics.limits.inc({ limit: 'firstFrameTimeoutMs' })
+        metrics.limitMet('firstFrameTimeoutMs')
         return inBody && response?.writableEnded ? undefined : '408 Request Timeout'
       case 'HPE_HEADER_OVERFLOW':
+        metrics.limitMet('httpHeaderBytes')
         reject('too-large')
         return '431 Request Header Fields Too Large'
       case 'HPE_INVALID_EOF_STATE':
@@ -145,24 +146,25 @@ export async function listenHttp(
   const receive = (request: IncomingMessage, response: ServerResponse) => {
     const body = new Body()
     const taken = () => {
-      receivingBytes -= body.length
+      count.hold(0, body.length)
       return body.take()
     }
     let refused = false
     request.on('data', (chunk: Buffer) => {
       // What is refused is read to its end: a client that still sends would not see the answer otherwise.
       if (refused) return
-      if (body.length + chunk.length > adapter.maxFrameBytes) {
+      const before = body.length
+      if (before + chunk.length > bodyBytesMax) {
         refused = true
-        refuse(request, response, tooLarge(adapter), taken())
-      } else if (receivingBytes + chunk.length > limits.requestBytesMax) {
-        refused = true
-        taken()
-        noRoom(response, 'requestBytesMax')
-      } else {
-        body.append(chunk)
-        receivingBytes += chunk.length
+        metrics.limitMet('frameBytesMax')
+        refuse(request, response, tooLarge(bodyBytesMax), taken())
+        return
       }
+      body.append(chunk)
+      if (count.hold(body.length, before)) return
+      refused = true
+      taken()
+      answer(response, 503, NO_ROOM)
     })
     request.on('end', () => {
       if (!refused) take(request, response, taken())
@@ -177,11 +179,11 @@ export async function listenHttp(
 
   const server = createServer(
     {
-      maxHeaderSize: HEADER_BYTES_MAX,
+      maxHeaderSize: limits.httpHeaderBytes,
       headersTimeout: limits.firstFrameTimeoutMs,
       requestTimeout: limits.firstFrameTimeoutMs,
       connectionsCheckingInterval: SWEEP_EVERY_MS,
-      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      keepAliveTimeout: limits.httpKeepAliveTimeoutMs,
     },
     (request, response) => {
       last.set(request.socket, { request, response })
@@ -193,17 +195,18 @@ export async function listenHttp(
   // A client that asks first does not send a body that would be refused.
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     last.set(request.socket, { request, response })
-    const isLarge = Number(request.headers['content-length']) > adapter.maxFrameBytes
-    const refusal = refusalOf(request) ?? (isLarge ? tooLarge(adapter) : undefined)
-    if (refusal === undefined && intake.hasRoom) {
+    const isLarge = Number(request.headers['content-length']) > bodyBytesMax
+    const refusal = refusalOf(request) ?? (isLarge ? tooLarge(bodyBytesMax) : undefined)
+    const { missingRoom } = intake
+    if (refusal === undefined && missingRoom === undefined) {
       response.writeContinue()
       receive(request, response)
       return
     }
     // It may send the body or not: nothing of what follows could be read.
     response.setHeader('connection', 'close')
-    if (refusal === undefined) noRoom(response, 'batchFull')
-    else refuse(request, response, refusal, NO_BYTES)
+    if (missingRoom !== undefined) noRoom(response, missingRoom)
+    else refuse(request, response, refusal!, NO_BYTES)
   })
   server.on('connection', (socket) => {
     count.admit(socket, labels)
@@ -285,7 +288,7 @@ function refusalOf({ method = '', headers }: IncomingMessage): Refusal | undefin
   return undefined
 }
 
-function tooLarge({ maxFrameBytes }: Adapter): Refusal {
-  const text = `too-large: a body has ${maxFrameBytes} bytes at most; send it in several requests\n`
+function tooLarge(bodyBytesMax: number): Refusal {
+  const text = `too-large: a body has ${bodyBytesMax} bytes at most; send it in several requests\n`
   return { status: 413, code: 'too-large', text }
 }

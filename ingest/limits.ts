@@ -22,7 +22,7 @@ export const LIMITS = {
   frameBytesMax: 1024 * 1024,
   /**
    * Bytes that connections hold: pieces of frames, and frames that wait for room. Beyond, a connection is closed that
-   * holds more than its share.
+   * holds more than its share; an HTTP request is answered 503 instead.
    */
   heldBytesMax: 256 * 1024 * 1024,
   /** Time from the opening of a connection to its first whole frame, ms; of every HTTP request from its first byte. */
@@ -56,8 +56,6 @@ export const LIMITS = {
   pendingDatagramsMax: 20_000,
   /** Requests that wait for the store; more are answered 503. */
   pendingRequestsMax: 20_000,
-  /** Bytes of the bodies that one HTTP listener is receiving; a request that comes on top is answered 503. */
-  requestBytesMax: 64 * 1024 * 1024,
   /** Rows of the quarantine table; the longest unseen go first. */
   quarantineRowsMax: 10_000,
   /** Entries that wait for the next write of the quarantine. */

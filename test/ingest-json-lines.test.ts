@@ -221,6 +221,20 @@ describe('a batch that is sent again', () => {
   })
 })
 
+test('a device that sends more than it may is told when to send again, and its batch is not taken', async () => {
+  const strict = await IngestHarness.start({ limits: { bytesPerSecondPerDeviceMax: 1_000 } })
+  try {
+    const id = await strict.register('phone-10')
+    const answers = new Answers(strict.device(strict.portOf('json-lines', 'http')))
+    answers.device.send(request(batch('phone-10', 80)) + request(batch('phone-10', 80)))
+    expect(await answers.first(2)).toContain('retry-after: 1')
+    expect(answers.statuses).toEqual([200, 429])
+    await expect.poll(() => strict.storedOf(id)).toBe(80)
+  } finally {
+    await strict.stop()
+  }
+}, 60_000)
+
 describe('an HTTP connection', () => {
   test('answers requests that come at once in their order', async () => {
     const id = await harness.register('phone-4')
@@ -315,7 +329,7 @@ describe('an HTTP connection', () => {
 })
 
 test('bodies that are on their way take no more memory than they may', async () => {
-  const small = await IngestHarness.start({ limits: { requestBytesMax: 100_000 } })
+  const small = await IngestHarness.start({ limits: { heldBytesMax: 100_000 } })
   try {
     await small.register('phone-9')
     const url = `http://127.0.0.1:${small.portOf('json-lines', 'http')}/`
@@ -325,7 +339,7 @@ test('bodies that are on their way take no more memory than they may', async () 
     expect(answer.status).toBe(503)
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
     expect(await answer.text()).toContain('send it again')
-    expect(await small.metric('fleetflow_limits_total', { limit: 'requestBytesMax' })).toBe(1)
+    expect(await small.metric('fleetflow_limits_total', { limit: 'heldBytesMax' })).toBe(1)
     expect((await send(batch('phone-9', 900))).status).toBe(200)
     expect((await send(batch('phone-9', 900))).status).toBe(200)
   } finally {
