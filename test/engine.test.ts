@@ -69,6 +69,8 @@ test('a position reaches the API and a subscriber, after its reply', async () =>
     if (replied.length >= 5) break
   }
   expect(replied.toString('hex')).toBe('0100000003')
+  // The reply says that they are durable; the database has them a moment later.
+  await expect.poll(() => engine.engine.metric('fleetflow_positions_stored_total')).toBe(3)
 
   const { items } = (await api(
     'GET',

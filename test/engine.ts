@@ -1,4 +1,7 @@
 /** The whole engine for a test, on a database and ports of its own. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { pino } from 'pino'
 import { readConfig } from '../config.ts'
 import { loadAdapters } from '../device-adapters/registry.ts'
@@ -29,12 +32,14 @@ export async function startTestEngine(
 ): Promise<TestEngine> {
   const database = await testDatabase()
   const adapters = await loadAdapters()
+  const dataDir = await mkdtemp(join(tmpdir(), 'fleetflow-engine-'))
   const config = readConfig(
     {
       PORT: '0',
       STREAM_PORT: '0',
       PROTOCOLS: [...adapters.keys(), 'mqtt'].map((id) => `${id}:0`).join(','),
       DATABASE_URL: database.url,
+      DATA_DIR: dataDir,
       JWT_SECRET: 'a secret of the tests that is long enough',
       ADMIN_EMAIL,
       ADMIN_PASSWORD,
@@ -67,6 +72,7 @@ export async function startTestEngine(
     stop: async () => {
       await engine.stop()
       await database.drop()
+      await rm(dataDir, { recursive: true })
     },
   }
 }
