@@ -206,8 +206,10 @@ class FileJournal implements Journal {
         const hadRoom = this.hasRoom
         this.durable = message.position
         this.kept = message.figures
-        this.inFlightBytes = 0
-        this.handOver()
+        if (message.whole) {
+          this.inFlightBytes = 0
+          this.handOver()
+        }
         this.wake()
         this.events.onDurable(message.position)
         if (!hadRoom && this.hasRoom) this.events.onRoom()

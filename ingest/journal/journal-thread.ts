@@ -31,7 +31,13 @@ export type FromJournalThread =
       readonly tornBytes: number
       readonly figures: SegmentFigures
     }
-  | { readonly type: 'durable'; readonly position: JournalPosition; readonly figures: SegmentFigures }
+  | {
+      readonly type: 'durable'
+      readonly position: JournalPosition
+      /** Whether that is the whole group. */
+      readonly whole: boolean
+      readonly figures: SegmentFigures
+    }
   | { readonly type: 'full'; readonly full: boolean; readonly message: string }
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
   | { readonly type: 'closed' }
@@ -51,6 +57,8 @@ class JournalThread {
   private readonly writer: SegmentWriter
   private readonly timers: NodeJS.Timeout[]
   private touchedMs = performance.now()
+  /** What main was told is durable. */
+  private told: JournalPosition
   /** The group that waits for room on the disk. */
   private waiting: Group | undefined
   private retry: NodeJS.Timeout | undefined
@@ -58,6 +66,7 @@ class JournalThread {
   constructor(lock: FolderLock, writer: SegmentWriter) {
     this.lock = lock
     this.writer = writer
+    this.told = writer.end
     this.timers = [
       setInterval(() => this.guarded(() => this.touch()), HEARTBEAT_MS),
       setInterval(() => this.guarded(() => writer.expire()), EXPIRE_MS),
@@ -87,17 +96,25 @@ class JournalThread {
         this.writer.write(group)
       } catch (error) {
         if (!(error instanceof DiskFull)) throw error
+        // Told of, its beginning can be stored and trimmed, which may be what makes room.
+        if (this.writer.end > this.told) this.postDurable(false)
         if (this.waiting === undefined) post({ type: 'full', full: true, message: error.message })
         this.waiting = group
         this.retry = setTimeout(() => this.write(group), FULL_RETRY_MS)
         return
       }
-      // A sync may take so long that others took this thread for dead, and its records for torn.
-      if (performance.now() - this.touchedMs > HEARTBEAT_DEAD_MS / 2) this.touch()
       if (this.waiting !== undefined) post({ type: 'full', full: false, message: '' })
       this.waiting = undefined
-      post({ type: 'durable', position: this.writer.end, figures: this.writer.figures })
+      this.postDurable(true)
     })
+  }
+
+  private postDurable(whole: boolean): void {
+    // A sync may take so long that others took this thread for dead, and its records for torn.
+    if (performance.now() - this.touchedMs > HEARTBEAT_DEAD_MS / 2) this.touch()
+    const { end, figures } = this.writer
+    this.told = end
+    post({ type: 'durable', position: end, whole, figures })
   }
 
   private touch(): void {

@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto'
 import * as fs from 'node:fs'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { JournalError } from './journal.ts'
 
@@ -35,13 +35,13 @@ export class FolderLock {
   }
 
   /**
-   * Takes the lock; at once if its owner can be seen to be dead, else after {@link HEARTBEAT_DEAD_MS} without a sign.
+   * Takes the lock; at once if its owner can be seen to be dead, else after `deadMs` without a sign of it.
    * @throws JournalError `journal-locked`
    */
-  static async take(folder: string): Promise<FolderLock> {
+  static async take(folder: string, deadMs = HEARTBEAT_DEAD_MS): Promise<FolderLock> {
     for (;;) {
       const newest = newestNumber(folder)
-      if (newest !== undefined) await assertDead(folder, newest)
+      if (newest !== undefined) await assertDead(lockPath(folder, newest), deadMs)
       const own = (newest ?? 0) + 1
       const path = lockPath(folder, own)
       if (!makeWhole(path, JSON.stringify(describe(process.pid)))) continue
@@ -109,8 +109,7 @@ function makeWhole(path: string, text: string): boolean {
 }
 
 /** @throws JournalError `journal-locked` if the owner lives. */
-async function assertDead(folder: string, number: number): Promise<void> {
-  const path = lockPath(folder, number)
+async function assertDead(path: string, deadMs: number): Promise<void> {
   const text = readText(path)
   // Emptied by its owner, or removed for a newer one.
   if (text === undefined || text === '') return
@@ -123,12 +122,12 @@ async function assertDead(folder: string, number: number): Promise<void> {
   let alive: boolean
   if (visible) alive = isAlive(owner)
   else if (!same('bootId') && same('host')) alive = false
-  else alive = await showsSign(path)
+  else alive = await showsSign(path, deadMs)
   if (!alive) return
   const where = visible ? '' : ` on ${owner.host}`
   throw new JournalError(
     'journal-locked',
-    `process ${owner.pid}${where} is using the journal in ${folder}: stop it, or give another DATA_DIR`,
+    `process ${owner.pid}${where} is using the journal in ${dirname(path)}: stop it, or give another DATA_DIR`,
   )
 }
 
@@ -158,12 +157,12 @@ function canSignal(pid: number): boolean {
 }
 
 /** Waits whether a process that is out of sight touches its lock; the clocks of both need not agree. */
-async function showsSign(path: string): Promise<boolean> {
+async function showsSign(path: string, deadMs: number): Promise<boolean> {
   const modifiedMs = () => fs.statSync(path, { throwIfNoEntry: false })?.mtimeMs
   const before = modifiedMs()
-  const endMs = performance.now() + HEARTBEAT_DEAD_MS
+  const endMs = performance.now() + deadMs
   while (performance.now() < endMs) {
-    await delay(HEARTBEAT_MS / 4)
+    await delay(Math.min(HEARTBEAT_MS / 4, deadMs / 4))
     // Gone or emptied: another one has it, or nobody; the next look tells.
     if (modifiedMs() !== before) return readText(path) !== ''
   }
