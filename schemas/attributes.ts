@@ -33,5 +33,3 @@ export const READINGS = [
 ] as const
 
 export type Reading = (typeof READINGS)[number]
-export type NumberReadingColumn = Extract<Reading, { type: 'number' }>['column']
-export type BooleanReadingColumn = Extract<Reading, { type: 'boolean' }>['column']

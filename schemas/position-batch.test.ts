@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { READINGS } from './attributes.ts'
 import { positionOf } from './position.ts'
 import { BOOLEAN_UNKNOWN, PositionBatch, transferables } from './position-batch.ts'
 import { QUALITY } from './quality.ts'
@@ -45,6 +46,18 @@ test('gives back what was set, in a column or as an attribute', () => {
       alarm: 'sos',
     },
   })
+})
+
+test('puts every reading into its own column, also after it has grown', () => {
+  const batch = new PositionBatch(8)
+  for (let i = 0; i < 9; i++) batch.add(TIME_MS + i, 30, -97)
+  READINGS.forEach(({ key, type }, i) => {
+    if (type !== 'string') batch.set(8, key, type === 'number' ? i : true)
+  })
+  for (const [i, { column, type }] of READINGS.entries()) {
+    if (type !== 'string') expect(batch[column][8]).toBe(type === 'number' ? i : 1)
+  }
+  expect(batch.attributeCount).toBe(0)
 })
 
 test('keeps every row when it grows', () => {

@@ -121,6 +121,9 @@ export abstract class PositionColumns {
 
   protected rows: ArrayBuffer
   protected attributes!: ArrayBuffer
+  /** The columns of {@link F64_COLUMNS} and {@link U8_COLUMNS} in their order. */
+  protected f64!: Float64Array[]
+  protected u8!: Uint8Array[]
 
   /** @param capacity Rows before the columns grow; a multiple of 8 keeps every column aligned. */
   constructor(capacity: number, rows?: ArrayBuffer, attributes?: ArrayBuffer) {
@@ -148,18 +151,19 @@ export abstract class PositionColumns {
   private layRows(): void {
     const columns = this as unknown as Record<string, unknown>
     let offset = 0
-    const lay = (names: readonly string[], View: ViewConstructor) => {
-      for (const name of names) {
-        columns[name] = new View(this.rows, offset, this.capacity)
+    const lay = <Column>(names: readonly string[], View: ViewConstructor<Column>): Column[] =>
+      names.map((name) => {
+        const column = new View(this.rows, offset, this.capacity)
+        columns[name] = column
         offset += this.capacity * View.BYTES_PER_ELEMENT
-      }
-    }
+        return column
+      })
     // Widest columns first, so that each column starts at a multiple of its element size.
-    lay(F64_COLUMNS, Float64Array)
+    this.f64 = lay(F64_COLUMNS, Float64Array)
     lay(U32_COLUMNS, Uint32Array)
     lay(I32_COLUMNS, Int32Array)
     lay(U16_COLUMNS, Uint16Array)
-    lay(U8_COLUMNS, Uint8Array)
+    this.u8 = lay(U8_COLUMNS, Uint8Array)
   }
 
   /** Doubles the room for sparse attributes. */
@@ -195,7 +199,7 @@ export abstract class PositionColumns {
   }
 }
 
-type ViewConstructor = {
-  new (buffer: ArrayBuffer, byteOffset: number, length: number): unknown
+type ViewConstructor<Column> = {
+  new (buffer: ArrayBuffer, byteOffset: number, length: number): Column
   readonly BYTES_PER_ELEMENT: number
 }
