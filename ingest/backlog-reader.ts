@@ -54,9 +54,10 @@ export class BacklogReader {
   }
 
   private decode(entry: JournalEntry): void {
+    // Those that cannot be read, too: they are held as long.
+    this.frameBytes += entry.frame.length
     try {
       this.decoder.decode(entry, this.batch, this.wants)
-      this.frameBytes += entry.frame.length
     } catch (error) {
       const { code, message } = DecodeError.of(error)
       const { adapter, uniqueId } = this.decoder.contextOf(entry)

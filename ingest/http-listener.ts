@@ -43,8 +43,9 @@ export async function listenHttp(
   const { limits, metrics } = intake
   const bodyBytesMax = Math.min(adapter.maxFrameBytes, limits.frameBytesMax)
   const labels = { protocol: adapter.id, transport: 'http' }
-  /** Requests that wait for the store. */
+  /** Requests that wait for the store, in all and of each socket. */
   let pending = 0
+  const pendingOf = new WeakMap<Socket, number>()
 
   const answer = (response: ServerResponse, status: number, body: string | Buffer = '') => {
     if (response.writableEnded || response.destroyed) return
@@ -83,7 +84,14 @@ export async function listenHttp(
   }
 
   const take = (request: IncomingMessage, response: ServerResponse, body: Buffer) => {
-    const met = pending >= limits.pendingRequestsMax ? 'pendingRequestsMax' : intake.missingRoom
+    const { socket } = request
+    const pendingHere = pendingOf.get(socket) ?? 0
+    const met =
+      pending >= limits.pendingRequestsMax
+        ? 'pendingRequestsMax'
+        : pendingHere >= limits.pendingFramesPerConnectionMax
+          ? 'pendingFramesPerConnectionMax'
+          : intake.missingRoom
     if (met !== undefined) {
       noRoom(response, met)
       return
@@ -92,14 +100,19 @@ export async function listenHttp(
     const session = intake.open(adapter, 'http')
     let replies: readonly Buffer[] = []
     pending++
-    const accepted = intake.accept(adapter, session, frame, addressOfSocket(request.socket), () => {
+    pendingOf.set(socket, pendingHere + 1)
+    const settled = () => {
       pending--
+      pendingOf.set(socket, pendingOf.get(socket)! - 1)
+    }
+    const accepted = intake.accept(adapter, session, frame, addressOfSocket(socket), () => {
+      settled()
       answer(response, 200, Buffer.concat(replies))
     })
     const received = (receipt: Receipt) => {
       if (receipt.kind === 'pending') replies = receipt.replies
       else {
-        pending--
+        settled()
         settle(response, receipt)
       }
     }
@@ -210,6 +223,11 @@ export async function listenHttp(
   })
   server.on('connection', (socket) => {
     count.admit(socket, labels)
+  })
+  server.setTimeout(limits.idleTimeoutMs, (socket) => {
+    const isBetweenRequests = last.get(socket)?.response.writableFinished === true
+    metrics.limitMet(isBetweenRequests ? 'httpKeepAliveTimeoutMs' : 'idleTimeoutMs')
+    socket.destroy()
   })
   server.on('clientError', (error: ClientError, socket) => {
     const status = misread(error, socket)
