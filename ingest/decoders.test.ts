@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
-import pg from 'pg'
+import type pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { loadAdapters } from '../device-adapters/registry.ts'
+import { createPool } from '../storage/pools.ts'
 import { PositionDays } from '../storage/position-days.ts'
 import { projectRoot } from '../storage/project-root.ts'
 import { emptyDatabase, type TestDatabase, testDatabase } from '../test/database.ts'
@@ -12,7 +13,7 @@ let pool: pg.Pool
 
 const open = async (made: Promise<TestDatabase>) => {
   database = await made
-  pool = new pg.Pool({ connectionString: database.url, max: 4 })
+  pool = createPool(database.url, { max: 4, applicationName: 'test decoders' })
 }
 beforeEach(() => open(testDatabase()))
 afterEach(async () => {

@@ -4,11 +4,9 @@ import { type PositionBatch, ROWS_MAX } from '../schemas/position-batch.ts'
 import { writeTimestamp } from './copy-encoder.ts'
 
 const DAY_MS = 24 * 3600 * 1000
-/** Day, device and row share the 53 bits of a sort key: 6, 31 and 16. Beyond these days, the last share a rank. */
+/** Day, device and row share the 53 bits of a sort key: 6, 31 and 16. Days beyond the limit share the last rank. */
 const DAYS_MAX = 64
 const DEVICES_MAX = 2 ** 31
-/** See {@link daysOnEnd}. */
-const RUNS_MAX = 8
 
 export interface KeyOrder {
   /** Rows by day, device, time of fix and digest, each key once. */
@@ -85,7 +83,7 @@ function compareRecords({ fixTimeMs, digestHigh, digestLow }: PositionBatch, a: 
 
 /**
  * A look-up by the primary key for each row, written so that the planner has no choice: as a join it may read a whole
- * day. The bounds leave it only the partitions in question.
+ * day. The bounds leave it only the partition in question.
  */
 const LOOK_UP = `
   SELECT string_agg(CASE WHEN (
@@ -101,19 +99,16 @@ export async function notStored(
   rows: Uint32Array,
 ): Promise<Uint32Array> {
   let stored = ''
-  for (const run of daysOnEnd(batch, rows)) stored += await lookUp(client, batch, run)
+  for (const run of dayByDay(batch, rows)) stored += await lookUp(client, batch, run)
   return rows.filter((_, i) => stored[i] === '0')
 }
 
-/**
- * Runs of rows between whose days there is no gap: the planner looks at all partitions between the bounds, which one
- * broken clock would make those of years. Scattered rows are one run at last.
- */
-function* daysOnEnd({ fixTimeMs }: PositionBatch, rows: Uint32Array): Generator<Uint32Array> {
+/** Rows of one day each, so that the planner looks at one partition only; those of days beyond the limit are together. */
+function* dayByDay({ fixTimeMs }: PositionBatch, rows: Uint32Array): Generator<Uint32Array> {
   const dayOf = (i: number) => Math.floor(fixTimeMs[rows[i]!]! / DAY_MS)
-  for (let start = 0, end: number, runs = 1; start < rows.length; start = end, runs++) {
+  for (let start = 0, end: number, days = 1; start < rows.length; start = end, days++) {
     for (end = start + 1; end < rows.length; end++) {
-      if (dayOf(end) - dayOf(end - 1) > 1 && runs < RUNS_MAX) break
+      if (dayOf(end) !== dayOf(start) && days < DAYS_MAX) break
     }
     yield rows.subarray(start, end)
   }

@@ -15,8 +15,11 @@ import { notStored, orderByKey } from './position-keys.ts'
 
 const COLUMNS = COPY_COLUMNS.join(', ')
 const COPY = `COPY positions (${COLUMNS}) FROM STDIN (FORMAT binary)`
-/** Compiling a look-up takes longer than thousands of them. */
-const SET_UP = 'SET jit = off'
+/**
+ * For the look-ups of notStored: compiling one takes longer than thousands of them, and TimescaleDB would choose the
+ * chunks anew for each row. A server without TimescaleDB takes its setting, too.
+ */
+const SET_UP = 'SET jit = off; SET timescaledb.enable_runtime_exclusion = off'
 
 const UNIQUE_VIOLATION = '23505'
 const CHECK_VIOLATION = '23514'
