@@ -175,7 +175,7 @@ async function startOn(
   })
   const close = async () => {
     await ingest.close()
-    if (options.journalFolder === undefined) await rm(journalFolder, { recursive: true })
+    if (options.journalFolder === undefined) await rm(journalFolder, { recursive: true, force: true })
   }
   return { ...ingest, close }
 }

@@ -9,7 +9,7 @@ import { type Connect, connectPacket, mqttPacket, publishPacket } from './mqtt-p
 let harness: IngestHarness
 
 beforeAll(async () => {
-  harness = await IngestHarness.start()
+  harness = await IngestHarness.start({ ackAfter: 'database' })
 }, 30_000)
 afterEach(() => harness.hangUp())
 afterAll(() => harness.stop())
