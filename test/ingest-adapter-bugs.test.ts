@@ -34,7 +34,7 @@ const brittle = defineAdapter({
 let harness: IngestHarness
 
 beforeAll(async () => {
-  harness = await IngestHarness.start({ adapters: [brittle] })
+  harness = await IngestHarness.start({ adapters: [brittle], ackAfter: 'database' })
 }, 30_000)
 afterEach(() => harness.hangUp())
 afterAll(() => harness.stop())

@@ -19,7 +19,11 @@ const chatty = defineAdapter({
 let harness: IngestHarness
 
 beforeAll(async () => {
-  harness = await IngestHarness.start({ adapters: [chatty], limits: { closingTimeoutMs: 500 } })
+  harness = await IngestHarness.start({
+    adapters: [chatty],
+    limits: { closingTimeoutMs: 500 },
+    ackAfter: 'database',
+  })
 }, 30_000)
 afterEach(() => harness.hangUp())
 afterAll(() => harness.stop())
