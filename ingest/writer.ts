@@ -17,9 +17,11 @@ const COLUMNS = COPY_COLUMNS.join(', ')
 const COPY = `COPY positions (${COLUMNS}) FROM STDIN (FORMAT binary)`
 /**
  * For the look-ups of notStored: compiling one takes longer than thousands of them, and TimescaleDB would choose the
- * chunks anew for each row. A server without TimescaleDB takes its setting, too.
+ * chunks anew for each row. And a batch of late rows may unpack as many rows of compressed chunks as it needs to.
+ * A server without TimescaleDB takes its settings, too.
  */
-const SET_UP = 'SET jit = off; SET timescaledb.enable_runtime_exclusion = off'
+const SET_UP = `SET jit = off; SET timescaledb.enable_runtime_exclusion = off;
+SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0`
 
 const UNIQUE_VIOLATION = '23505'
 const CHECK_VIOLATION = '23514'

@@ -114,13 +114,13 @@ describe('positions', () => {
 })
 
 describe('policyChanges', () => {
-  const nothing = { compressed: false, compressAfterDays: null, keepDays: null, unpackedRowsMax: 100_000 }
+  const nothing = { compressed: false, compressAfterDays: null, keepDays: null }
   const verbs = (...args: Parameters<typeof policyChanges>) =>
     policyChanges(...args).map((sql) => /^\w+( \w+)?/.exec(sql)![0])
 
   it('asks for nothing that is there already, and never for a drop that is not configured', () => {
     expect(policyChanges(nothing, { compressAfterDays: 0, keepDays: 0 })).toEqual([])
-    const set = { compressed: true, compressAfterDays: 7, keepDays: 90, unpackedRowsMax: 0 }
+    const set = { compressed: true, compressAfterDays: 7, keepDays: 90 }
     expect(policyChanges(set, { compressAfterDays: 7, keepDays: 90 })).toEqual([])
     expect(policyChanges(nothing, { compressAfterDays: 7, keepDays: 0 }).join()).not.toContain('retention')
   })
@@ -128,13 +128,12 @@ describe('policyChanges', () => {
   it('sets up compression before its policy', () => {
     expect(verbs(nothing, { compressAfterDays: 7, keepDays: 0 })).toEqual([
       'ALTER TABLE',
-      'DO',
       'SELECT add_compression_policy',
     ])
   })
 
   it('replaces a policy of another age, and takes away one that is not wanted', () => {
-    const set = { compressed: true, compressAfterDays: 7, keepDays: 90, unpackedRowsMax: null }
+    const set = { compressed: true, compressAfterDays: 7, keepDays: 90 }
     expect(verbs(set, { compressAfterDays: 14, keepDays: 0 })).toEqual([
       'SELECT remove_compression_policy',
       'SELECT add_compression_policy',

@@ -24,8 +24,6 @@ export interface PolicyState {
   readonly compressed: boolean
   readonly compressAfterDays: number | null
   readonly keepDays: number | null
-  /** Rows that one statement may unpack to store a row of a compressed day; 0 = any number. */
-  readonly unpackedRowsMax: number | null
 }
 
 /** How often days are looked for that are to be dropped, ms. */
@@ -168,8 +166,7 @@ export async function policyState(client: pg.ClientBase | pg.Pool): Promise<Poli
   const { rows } = await client.query<PolicyState>(
     `SELECT h.compression_enabled AS compressed,
        ${days('policy_compression', 'compress_after')} AS "compressAfterDays",
-       ${days('policy_retention', 'drop_after')} AS "keepDays",
-       current_setting('timescaledb.max_tuples_decompressed_per_dml_transaction', true)::integer AS "unpackedRowsMax"
+       ${days('policy_retention', 'drop_after')} AS "keepDays"
      FROM timescaledb_information.hypertables h
      WHERE format('%I.%I', h.hypertable_schema, h.hypertable_name)::regclass = 'positions'::regclass`,
   )
@@ -179,21 +176,12 @@ export async function policyState(client: pg.ClientBase | pg.Pool): Promise<Poli
 /** The statements that lead from what TimescaleDB is told to what it is to be told. Understood since version 2.11. */
 export function policyChanges(state: PolicyState, wanted: PositionPolicies): string[] {
   const changes: string[] = []
-  if (wanted.compressAfterDays > 0) {
-    if (!state.compressed) {
-      // Both columns that order a device's rows: the key of a late row is then found without unpacking others.
-      changes.push(
-        `ALTER TABLE positions SET (timescaledb.compress, timescaledb.compress_segmentby = 'device_id',
-           timescaledb.compress_orderby = 'fix_time, digest')`,
-      )
-    }
-    // A batch of late rows of many devices must not fail for the number of rows that their keys lie between.
-    if (state.unpackedRowsMax !== null && state.unpackedRowsMax !== 0) {
-      changes.push(
-        `DO $$ BEGIN EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I
-           SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0', current_database()); END $$`,
-      )
-    }
+  if (wanted.compressAfterDays > 0 && !state.compressed) {
+    // Both columns that order a device's rows: the key of a late row is then found without unpacking others.
+    changes.push(
+      `ALTER TABLE positions SET (timescaledb.compress, timescaledb.compress_segmentby = 'device_id',
+         timescaledb.compress_orderby = 'fix_time, digest')`,
+    )
   }
   const change = (policy: string, age: string, have: number | null, days: number) => {
     if ((have ?? 0) === days) return

@@ -34,12 +34,11 @@ describe('the policies of positions', () => {
       compressed: false,
       compressAfterDays: null,
       keepDays: null,
-      unpackedRowsMax: 100_000,
     })
   })
 
   it('are asked for in words that this version knows, though its licence forbids them', async () => {
-    const old = { compressed: false, compressAfterDays: 1, keepDays: 1, unpackedRowsMax: 0 }
+    const old = { compressed: false, compressAfterDays: 1, keepDays: 1 }
     const changes = policyChanges(old, { compressAfterDays: 7, keepDays: 90 })
     expect(changes).toHaveLength(5)
     for (const sql of changes) {
@@ -47,19 +46,6 @@ describe('the policies of positions', () => {
         code: FEATURE_NOT_SUPPORTED,
         message: expect.stringContaining('"apache" license'),
       })
-    }
-  })
-
-  it('let a batch of late rows unpack as many rows as it needs, on each new connection', async () => {
-    const state = { ...(await policyState(pool)), compressed: true, compressAfterDays: 7 }
-    const changes = policyChanges(state, { compressAfterDays: 7, keepDays: 0 })
-    expect(changes).toHaveLength(1)
-    await pool.query(changes[0]!)
-    const connected = createPool(database.url, { max: 1, applicationName: 'timescale test' })
-    try {
-      expect((await policyState(connected)).unpackedRowsMax).toBe(0)
-    } finally {
-      await connected.end()
     }
   })
 })
