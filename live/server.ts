@@ -11,13 +11,14 @@ import type { MessagePort } from 'node:worker_threads'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import type { ShardToLive } from '../schemas/live-port.ts'
-import { PositionBatch } from '../schemas/position-batch.ts'
+import { PositionBatch, transferables } from '../schemas/position-batch.ts'
 import { STREAM_CLOSE, STREAM_PATH } from '../schemas/stream.ts'
 import { createPool } from '../storage/pools.ts'
 import { currentUsers } from './authorise.ts'
 import { Chunks } from './chunks.ts'
 import { Client, type Hub, type SocketData } from './client.ts'
 import { DeviceFeed } from './device-feed.ts'
+import { discard } from './discard.ts'
 import { LastPositions, type Move } from './last-positions.ts'
 import { LiveError } from './live-error.ts'
 import { liveMetrics } from './metrics.ts'
@@ -233,6 +234,7 @@ export async function startLive(
       source.on('message', (message: ShardToLive) => {
         if (!('type' in message)) {
           append(PositionBatch.fromMessage(message))
+          discard(transferables(message))
           if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
         } else if (message.type === 'count') untaken = message.untaken
         else {
