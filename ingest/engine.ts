@@ -97,7 +97,6 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   try {
     await devices.start()
     metrics.watchDevices(() => devices.size)
-    store.recover()
     const count = new ConnectionCount(limits, metrics)
     for (const listen of planned(options, intake, count)) listeners.push(await listen())
   } catch (error) {

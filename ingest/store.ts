@@ -27,14 +27,15 @@ export interface StoreOptions extends Omit<IngestOptions, 'limits'> {
 export interface Store {
   readonly journal: Journal
   readonly shards: readonly Shard[]
-  /** Has stored what the journal holds from before. */
-  recover(): void
   readiness(): IngestReadiness
   /** Stores what it can in `stopTimeoutMs`, then ends the threads; the journal keeps the rest. */
   close(): Promise<void>
 }
 
-/** @throws JournalError if the journal cannot be opened. */
+/**
+ * Starts, and has stored what the journal holds from before.
+ * @throws JournalError if the journal cannot be opened.
+ */
 export async function startStore(options: StoreOptions, intake: () => Intake): Promise<Store> {
   const { log, limits, metrics, quarantine, ackAfter } = options
   const databaseDown = new Map<number, string>()
@@ -107,6 +108,10 @@ export async function startStore(options: StoreOptions, intake: () => Intake): P
       onFailure: options.onFailure,
     })
   })
+  const { start: from, end: to } = journal
+  if (from < to) log.info({ records: to - from }, 'storing what the journal holds from before')
+  // Before anything asks for the oldest record that is not stored: what no shard knows of counts as stored.
+  for (const shard of shards) shard.recover({ from, to })
 
   const oldest = () => {
     let first: { position: number; receivedMs: number } | undefined
@@ -137,11 +142,6 @@ export async function startStore(options: StoreOptions, intake: () => Intake): P
   return {
     journal,
     shards,
-    recover: () => {
-      const { start: from, end: to } = journal
-      if (from < to) log.info({ records: to - from }, 'storing what the journal holds from before')
-      for (const shard of shards) shard.recover({ from, to })
-    },
     readiness: () => {
       if (full !== undefined) return { ok: false, detail: full }
       const [down] = databaseDown

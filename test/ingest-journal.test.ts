@@ -103,6 +103,29 @@ test('what is not stored when the engine stops is stored by the next one', async
   await rm(folder, { recursive: true })
 })
 
+test('what is not stored is kept also by a start that fails', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'fleetflow-journal-test-'))
+  const first = await harness.another({ journalFolder: folder, limits: { stopTimeoutMs: 200 } })
+  const sender = harness.device(harness.portOf('teltonika', 'tcp', first))
+  sender.send(login(IMEI))
+  expect(await sender.reply(1)).toBe('01')
+  const unlock = await lockPositions()
+  sender.send(packet(10, START_MS))
+  expect(await sender.reply(4)).toBe('0000000a')
+  await first.close()
+  await harness.pool.query('ALTER TABLE devices RENAME TO devices_away')
+  await expect(harness.another({ journalFolder: folder, limits: { stopTimeoutMs: 200 } })).rejects.toThrow(
+    'devices',
+  )
+  await harness.pool.query('ALTER TABLE devices_away RENAME TO devices')
+  await unlock()
+  expect(await harness.storedOf(id)).toBe(0)
+  const second = await harness.another({ journalFolder: folder })
+  await expect.poll(() => harness.storedOf(id)).toBe(10)
+  await second.close()
+  await rm(folder, { recursive: true })
+})
+
 test('what comes while a backlog is drained is stored before it ends', async () => {
   const unlock = await lockPositions()
   const other = await harness.register(OTHER)
