@@ -215,6 +215,9 @@ class FileJournal implements Journal {
         if (!hadRoom && this.hasRoom) this.events.onRoom()
         return
       }
+      case 'figures':
+        this.kept = message.figures
+        return
       case 'full':
         this.fullMessage = message.full ? message.message : undefined
         this.wake()

@@ -38,6 +38,7 @@ export type FromJournalThread =
       readonly whole: boolean
       readonly figures: SegmentFigures
     }
+  | { readonly type: 'figures'; readonly figures: SegmentFigures }
   | { readonly type: 'full'; readonly full: boolean; readonly message: string }
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
   | { readonly type: 'closed' }
@@ -80,7 +81,10 @@ class JournalThread {
         this.write({ bytes: Buffer.from(buffers[message.buffer]!, 0, message.bytes), at: 0 })
         return
       case 'trim':
-        this.guarded(() => this.writer.trim(message.position))
+        this.guarded(() => {
+          this.writer.trim(message.position)
+          post({ type: 'figures', figures: this.writer.figures })
+        })
         // There may be something to remove now.
         if (this.waiting !== undefined) this.write(this.waiting)
         return

@@ -1,26 +1,19 @@
 /**
  * Writes groups of records into segments: one write and one sync a group. What is written goes into bytes that were
- * allocated and synced as zeros before, so that a sync has no metadata to write. A segment is begun only when all
- * before it is durable: after a power cut, only the last one can be torn.
+ * allocated and synced as zeros before, so that a sync has no metadata to write. Where no such segment is ready, one that
+ * grows with what is written stands in for it, so that no record waits for zeros. A segment is begun only when all before
+ * it is durable: after a power cut, only the last one can be torn.
  */
 import { Checkpoint } from './checkpoint.ts'
 import type { Disk, DiskFile } from './disk.ts'
-import {
-  RECORD_BYTES_MAX,
-  receivedMsAt,
-  SEGMENT_HEADER_BYTES,
-  sealRecord,
-  segmentHeader,
-  writtenBytes,
-} from './format.ts'
+import { receivedMsAt, sealRecord, segmentHeader, writtenBytes } from './format.ts'
 import { JournalError, type JournalPosition } from './journal.ts'
 import { expired, findWhole, listSegments, type Segment, segmentName } from './segments.ts'
 
-/** Largest segment that is made while records wait for it. */
-const SHORT_BYTES_MAX = SEGMENT_HEADER_BYTES + RECORD_BYTES_MAX
-const SHORT = 'segment.short'
+/** Names of segments that have none of their own yet. */
+const GROWING = 'segment.growing'
 const PREPARED = 'segment.prepared'
-/** Part of a segment that is written when the next one is begun to be allocated. */
+/** Part of an allocated segment that is written when the next one is begun to be allocated. */
 const PREPARE_AT = 0.5
 const FULL_CODES = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
@@ -55,10 +48,12 @@ export class SegmentWriter {
   private readonly checkpoint: Checkpoint
   /** Those that are written no more, oldest first; of no two the same records. */
   private readonly closed: Segment[]
+  private closedBytes: number
   private file: DiskFile | undefined
   private first: JournalPosition = 0
   private offset = 0
-  private capacity = 0
+  /** Whether the file is only as long as what was written. */
+  private growing = false
   private lastMs = 0
   private prepared: 'none' | 'under way' | 'ready' | 'failed' = 'none'
   /** As in the checkpoint. */
@@ -73,10 +68,11 @@ export class SegmentWriter {
     this.disk = disk
     this.options = options
     try {
-      for (const { name } of disk.list()) if (name === SHORT || name === PREPARED) disk.remove(name)
+      for (const { name } of disk.list()) if (name === GROWING || name === PREPARED) disk.remove(name)
       this.checkpoint = new Checkpoint(disk)
       this.closed = listSegments(disk)
       const { end, tornBytes } = this.cutLast()
+      this.closedBytes = this.closed.reduce((sum, { bytes }) => sum + bytes, 0)
       const { remembered } = this.checkpoint
       this.tornBytes = tornBytes
       // Should what the checkpoint was written after be gone, new records still must not be taken for stored ones.
@@ -90,9 +86,8 @@ export class SegmentWriter {
 
   /** Bytes of all segments, and how many there are. */
   get figures(): { readonly bytes: number; readonly segments: number } {
-    let bytes = this.file === undefined ? 0 : this.capacity
-    for (const segment of this.closed) bytes += segment.bytes
-    return { bytes, segments: this.closed.length + (this.file === undefined ? 0 : 1) }
+    const open = this.file === undefined ? 0 : 1
+    return { bytes: this.closedBytes + open * this.fileBytes, segments: this.closed.length + open }
   }
 
   /**
@@ -103,8 +98,9 @@ export class SegmentWriter {
   write(group: Group): void {
     const { bytes } = group
     while (group.at < bytes.length) {
-      if (this.file === undefined || writtenBytes(bytes, group.at) > this.capacity - this.offset) this.turn()
-      const room = this.capacity - this.offset
+      const full = writtenBytes(bytes, group.at) > this.room
+      if (this.file === undefined || full || (this.growing && this.prepared === 'ready')) this.turn()
+      const { room } = this
       let end = group.at
       let position = this.end
       while (end < bytes.length && end + writtenBytes(bytes, end) - group.at <= room) {
@@ -118,7 +114,7 @@ export class SegmentWriter {
       group.at = end
       this.end = position
     }
-    if (this.offset > this.capacity * PREPARE_AT) this.prepare()
+    if (this.growing || this.offset > this.options.segmentBytes * PREPARE_AT) this.prepare()
   }
 
   /**
@@ -160,6 +156,14 @@ export class SegmentWriter {
     this.checkpoint.close()
   }
 
+  private get room(): number {
+    return this.options.segmentBytes - this.offset
+  }
+
+  private get fileBytes(): number {
+    return this.growing ? this.offset : this.options.segmentBytes
+  }
+
   /** How many of the closed segments hold nothing that is needed for recovery. */
   private get drained(): number {
     const firsts = this.closed.map(({ first }) => first)
@@ -190,15 +194,19 @@ export class SegmentWriter {
   /** Ends the segment and begins the next one, which gets its name when it is there as a whole. */
   private turn(): void {
     if (this.file !== undefined) {
-      this.closed.push({ first: this.first, bytes: this.capacity, lastMs: this.lastMs })
+      // One without records has the name of the next one, which takes its place.
+      if (this.first < this.end) {
+        this.closed.push({ first: this.first, bytes: this.fileBytes, lastMs: this.lastMs })
+        this.closedBytes += this.fileBytes
+      }
       this.file.close()
       this.file = undefined
       this.expire()
     }
-    const name = this.prepared === 'ready' ? PREPARED : SHORT
+    const name = this.prepared === 'ready' ? PREPARED : GROWING
     const header = segmentHeader(this.end, Date.now())
     this.guarded(() => {
-      const file = name === PREPARED ? this.disk.open(PREPARED) : this.makeShort()
+      const file = name === PREPARED ? this.disk.open(PREPARED) : this.disk.create(GROWING)
       try {
         writeAll(file, header, 0, header.length, 0)
         this.disk.rename(name, segmentName(this.end))
@@ -211,23 +219,8 @@ export class SegmentWriter {
     this.certain(() => this.disk.syncFolder())
     this.first = this.end
     this.offset = header.length
-    this.capacity = this.options.segmentBytes
-    if (name === SHORT) this.capacity = Math.min(this.capacity, SHORT_BYTES_MAX)
+    this.growing = name === GROWING
     if (this.prepared !== 'under way') this.prepared = 'none'
-  }
-
-  private makeShort(): DiskFile {
-    const file = this.disk.create(SHORT)
-    try {
-      const zeros = Buffer.alloc(Math.min(this.options.segmentBytes, SHORT_BYTES_MAX))
-      writeAll(file, zeros, 0, zeros.length, 0)
-    } catch (error) {
-      file.close()
-      this.discard(SHORT)
-      throw error
-    }
-    this.certain(() => file.sync())
-    return file
   }
 
   private prepare(): void {
@@ -238,22 +231,20 @@ export class SegmentWriter {
         this.prepared = 'ready'
       },
       () => {
-        // Records that need a segment then make a short one, and tell what is wrong if that fails too.
+        // Records then go into one that grows, and tell what is wrong if that fails too.
         this.prepared = 'failed'
-        this.discard(PREPARED)
+        try {
+          this.disk.remove(PREPARED)
+        } catch {
+          // The next one of its name takes its place.
+        }
       },
     )
   }
 
-  /** Gives the room of a file back that was not finished; if that fails, the next one of its name takes its place. */
-  private discard(name: string): void {
-    try {
-      this.disk.remove(name)
-    } catch {}
-  }
-
   private removeOldest(): void {
-    const { first } = this.closed.shift()!
+    const { first, bytes } = this.closed.shift()!
+    this.closedBytes -= bytes
     this.certain(() => this.disk.remove(segmentName(first)))
   }
 
