@@ -130,8 +130,10 @@ export async function listenMqtt(
       if (accepted instanceof Promise) void accepted.then(settle)
       else settle(accepted)
     }
-    if (intake.hasRoom) take()
+    const { missingRoom } = intake
+    if (missingRoom === undefined) take()
     else {
+      metrics.limitMet(missingRoom)
       waiting.add(take)
       intake.whenRoom(take)
     }
