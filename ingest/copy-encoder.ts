@@ -28,19 +28,24 @@ export const COPY_COLUMNS = [
   'attributes',
 ] as const
 
+type NumberType = 'int2' | 'int4' | 'float4' | 'float8'
+
 /** How a reading's column is written; other number columns are float4. */
-const READING_TYPES: Readonly<Record<string, 'int2' | 'int4' | 'float8'>> = {
+const READING_TYPES: Readonly<Record<string, NumberType>> = {
   satellites: 'int2',
   event: 'int4',
   odometer_m: 'float8',
   engine_hours_ms: 'float8',
 }
 
-const FLOAT4_READINGS = READINGS.filter((reading) => reading.type === 'number')
+const NUMBER_READINGS = READINGS.filter((reading) => reading.type === 'number')
+const NUMBER_TYPES = NUMBER_READINGS.map((reading) => READING_TYPES[reading.sql] ?? 'float4')
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
 const COPY_DATA = 'd'.charCodeAt(0)
 const COPY_DONE = 'c'.charCodeAt(0)
 const EPOCH_2000_MS = Date.UTC(2000, 0, 1)
+const TRUE = Buffer.from('true')
+const FALSE = Buffer.from('false')
 const FLOAT4_MAX = 3.4e38
 const TWO_32 = 4_294_967_296
 
@@ -74,10 +79,12 @@ export class CopyEncoder {
     this.at = 5
     this.at += SIGNATURE.copy(this.bytes, this.at)
     const keys = batch.keys.map((key) => this.key(key))
+    // Looked up by name once and not in every row: that halves the cost of a row without attributes.
+    const readings = NUMBER_READINGS.map(({ column }) => batch[column])
     for (let i = 0; i < count; i++) {
       const row = order[i]!
       this.room(ROW_BYTES_MAX + attributesBytesMax(batch, row, keys))
-      this.row(batch, row, keys)
+      this.row(batch, row, readings, keys)
     }
     this.room(2 + 5)
     this.view.setInt16(this.at, -1)
@@ -89,7 +96,12 @@ export class CopyEncoder {
     return this.bytes.subarray(0, this.at + 5)
   }
 
-  private row(batch: PositionBatch, row: number, keys: readonly Buffer[]): void {
+  private row(
+    batch: PositionBatch,
+    row: number,
+    readings: readonly Float64Array[],
+    keys: readonly Buffer[],
+  ): void {
     const { view } = this
     view.setInt16(this.at, COPY_COLUMNS.length)
     this.at += 2
@@ -111,8 +123,7 @@ export class CopyEncoder {
     else this.int2(batch.decoder[row]!)
     this.int2(batch.quality[row]!)
     this.boolean(batch.valid[row]!)
-    for (const reading of FLOAT4_READINGS)
-      this.number(batch[reading.column][row]!, READING_TYPES[reading.sql])
+    for (let i = 0; i < readings.length; i++) this.number(readings[i]![row]!, NUMBER_TYPES[i]!)
     this.boolean(batch.ignition[row]!)
     this.boolean(batch.motion[row]!)
     if (batch.alarm[row] === 0) this.null()
@@ -136,16 +147,14 @@ export class CopyEncoder {
     let at = start + 4
     bytes[at++] = 0x7b // {
     for (; i >= 0; i = batch.attributeNext[i]!) {
-      const key = keys[batch.attributeKey[i]!]!
-      // By hand: Buffer.copy costs more than the ten bytes of a key.
-      for (let k = 0; k < key.length; k++) bytes[at++] = key[k]!
+      at = copyShort(keys[batch.attributeKey[i]!]!, bytes, at)
       const value = batch.attributeValue[i]!
       switch (batch.attributeKind[i]) {
         case ATTRIBUTE_KIND.number:
           at = writeNumber(bytes, at, value)
           break
         case ATTRIBUTE_KIND.boolean:
-          at += bytes.write(value === 1 ? 'true' : 'false', at, 'latin1')
+          at = copyShort(value === 1 ? TRUE : FALSE, bytes, at)
           break
         case ATTRIBUTE_KIND.text:
           at += bytes.write(JSON.stringify(storable(batch.texts[value]!)), at)
@@ -160,8 +169,8 @@ export class CopyEncoder {
     this.at = at
   }
 
-  private number(value: number, type: 'int2' | 'int4' | 'float8' | undefined): void {
-    if (type === undefined) this.float4(value)
+  private number(value: number, type: NumberType): void {
+    if (type === 'float4') this.float4(value)
     else if (type === 'float8') this.float8(value)
     else if (type === 'int2') Number.isNaN(value) ? this.null() : this.int2(clamp(value, 32_767))
     else Number.isNaN(value) ? this.null() : this.int4(clamp(value, 2_147_483_647))
@@ -275,20 +284,46 @@ function storableJson(json: string): string {
   return storable(json.includes('\\u0000') ? json.replace(/(?<!\\)((?:\\\\)*)\\u0000/g, '$1') : json)
 }
 
-/** Writes a number as JSON; returns the position after it. Digits of small integers by hand: 4 times faster than a string. */
+/** By hand: Buffer.copy and Buffer.write cost more than the ten bytes of a name. */
+function copyShort(from: Buffer, to: Buffer, at: number): number {
+  for (let i = 0; i < from.length; i++) to[at++] = from[i]!
+  return at
+}
+
+/**
+ * Writes a number as JSON; returns the position after it. Digits of small numbers with up to three decimals by hand:
+ * 4 times faster than a string.
+ */
 function writeNumber(bytes: Buffer, at: number, value: number): number {
-  if (value >= 0 && value < 1e9 && value === Math.trunc(value)) {
-    let rest = value | 0
-    let digits = 1
-    for (let bound = 10; rest >= bound && digits < 10; bound *= 10) digits++
-    for (let i = at + digits - 1; i >= at; i--) {
-      const next = (rest / 10) | 0
-      bytes[i] = 48 + rest - next * 10
-      rest = next
-    }
-    return at + digits
+  const magnitude = Math.abs(value)
+  const thousandths = Math.round(magnitude * 1000)
+  if (!(magnitude < 1e9 && thousandths / 1000 === magnitude)) {
+    return at + bytes.write(String(value), at, 'latin1')
   }
-  return at + bytes.write(String(value), at, 'latin1')
+  if (value < 0) bytes[at++] = 0x2d // -
+  const whole = Math.trunc(magnitude)
+  at = writeDigits(bytes, at, whole)
+  let decimals = thousandths - whole * 1000
+  if (decimals === 0) return at
+  bytes[at++] = 0x2e // .
+  for (let unit = 100; decimals > 0; unit /= 10) {
+    const digit = (decimals / unit) | 0
+    bytes[at++] = 48 + digit
+    decimals -= digit * unit
+  }
+  return at
+}
+
+function writeDigits(bytes: Buffer, at: number, value: number): number {
+  let rest = value | 0
+  let digits = 1
+  for (let bound = 10; rest >= bound; bound *= 10) digits++
+  for (let i = at + digits - 1; i >= at; i--) {
+    const next = (rest / 10) | 0
+    bytes[i] = 48 + rest - next * 10
+    rest = next
+  }
+  return at + digits
 }
 
 function clamp(value: number, limit: number): number {
