@@ -28,6 +28,7 @@ const protocols = [...(await loadAdapters()).keys()].filter((id) => (FUZZ_PROTOC
 
 test.concurrent.for(protocols)(
   '%s takes damaged frames without crash, growth or a row that is refused',
+  { timeout: timeoutMs },
   async (protocol, { signal }) => {
     const options = { protocol, frames: FUZZ_FRAMES, seed: FUZZ_SEED, database: database.url }
     const connection = FUZZ_CONNECTION === undefined ? {} : { connection: FUZZ_CONNECTION }
@@ -48,5 +49,4 @@ test.concurrent.for(protocols)(
     expect(code, said).toBe(0)
     process.stdout.write(said)
   },
-  timeoutMs,
 )
