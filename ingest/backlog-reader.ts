@@ -5,8 +5,11 @@ import type { JournalEntry, JournalPosition, JournalReader } from './journal/jou
 import type { JournalDecoder } from './journal-decoder.ts'
 import type { JournalRange, RefusedFrame } from './shard-messages.ts'
 
-/** Rows after which a batch is handed on; one frame more may be in it. */
-const BATCH_ROWS = 8192
+/**
+ * Rows after which a batch is handed on; one frame more may be in it. More make the commits hardly cheaper, while fresh
+ * rows wait for each, and what lives as long as a commit takes the garbage collector late.
+ */
+const BATCH_ROWS = 2048
 const BATCH_FRAME_BYTES = 4 * 1024 * 1024
 
 export interface BacklogBatch {

@@ -12,8 +12,11 @@ import {
 import type { JournalEntry, JournalOptions, JournalPosition, JournalReader } from './journal.ts'
 import { segmentFirst, segmentName } from './segments.ts'
 
-/** Bytes that are read at a time; a larger record makes it more. */
-const CHUNK_BYTES = 1024 * 1024
+/**
+ * Bytes that are read at a time; a larger record makes it more. The entries of a chunk live until its reader has stored
+ * them: of large chunks the garbage collector takes them for what stays, and memory grows by tens of megabytes.
+ */
+const CHUNK_BYTES = 64 * 1024
 /** The same where only the first record of a segment is looked at. */
 const SEEK_CHUNK_BYTES = 4096
 /** What a clock may have been set back by between two records, ms. */
