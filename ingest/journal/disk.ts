@@ -2,7 +2,7 @@
 
 import * as fs from 'node:fs'
 import { constants } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { open, statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 /** Only the owner reads where people were. */
@@ -10,6 +10,8 @@ const FOLDER_MODE = 0o700
 const FILE_MODE = 0o600
 /** Bytes that are written and synced at a time in the background, so that a sync of records never waits for more. */
 const PIECE_BYTES = 1024 * 1024
+/** What must be free of a disk to allocate on it, as a multiple: zeros are not to take what others need, a database. */
+const FREE_SHARE_MIN = 2
 
 export interface DiskFile {
   /** @returns How many bytes were written, which may be fewer. */
@@ -40,7 +42,7 @@ export interface Disk {
   remove(name: string): void
   /** Makes names durable: of files that were made, renamed or removed. */
   syncFolder(): void
-  /** Makes a file of so many zeros, durable, without holding up this thread. */
+  /** Makes a file of so many zeros, durable, without holding up this thread; not where little room is left. */
   preallocate(name: string, bytes: number): Promise<void>
 }
 
@@ -85,6 +87,8 @@ export class FolderDisk implements Disk {
   }
 
   async preallocate(name: string, bytes: number): Promise<void> {
+    const { bavail, bsize } = await statfs(this.folder)
+    if (bavail * bsize < bytes * FREE_SHARE_MIN) throw new Error('too little room is left on the disk')
     const file = await open(join(this.folder, name), 'w', FILE_MODE)
     try {
       const zeros = Buffer.alloc(Math.min(PIECE_BYTES, bytes))

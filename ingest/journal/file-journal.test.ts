@@ -1,5 +1,5 @@
-import { execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
@@ -15,6 +15,7 @@ import {
   readAll,
   record,
   records,
+  smallFileSystem,
 } from './journal-fixture.ts'
 import { openJournalReader } from './reader.ts'
 
@@ -162,18 +163,6 @@ test('a folder that cannot be made is refused with what is wrong', async () => {
     message: expect.stringContaining('ENOTDIR'),
   })
 })
-
-/** A file system of its own, so small that it is soon full; undefined where this user may not mount one. */
-function smallFileSystem(folder: string, bytes: number): string | undefined {
-  mkdirSync(folder)
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder], { stdio: 'ignore' })
-  } catch {
-    return undefined
-  }
-  onTestFinished(() => void execFileSync('umount', ['-l', folder]))
-  return folder
-}
 
 test('on a full disk nothing becomes durable, and all goes on when there is room', async ({ skip }) => {
   const folder = smallFileSystem(await journalFolder(), 2 * 1024 * 1024)

@@ -1,4 +1,6 @@
 /** What tests of the journal share: its owner, records that can be told apart, and folders that go with the test. */
+import { execFileSync } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -121,6 +123,18 @@ export async function journalFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'fleetflow-journal-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   return join(folder, 'journal')
+}
+
+/** A file system of its own, so small that it is soon full; undefined where this user may not mount one. */
+export function smallFileSystem(folder: string, bytes: number): string | undefined {
+  mkdirSync(folder)
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder], { stdio: 'ignore' })
+  } catch {
+    return undefined
+  }
+  onTestFinished(() => void execFileSync('umount', ['-l', folder]))
+  return folder
 }
 
 /** Numbers in [0, 1), the same for the same seed (mulberry32). */

@@ -159,16 +159,21 @@ function fail(error: unknown): void {
 }
 
 async function open(): Promise<void> {
-  const disk = new FolderDisk(options.folder)
-  const lock = await FolderLock.take(options.folder)
+  let lock: FolderLock | undefined
   try {
+    const disk = new FolderDisk(options.folder)
+    lock = await FolderLock.take(options.folder)
     const writer = new SegmentWriter(disk, options)
     new JournalThread(lock, writer)
     const { start, end, tornBytes, figures } = writer
     post({ type: 'opened', start, end, tornBytes, figures })
   } catch (error) {
-    lock.release()
-    throw error
+    lock?.release()
+    if (error instanceof JournalError) throw error
+    throw new JournalError(
+      'journal-io',
+      `the journal in ${options.folder} cannot be opened: ${(error as Error).message}; look at its rights and its disk, or give another DATA_DIR`,
+    )
   }
 }
 

@@ -115,7 +115,7 @@ export interface JournalOptions {
 /** A journal that cannot be opened or went wrong: what is wrong and what to do. */
 export class JournalError extends Error {
   override readonly name = 'JournalError'
-  /** `journal-locked`, `journal-damaged`, `journal-io`, `journal-version`. */
+  /** `journal-locked`, `journal-io`, `journal-version`. */
   readonly code: string
 
   constructor(code: string, message: string, options?: ErrorOptions) {

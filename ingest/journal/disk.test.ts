@@ -1,0 +1,23 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { FolderDisk } from './disk.ts'
+import { journalFolder, smallFileSystem } from './journal-fixture.ts'
+
+test('allocates files of zeros of any length', async () => {
+  const folder = await journalFolder()
+  const disk = new FolderDisk(folder)
+  for (const bytes of [1, 4096, 3 * 1024 * 1024 + 5]) {
+    await disk.preallocate('zeros', bytes)
+    expect(readFileSync(join(folder, 'zeros')).equals(Buffer.alloc(bytes))).toBe(true)
+  }
+})
+
+test('does not take the last room of a disk for zeros', async ({ skip }) => {
+  const folder = smallFileSystem(await journalFolder(), 1024 * 1024)
+  if (folder === undefined) return skip('this user may not mount a file system')
+  const disk = new FolderDisk(folder)
+  await expect(disk.preallocate('zeros', 600_000)).rejects.toThrow('too little room')
+  expect(readdirSync(folder)).toEqual([])
+  await disk.preallocate('zeros', 400_000)
+})
