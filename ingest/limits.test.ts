@@ -8,7 +8,7 @@ import { ingestMetrics } from './metrics.ts'
 const page = readFileSync('docs/limits.md', 'utf8')
 
 test('the page of limits has each limit with its default, and no other', () => {
-  const written = [...page.matchAll(/^\| `(\w+)` \| [^|]+ \| (\d+) \| /gm)]
+  const written = [...page.matchAll(/^\| `(\w+)` +\| [^|]+ \| +(\d+) +\| /gm)]
   expect(Object.fromEntries(written.map(([, name, value]) => [name, Number(value)]))).toEqual({
     ...LIMITS,
     ...FIXED_LIMITS,

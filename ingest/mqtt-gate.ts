@@ -97,10 +97,10 @@ export class MqttGate {
     }
     const waitMs = this.budget.spend(bytes.length)
     if (waitMs > 0) this.intake.metrics.limitMet('bytesPerSecondPerDeviceMax')
-    const opens = this.opens(waitMs)
-    if (!opens) this.waiting = this.waiting.length === 0 ? bytes : Buffer.concat([this.waiting, bytes])
+    const passes = this.waiting.length === 0 && this.opens(waitMs)
+    if (!passes) this.waiting = this.waiting.length === 0 ? bytes : Buffer.concat([this.waiting, bytes])
     this.hold()
-    return opens ? this.pass(bytes) : false
+    return passes && this.pass(bytes)
   }
 
   /** Whether the broker may get more now; if not, `goOn` is called when it may be. */
