@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import mqtt from 'mqtt'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { crc16Ibm } from '../device-adapters/checksums.ts'
 import { type Device, IngestHarness, login, packet } from './ingest-harness.ts'
 
@@ -184,3 +184,30 @@ function withAltitude(bytes: Buffer, record: number, altitudeM: number): Buffer 
   changed.writeUInt32BE(crc16Ibm(changed, 8, changed.length - 4), changed.length - 4)
   return changed
 }
+
+test('a clock that jumps costs no frame, and none is stored twice after a restart', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'fleetflow-journal-test-'))
+  const first = await harness.another({ journalFolder: folder, limits: { stopTimeoutMs: 200 } })
+  const sender = harness.device(harness.portOf('teltonika', 'tcp', first))
+  sender.send(login(IMEI))
+  expect(await sender.reply(1)).toBe('01')
+  const unlock = await lockPositions()
+  const clock = vi.spyOn(Date, 'now')
+  const nowMs = performance.timeOrigin + performance.now()
+  for (const [i, jumpMs] of [0, -3_600_000, 86_400_000, -40 * 86_400_000, 0].entries()) {
+    clock.mockReturnValue(nowMs + jumpMs)
+    sender.send(packet(2, START_MS + i * 10_000))
+    expect(await sender.reply(4)).toBe('00000002')
+  }
+  await first.close()
+  await unlock()
+  clock.mockReturnValue(nowMs - 86_400_000)
+  const second = await harness.another({ journalFolder: folder })
+  await expect.poll(() => harness.storedOf(id)).toBe(10)
+  await second.close()
+  clock.mockRestore()
+  const third = await harness.another({ journalFolder: folder })
+  await third.close()
+  expect(await harness.storedOf(id)).toBe(10)
+  await rm(folder, { recursive: true })
+})
