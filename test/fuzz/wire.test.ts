@@ -46,16 +46,14 @@ beforeAll(async () => {
 afterAll(() => harness.stop())
 
 const ways = [...adapters.values()].flatMap((adapter) =>
-  [...new Set(recordingsOf(adapter).map(({ transport }) => transport))].map((transport) => ({
-    protocol: adapter.id,
-    transport,
-    adapter,
-  })),
+  [...new Set(recordingsOf(adapter).map(({ transport }) => transport))].map(
+    (transport) => [`${adapter.id} over ${transport}`, adapter, transport] as const,
+  ),
 )
 
 test.each(ways)(
   '%s serves a good device after a flood of damaged messages',
-  async (_, { transport, adapter }) => {
+  async (_, adapter, transport) => {
     const faults = () => harness.metric('fleetflow_frame_faults_total')
     await flood(adapter, transport, MESSAGES / 10)
     const warmBytes = memoryBytes()
