@@ -3,8 +3,9 @@
  * superuser's connection string). That server is killed only where the shell commands `TEST_DATABASE_KILL` (ends all
  * its processes at once, as SIGKILL does) and `TEST_DATABASE_START` (starts it again, and returns) say how.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -82,25 +83,35 @@ async function serverDatabase(
   const url = new URL(server)
   url.pathname = `/${name}`
   await query(server, `CREATE DATABASE ${name} TEMPLATE template0`)
-  lab.defer(() => query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
+  let starting: Promise<void> | undefined
+  lab.defer(async () => {
+    await starting
+    await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+  })
   const canKill = kill !== undefined && kill !== '' && start !== undefined && start !== ''
   return {
     url: url.href,
     faults: canKill ? ['server'] : [],
     async aim(_fault, random) {
-      if (!canKill) return undefined
+      if (!canKill || starting !== undefined) return undefined
+      const restartMs = random() * RESTART_MS_MAX
       return () => {
-        shell(lab, kill)
-        setTimeout(() => shell(lab, start), random() * RESTART_MS_MAX)
+        const { status } = spawnSync('/bin/sh', ['-c', kill])
+        lab.event(`the server was killed: exit ${status}`)
+        starting = delay(restartMs)
+          .then(() => started(lab, start))
+          .finally(() => {
+            starting = undefined
+          })
       }
     },
     connect: () => connected(lab, url.href),
   }
 }
 
-function shell(lab: Lab, command: string): void {
-  const { status, stderr } = spawnSync('/bin/sh', ['-c', command], { encoding: 'utf8' })
-  lab.event(`${command}: exit ${status}${status === 0 ? '' : ` ${stderr}`}`)
+async function started(lab: Lab, start: string): Promise<void> {
+  const [code] = await once(spawn('/bin/sh', ['-c', start], { stdio: 'ignore' }), 'exit')
+  lab.event(`the server was started again: exit ${code}`)
 }
 
 async function connected(lab: Lab, url: string): Promise<pg.Client> {

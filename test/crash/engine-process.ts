@@ -11,7 +11,7 @@ import type { EnginePorts, Lab } from './lab.ts'
 import { until } from './until.ts'
 
 /** What the engine takes over of our environment: its configuration is given, not found. */
-const PASSED_ON = ['PATH', 'HOME', 'TMPDIR', 'SystemRoot']
+const PASSED_ON = ['PATH', 'HOME', 'TMPDIR', 'SystemRoot', 'NODE_OPTIONS']
 /** A supervisor starts again after a while, ms. */
 const RESTART_MS = 100
 /** Longest time from SIGTERM to the end, ms. */

@@ -1,14 +1,27 @@
-/** `npm run test:crash -- --kills 200 --seed 1`: the long form of the crash suite, as long as one likes. */
+/**
+ * The long forms of the crash suite, one or several of
+ *
+ *     npm run test:crash -- --kills 200 --seed 1
+ *     npm run test:crash -- --outage 300
+ *     npm run test:crash -- --disk-full
+ *
+ * 200 kills if nothing is asked for. Ends with 1 where something was lost, doubled or else not as promised.
+ */
 import { Command } from 'commander'
-import { complaintsOf, type KillResult, runKills } from './kills.ts'
+import { complaintsOfDiskFull, runDiskFull } from './disk-full.ts'
+import { complaintsOf, runKills } from './kills.ts'
+import { complaintsOfOutage, runOutage } from './outage.ts'
+import type { Verdict } from './verify.ts'
 
 const EXIT_BROKEN = 1
+const KILLS = 200
+const OUTAGE_RECORDS_PER_SECOND = 2000
 
-const number = (text: string) => {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 0)
-    throw new RangeError(`${JSON.stringify(text)} is no whole number`)
-  return value
+interface Asked {
+  readonly kills?: number
+  readonly outage?: number
+  readonly diskFull?: true
+  readonly seed: number
 }
 
 const startMs = performance.now()
@@ -18,41 +31,94 @@ function say(line: string): void {
   process.stderr.write(`${String(seconds).padStart(5)} s  ${line}\n`)
 }
 
-function summaryOf(seed: number, result: KillResult): string {
-  const { verdict, kills, recoveryMs, quarantined } = result
-  const lines = {
-    seed,
-    kills: `${Object.values(kills).reduce((sum, count) => sum + count, 0)}: ${Object.entries(kills)
-      .map(([kind, count]) => `${count} ${kind}`)
-      .join(', ')}; ${result.whileStarting} met an engine that was starting`,
-    records: `${verdict.made} made, ${result.sent} sent (${result.sent - verdict.made} again), ${verdict.acknowledged} acknowledged, ${verdict.stored} stored, ${verdict.heartbeats} heartbeats beside them`,
-    recovery: `p50 ${recoveryMs.p50} ms, p99 ${recoveryMs.p99} ms, max ${recoveryMs.max} ms`,
-    engine: `${result.failedStarts} starts failed for want of the database, ${result.deaths.length} ends by itself, stopped with ${result.stop}`,
-    quarantine: JSON.stringify(quarantined),
+function wholeNumber(text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 1) {
+    throw new RangeError(`${JSON.stringify(text)} is no whole number above 0`)
+  }
+  return value
+}
+
+/** Writes what was found, a line each, and what is wrong with it. */
+function tell(
+  lines: Readonly<Record<string, string>>,
+  verdict: Verdict,
+  complaints: readonly string[],
+): void {
+  const all = {
+    ...lines,
+    records: `${verdict.made} made, ${verdict.acknowledged} acknowledged, ${verdict.stored} stored, ${verdict.heartbeats} heartbeats beside them`,
     result: `lost ${verdict.lost.length}, doubled ${verdict.doubled.length}, never sent ${verdict.foreign.length}, altered ${verdict.altered.length}`,
   }
-  return Object.entries(lines)
-    .map(([name, text]) => `${name.padEnd(11)} ${text}\n`)
-    .join('')
+  for (const [name, text] of Object.entries(all)) process.stdout.write(`${name.padEnd(12)} ${text}\n`)
+  for (const complaint of complaints) process.stdout.write(`BROKEN: ${complaint}\n`)
+  if (complaints.length > 0) process.exitCode = EXIT_BROKEN
 }
 
-const command = new Command('test:crash')
-  .option('--kills <count>', 'kills', number, 200)
-  .option('--seed <number>', 'seed of all that is random', number, Date.now() % 1_000_000)
-  .action(async ({ kills, seed }: { kills: number; seed: number }) => {
-    say(`${kills} kills, seed ${seed}`)
-    const result = await runKills({ kills, seed, environment: given(), onProgress: say })
-    process.stdout.write(summaryOf(seed, result))
-    for (const complaint of complaintsOf(result)) {
-      process.stdout.write(`BROKEN: ${complaint}\n`)
-      process.exitCode = EXIT_BROKEN
-    }
-  })
-
-/** Of the engine's own settings those that change what a reply promises. */
-function given(): Record<string, string> {
+async function kill(kills: number, seed: number): Promise<void> {
   const { ACK_AFTER } = process.env
-  return ACK_AFTER === undefined ? {} : { ACK_AFTER }
+  say(`${kills} kills, seed ${seed}`)
+  const environment = ACK_AFTER === undefined ? {} : { ACK_AFTER }
+  const result = await runKills({ kills, seed, environment, onProgress: say })
+  const { verdict, recoveryMs } = result
+  const byKind = Object.entries(result.kills).map(([kind, count]) => `${count} ${kind}`)
+  tell(
+    {
+      seed: String(seed),
+      kills: `${kills}: ${byKind.join(', ')}; ${result.whileStarting} met an engine that was starting`,
+      sent: `${result.sent}, ${result.sent - verdict.made} of them again`,
+      recovery: `p50 ${recoveryMs.p50} ms, p99 ${recoveryMs.p99} ms, max ${recoveryMs.max} ms`,
+      engine: `${result.failedStarts} starts failed for want of the database, ${result.deaths.length} ends by itself, stopped with ${result.stop}`,
+      quarantine: JSON.stringify(result.quarantined),
+    },
+    verdict,
+    complaintsOf(result),
+  )
 }
 
-await command.parseAsync()
+async function endure(seconds: number, seed: number): Promise<void> {
+  const options = { seconds, seed, recordsPerSecond: OUTAGE_RECORDS_PER_SECOND, onProgress: say }
+  say(`the database is away for ${seconds} s, seed ${seed}`)
+  const result = await runOutage(options)
+  const { drain, samples, acknowledgedPerSecond } = result
+  const last = samples.at(-1)!
+  const rounded = (value: number) => String(Math.round(value * 10) / 10)
+  tell(
+    {
+      outage: `${seconds} s`,
+      replies: `${rounded(acknowledgedPerSecond.before)}/s before, ${rounded(acknowledgedPerSecond.during)}/s meanwhile, longest silence ${rounded(result.silenceMs)} ms`,
+      lag: `${last.lagRecords} frames, ${rounded(last.lagSeconds)} s; /ready ${last.readiness.status} ${last.readiness.body}`,
+      memory: `${rounded(result.rssGrowthBytes.away / 1e6)} MB more at its highest while away, ${rounded(result.rssGrowthBytes.draining / 1e6)} MB while draining`,
+      drain: `${drain.backlogRows} rows in ${rounded(drain.seconds)} s: ${rounded(drain.backlogRowsPerSecond)}/s, ${rounded(drain.backlogRowsPerSecond / acknowledgedPerSecond.before)} times the arrivals; begun after ${rounded(drain.waitSeconds)} s`,
+      fresh: `${drain.freshRows} rows meanwhile, waited ${rounded(drain.freshWaitSeconds.p50)} s (p50), ${rounded(drain.freshWaitSeconds.max)} s (max)`,
+    },
+    result.verdict,
+    complaintsOfOutage(options, result),
+  )
+}
+
+async function fill(seed: number): Promise<void> {
+  say(`the disk is full, seed ${seed}`)
+  const result = await runDiskFull({ seed, onProgress: say })
+  tell(
+    {
+      'disk full': `${result.whileFull.acknowledged} records acknowledged, ${result.whileFull.taken} taken, ${result.whileFull.pendingBytes} bytes waiting; /ready ${result.readiness.status} ${result.readiness.body}`,
+      resume: `after ${Math.round(result.resumeMs)} ms, after a kill on the full disk ${Math.round(result.resumeAfterKillMs)} ms`,
+    },
+    result.verdict,
+    complaintsOfDiskFull(result),
+  )
+}
+
+await new Command('test:crash')
+  .option('--kills <count>', 'kills of engine, database, both', wholeNumber)
+  .option('--outage <seconds>', 'a database that is away for so long', wholeNumber)
+  .option('--disk-full', 'a full disk under the journal; root only')
+  .option('--seed <number>', 'seed of all that is random', wholeNumber, (Date.now() % 1_000_000) + 1)
+  .action(async ({ kills, outage, diskFull, seed }: Asked) => {
+    const nothing = kills === undefined && outage === undefined && diskFull === undefined
+    if (kills !== undefined || nothing) await kill(kills ?? KILLS, seed)
+    if (outage !== undefined) await endure(outage, seed)
+    if (diskFull) await fill(seed)
+  })
+  .parseAsync()
