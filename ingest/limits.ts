@@ -64,9 +64,9 @@ export const LIMITS = {
   quarantineFrameBytesMax: 1_024,
   /**
    * How long a shard may be full, ms, before frames are left to the journal and stored later from there: what a reply
-   * waits for at most because of a slow or absent database.
+   * waits for at most because of a slow database. For one that is known to be away it does not wait.
    */
-  spillAfterMs: 200,
+  spillAfterMs: 1_000,
   /** How long a shard may take to store what it holds when the engine stops, ms; the journal keeps what it could not. */
   stopTimeoutMs: 10_000,
   /** Characters of a device's unique id. */

@@ -29,6 +29,14 @@ const BATCH_ROWS_BEHIND = 1024
 const BATCHES_IN_FLIGHT_MAX = 2
 const BATCH_CAPACITY_MIN = 256
 
+/** How long rows and frames may wait here. */
+export interface ShardPace {
+  /** Rows for others to join their batch, ms; 0 = those of one turn of the event loop. */
+  readonly gatherMs: number
+  /** Frames for room, before the shard falls behind, ms; Infinity = it never does. */
+  readonly spillAfterMs: number
+}
+
 /** Called once when the batch that holds the rows is committed. */
 export type Committed = () => void
 
@@ -59,7 +67,7 @@ export class Shard {
   /** The batch that rows are added to, by `PositionBatch.add` or `appendFrom`; see {@link added}. */
   open = new PositionBatch(BATCH_CAPACITY_MIN)
   private readonly index: number
-  private readonly spillAfterMs: number
+  private readonly pace: ShardPace
   private readonly worker: Worker
   private readonly events: ShardEvents
   private readonly backlog = new Backlog()
@@ -74,15 +82,16 @@ export class Shard {
   private batchNumber = 0
   private flushPlanned = false
   private behind = false
+  /** Until the thread says otherwise. */
+  private databaseUp = true
   private spillTimer: NodeJS.Timeout | undefined
   private readonly exited: Promise<true>
   private ending = false
 
-  /** @param spillAfterMs How long it may be full before it falls behind; Infinity = it never does. */
-  constructor(options: ShardOptions, spillAfterMs: number, events: ShardEvents) {
+  constructor(options: ShardOptions, pace: ShardPace, events: ShardEvents) {
     const { index, livePort } = options
     this.index = index
-    this.spillAfterMs = spillAfterMs
+    this.pace = pace
     this.events = events
     this.worker = new Worker(threadUrl('ingest/shard-thread'), {
       workerData: options,
@@ -152,11 +161,14 @@ export class Shard {
     if (this.overfull) this.flush()
     else if (!this.flushPlanned) {
       this.flushPlanned = true
-      // At the end of this turn of the event loop: what all sockets brought in it goes as one batch.
-      setImmediate(() => {
+      const { gatherMs } = this.pace
+      const flush = () => {
         this.flushPlanned = false
         this.flush()
-      })
+      }
+      // At the end of this turn of the event loop: what all sockets brought in it goes as one batch.
+      if (gatherMs === 0) setImmediate(flush)
+      else setTimeout(flush, gatherMs)
     }
   }
 
@@ -206,14 +218,19 @@ export class Shard {
     this.seal()
   }
 
-  /** A database that is slow or away must not hold up replies: after a while frames are left to the journal. */
+  /** A database that is slow or away must not hold up replies: after a while, or at once, frames are left to the journal. */
   private spillSoon(): void {
-    if (this.spillTimer !== undefined || this.behind || this.spillAfterMs === Infinity) return
-    this.spillTimer = setTimeout(() => {
-      this.behind = true
-      this.events.onBehind(this.index, true)
-      this.events.onRoom()
-    }, this.spillAfterMs)
+    if (this.behind || this.pace.spillAfterMs === Infinity) return
+    if (!this.databaseUp) this.fallBehind()
+    else this.spillTimer ??= setTimeout(() => this.fallBehind(), this.pace.spillAfterMs)
+  }
+
+  private fallBehind(): void {
+    clearTimeout(this.spillTimer)
+    this.spillTimer = undefined
+    this.behind = true
+    this.events.onBehind(this.index, true)
+    this.events.onRoom()
   }
 
   private seal(): void {
@@ -273,6 +290,8 @@ export class Shard {
         this.events.onDamage(message.lost, message.message)
         return
       case 'database':
+        this.databaseUp = message.up
+        if (this.full) this.spillSoon()
         this.events.onDatabase(this.index, message.up, message.message)
     }
   }
@@ -286,7 +305,7 @@ export class Shard {
       this.events.onBehind(this.index, false)
       this.drainBacklog()
     }
-    this.flush()
+    if (!this.flushPlanned || this.overfull) this.flush()
     for (const committed of sealed!.waiting) committed()
   }
 }

@@ -72,15 +72,19 @@ test('a shard whose thread ends is noticed, once and not when it is stopped', as
     journal: { folder: '/nowhere', keepMs: 0, keepBytes: 0, segmentBytes: 8 * 1024 * 1024 },
     decoders: new Map(),
   }
-  const shard = new Shard(options, 200, {
-    onStored: ignore,
-    onRefused: ignore,
-    onDamage: ignore,
-    onDatabase: ignore,
-    onRoom: ignore,
-    onBehind: ignore,
-    onFailure: ({ message }) => failures.push(message),
-  })
+  const shard = new Shard(
+    options,
+    { gatherMs: 0, spillAfterMs: 200 },
+    {
+      onStored: ignore,
+      onRefused: ignore,
+      onDamage: ignore,
+      onDatabase: ignore,
+      onRoom: ignore,
+      onBehind: ignore,
+      onFailure: ({ message }) => failures.push(message),
+    },
+  )
   await (shard as unknown as { worker: Worker }).worker.terminate()
   expect(failures).toEqual(['the thread of shard 0 ended'])
   expect(await shard.stop(STOP_TIMEOUT_MS)).toBe(true)
