@@ -4,12 +4,11 @@
  * Made in a folder of its own beside its place and moved there when complete, so that half a Debian is never taken
  * for one. debootstrap asks its default mirror.
  */
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdtemp, rename, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { promisify } from 'node:util'
 
 const SUITE = 'trixie'
 const POSTGRES = 'postgresql-17'
@@ -95,7 +94,9 @@ async function debootstrap(folder: string, interrupted: AbortSignal): Promise<vo
 
 /** Never beyond the file system of the folder: what might still be mounted in it is the machine's own. */
 async function removeTree(path: string): Promise<void> {
-  await promisify(execFile)('rm', ['-rf', '--one-file-system', path])
+  // In a session of its own: Ctrl-C at a terminal ends the tests, and must not end the cleaning up.
+  const options = { detached: true, stdio: 'inherit' } as const
+  await once(spawn('rm', ['-rf', '--one-file-system', path], options), 'close')
 }
 
 function exists(path: string): Promise<boolean> {
