@@ -42,8 +42,11 @@ export interface Disk {
   remove(name: string): void
   /** Makes names durable: of files that were made, renamed or removed. */
   syncFolder(): void
-  /** Makes a file of so many zeros, durable, without holding up this thread; not where little room is left. */
-  preallocate(name: string, bytes: number): Promise<void>
+  /**
+   * Makes a file of so many zeros, durable, without holding up this thread; not where little room is left.
+   * @param signal Ends it early, with an error.
+   */
+  preallocate(name: string, bytes: number, signal: AbortSignal): Promise<void>
 }
 
 /** A folder of this machine, which is made if it is not there. */
@@ -86,13 +89,14 @@ export class FolderDisk implements Disk {
     syncFolder(this.folder)
   }
 
-  async preallocate(name: string, bytes: number): Promise<void> {
+  async preallocate(name: string, bytes: number, signal: AbortSignal): Promise<void> {
     const { bavail, bsize } = await statfs(this.folder)
     if (bavail * bsize < bytes * FREE_SHARE_MIN) throw new Error('too little room is left on the disk')
     const file = await open(join(this.folder, name), 'w', FILE_MODE)
     try {
       const zeros = Buffer.alloc(Math.min(PIECE_BYTES, bytes))
       for (let at = 0; at < bytes; ) {
+        signal.throwIfAborted()
         const { bytesWritten } = await file.write(zeros, 0, Math.min(zeros.length, bytes - at), at)
         await file.datasync()
         at += bytesWritten

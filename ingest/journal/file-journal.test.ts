@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
@@ -18,6 +18,7 @@ import {
   smallFileSystem,
 } from './journal-fixture.ts'
 import { openJournalReader } from './reader.ts'
+import { segmentName } from './segments.ts'
 
 const SEGMENT_BYTES = 4096
 
@@ -153,6 +154,22 @@ test('when its folder is gone, the failure is told once and nothing is durable a
   await expect(owner.journal.close()).rejects.toMatchObject({ code: 'journal-io' })
   expect(owner.durable.at(-1)).toBe(10)
   expect(owner.failures).toHaveLength(1)
+})
+
+test('an owner that another machine took for dead learns of it, and acknowledges nothing more', async () => {
+  const folder = await journalFolder()
+  const owner = await opened(placeOf(optionsOf(folder)))
+  for (const one of records(10)) owner.journal.append(one)
+  await owner.synced()
+  const [name] = readdirSync(folder).filter((one) => one.startsWith('lock-'))
+  // As its next owner does.
+  rmSync(join(folder, name!))
+  await owner.until(() => owner.failures.length > 0)
+  expect(owner.failures).toEqual([expect.objectContaining({ code: 'journal-locked' })])
+  expect(owner.journal.hasRoom).toBe(false)
+  const before = readFileSync(join(folder, segmentName(0)))
+  await expect(owner.journal.close()).rejects.toMatchObject({ code: 'journal-locked' })
+  expect(readFileSync(join(folder, segmentName(0))).equals(before)).toBe(true)
 })
 
 test('a folder that cannot be made is refused with what is wrong', async () => {

@@ -63,6 +63,7 @@ class JournalThread {
   /** The group that waits for room on the disk. */
   private waiting: Group | undefined
   private retry: NodeJS.Timeout | undefined
+  private failed = false
 
   constructor(lock: FolderLock, writer: SegmentWriter) {
     this.lock = lock
@@ -134,8 +135,9 @@ class JournalThread {
   private async close(): Promise<void> {
     clearTimeout(this.retry)
     for (const timer of this.timers) clearInterval(timer)
+    this.guarded(() => this.touch())
     try {
-      await this.writer.close()
+      if (!this.failed) await this.writer.close()
       this.lock.release()
       post({ type: 'closed' })
     } catch (error) {
@@ -144,10 +146,13 @@ class JournalThread {
     port.close()
   }
 
+  /** Tells of the first error; nothing is done after it: the files may be another process's by then. */
   private guarded(work: () => void): void {
+    if (this.failed) return
     try {
       work()
     } catch (error) {
+      this.failed = true
       fail(error)
     }
   }

@@ -59,6 +59,7 @@ export class SegmentWriter {
   /** As in the checkpoint. */
   private trimmed: JournalPosition
   private failure: JournalError | undefined
+  private readonly ending = new AbortController()
 
   /**
    * Finds what is whole, and cuts off what is not.
@@ -142,8 +143,9 @@ export class SegmentWriter {
     for (let i = 0; i < count; i++) this.removeOldest()
   }
 
-  /** Gives back what was allocated and is not used; waits for what is being allocated. */
+  /** Gives back what was allocated and is not used. */
   async close(): Promise<void> {
+    this.ending.abort()
     await this.preparing
     if (this.failure === undefined) {
       this.certain(() => {
@@ -226,7 +228,7 @@ export class SegmentWriter {
   private prepare(): void {
     if (this.prepared !== 'none') return
     this.prepared = 'under way'
-    this.preparing = this.disk.preallocate(PREPARED, this.options.segmentBytes).then(
+    this.preparing = this.disk.preallocate(PREPARED, this.options.segmentBytes, this.ending.signal).then(
       () => {
         this.prepared = 'ready'
       },
