@@ -29,6 +29,7 @@ export interface EngineOptions {
 
 /** An end that nobody asked for. */
 export interface EngineEnd {
+  readonly startedMs: number
   readonly atMs: number
   readonly how: string
   /** Whether it had said that it is ready. */
@@ -45,6 +46,7 @@ export class EngineProcess {
   private readonly options: EngineOptions
   private child: ChildProcess | undefined
   private ready = false
+  private startedMs = 0
   private stopping = false
 
   constructor(lab: Lab, options: EngineOptions) {
@@ -79,6 +81,7 @@ export class EngineProcess {
     closeSync(log)
     this.child = child
     this.starts++
+    this.startedMs = performance.now()
     this.ready = false
     let said = ''
     child.stdout!.on('data', (bytes: Buffer) => {
@@ -160,7 +163,10 @@ export class EngineProcess {
     this.lab.event(`engine ${child.pid} ended: ${how}${killed ? ', killed' : ''}`)
     if (!killed) {
       this.child = undefined
-      if (!this.stopping) this.ends.push({ atMs: performance.now(), how, wasReady: this.ready })
+      if (!this.stopping) {
+        const { startedMs, ready: wasReady } = this
+        this.ends.push({ startedMs, atMs: performance.now(), how, wasReady })
+      }
     }
     this.ready = false
     void delay(RESTART_MS).then(() => {

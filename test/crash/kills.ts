@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
 import { percentile, seededRandom } from '../../bench/measure.ts'
 import { type CrashDatabase, crashDatabase } from './crash-database.ts'
-import { EngineProcess } from './engine-process.ts'
+import { type EngineEnd, EngineProcess } from './engine-process.ts'
 import { type FleetDevice, fleetOf } from './fleet.ts'
 import { FleetProcess } from './fleet-process.ts'
 import { Lab } from './lab.ts'
@@ -61,7 +61,7 @@ const QUICK_MS = { min: 5, max: 1500 } as const
 const LOAD_MS = { min: 300, max: 3000 } as const
 const RECOVERY_TIMEOUT_MS = 90_000
 const DRAIN_TIMEOUT_MS = 180_000
-/** A start that fails so long after a kill of the database fails for want of it, ms. */
+/** A database that was killed so long before a start may still be recovering, ms. */
 const EXCUSED_MS = 15_000
 const PROGRESS_EVERY = 10
 
@@ -247,14 +247,14 @@ class KillRun {
   }
 
   private engineEnds(): Pick<KillResult, 'deaths' | 'failedStarts' | 'inexcusable'> {
-    const excused = (atMs: number) =>
-      this.databaseKillsMs.some((killedMs) => atMs >= killedMs && atMs - killedMs < EXCUSED_MS)
+    const excused = ({ startedMs, atMs }: EngineEnd) =>
+      this.databaseKillsMs.some((killedMs) => killedMs > startedMs - EXCUSED_MS && killedMs < atMs)
     const { ends } = this.engine
     const failed = ends.filter(({ wasReady }) => !wasReady)
     return {
       deaths: ends.filter(({ wasReady }) => wasReady).map(({ how }) => how),
       failedStarts: failed.length,
-      inexcusable: failed.filter(({ atMs }) => !excused(atMs)).map(({ how }) => how),
+      inexcusable: failed.filter((end) => !excused(end)).map(({ how }) => how),
     }
   }
 
