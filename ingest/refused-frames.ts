@@ -29,19 +29,28 @@ export async function refusedFrames(
   const frames: RefusedFrame[] = []
   const wants = (device: number) => devices.has(device)
   const rows = new PositionBatch(256)
-  for await (const entries of reader.read(range.from, range.to, { wants })) {
+  search: for await (const entries of reader.read(range.from, range.to, { wants })) {
     for (const entry of entries) {
       rows.reset()
-      decoder.decode(entry, rows, wants)
+      try {
+        decoder.decode(entry, rows, wants)
+      } catch {
+        // Of no row of the batch, which was decoded with the same adapters.
+        continue
+      }
+      // Once for all rows of the frame: a large one may have hundreds.
+      let frame: Buffer | undefined
       for (let row = 0; row < rows.length; row++) {
         const key = keyOf(rows, row)
         const found = wanted.get(key)
         if (found === undefined) continue
         wanted.delete(key)
+        frame ??= Buffer.from(entry.frame)
         const { adapter: protocol, uniqueId } = decoder.contextOf(entry)
         const { code, message } = found
-        frames.push({ protocol, uniqueId, code, message, frame: Buffer.from(entry.frame) })
+        frames.push({ protocol, uniqueId, code, message, frame })
       }
+      if (wanted.size === 0) break search
     }
   }
   for (const { code, message } of wanted.values()) {

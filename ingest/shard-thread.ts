@@ -61,11 +61,13 @@ async function storeFresh({ number, batch, range }: ToShard & { type: 'batch' })
 
 async function drain({ number, range }: ToShard & { type: 'drain' }): Promise<void> {
   const backlog = new BacklogReader(reader, await decoder(), wants)
+  let { from } = range
   for await (const { batch, next, nextReceivedMs, unread, damage } of backlog.batches(range)) {
     if (stopping) return
     if (unread.length > 0) post({ type: 'refused', frames: unread })
     for (const { lost, message } of damage) post({ type: 'damage', lost, message })
-    const stored = batch.length === 0 ? NOTHING : await store(batch, { from: range.from, to: next })
+    const stored = batch.length === 0 ? NOTHING : await store(batch, { from, to: next })
+    from = next
     post({ type: 'drained', number, next, nextReceivedMs, ...stored })
   }
 }
