@@ -103,6 +103,22 @@ describe('a record', () => {
     expect([...out.device.subarray(0, out.length)]).toEqual([8])
   })
 
+  test('does not make the decoder keep contexts without bound', () => {
+    const out = new PositionBatch(8)
+    const contextOfMany = (first: number) =>
+      session.contextWith(new Map(Array.from({ length: 1_000 }, (_, i) => [`gateway-of-${first + i}`, 1])))
+    const frame = Buffer.from('bus 1')
+    const before = decoder.contextOf({ receivedMs: 5, device: 0, context: contextOfMany(0), frame })
+    const again = () => decoder.contextOf({ receivedMs: 5, device: 0, context: contextOfMany(0), frame })
+    expect(again()).toBe(before)
+    for (let i = 1; i < 400; i++) {
+      out.reset()
+      decoder.decode({ receivedMs: 5, device: 0, context: contextOfMany(i), frame }, out, all)
+    }
+    expect(again()).not.toBe(before)
+    expect(again()).toEqual(before)
+  })
+
   test('that cannot be read any more is a DecodeError and leaves nothing', () => {
     const out = new PositionBatch(8)
     const context = encodeContext({ ...parseContext(session.context()), adapter: 'gone' })

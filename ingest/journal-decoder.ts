@@ -6,13 +6,15 @@ import { PositionBatch } from '../schemas/position-batch.ts'
 import { type FrameContext, parseContext } from './frame-context.ts'
 import type { JournalRecord } from './journal/journal.ts'
 
-/** Contexts that are kept parsed; a device has one or two. */
+/** Contexts that are kept parsed, and bytes of them; a device has one or two, a gateway one for each set of devices. */
 const CONTEXTS_MAX = 20_000
+const CONTEXT_BYTES_MAX = 4 * 1024 * 1024
 
 export class JournalDecoder {
   private readonly adapters: ReadonlyMap<string, Adapter>
   private readonly decoders: ReadonlyMap<string, number>
   private readonly contexts = new Map<string, FrameContext>()
+  private contextBytes = 0
   private readonly several = new PositionBatch(256)
 
   /** A decoder with the adapters of this version. */
@@ -71,8 +73,12 @@ export class JournalDecoder {
     let context = this.contexts.get(key)
     if (context === undefined) {
       context = parseContext(record.context)
-      if (this.contexts.size === CONTEXTS_MAX) this.contexts.clear()
+      if (this.contexts.size === CONTEXTS_MAX || this.contextBytes > CONTEXT_BYTES_MAX) {
+        this.contexts.clear()
+        this.contextBytes = 0
+      }
       this.contexts.set(key, context)
+      this.contextBytes += key.length
     }
     return context
   }
