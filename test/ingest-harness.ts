@@ -1,5 +1,4 @@
 /** Ingest on a database of its own, and devices that talk to it over real sockets. */
-import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -216,7 +215,8 @@ export class Device {
   }
 
   async closed(): Promise<void> {
-    if (!this.socket.closed) await once(this.socket, 'close')
+    // Not by events.once, which takes a reset for a failure: it is how a server closes on bytes that it did not read.
+    if (!this.socket.closed) await new Promise((resolve) => this.socket.once('close', resolve))
   }
 }
 
