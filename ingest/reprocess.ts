@@ -3,7 +3,8 @@
  * options of now, and makes the stored positions be what comes of it.
  *
  * A position counts as made by a frame of the journal if its `received_at` is that of the frame. One that no frame of
- * the journal explains is left alone: the journal may not go back as far as the database.
+ * the journal explains is left alone: the journal may not go back as far as the database. So is one that may be of a
+ * frame that cannot be read, since one of the device came in at that moment.
  */
 import pg from 'pg'
 import type { Adapter } from '../device-adapters/adapter.ts'
@@ -91,7 +92,9 @@ class Reprocess {
   private readonly encoder = new CopyEncoder()
   private readonly days = new PositionDays()
   private batch = new PositionBatch(BATCH_ROWS)
+  /** Of the frames: when they came in, and whether this version can read them. */
   private receivedMs: number[] = []
+  private readable: boolean[] = []
   private frames = 0
   private unread = 0
   private damaged = 0
@@ -112,7 +115,7 @@ class Reprocess {
     if (device === undefined) throw new ReprocessError(`there is no device "${this.options.device}"`)
     await client.query(`
       CREATE TEMPORARY TABLE decoded (LIKE positions);
-      CREATE TEMPORARY TABLE frames (received_at timestamptz)`)
+      CREATE TEMPORARY TABLE frames (received_at timestamptz, readable boolean)`)
     await this.decode(device.id, { model: device.model, options: device.options })
     await client.query('BEGIN')
     try {
@@ -143,14 +146,16 @@ class Reprocess {
         const length = this.batch.length
         try {
           this.decoder.decode(entry, this.batch, wants, now)
+          // One of several devices may have nothing of this one. All others had positions of it when they came in.
+          if (this.batch.length === length && entry.device !== device) continue
+          this.frames++
+          this.readable.push(true)
         } catch {
           this.unread++
-          continue
+          this.readable.push(false)
         }
-        if (this.batch.length === length) continue
-        this.frames++
         this.receivedMs.push(entry.receivedMs)
-        if (this.batch.length >= BATCH_ROWS) await this.load()
+        if (this.batch.length >= BATCH_ROWS || this.receivedMs.length >= BATCH_ROWS) await this.load()
       }
       onProgress(this.frames)
     }
@@ -167,11 +172,13 @@ class Reprocess {
     const data = this.encoder.encode(batch, order, batch.length)
     await copyQuery(client, `COPY decoded (${COLUMNS}) FROM STDIN (FORMAT binary)`, data)
     await client.query(
-      "INSERT INTO frames SELECT timestamptz 'epoch' + ms * interval '1 ms' FROM unnest($1::float8[]) AS ms",
-      [this.receivedMs],
+      `INSERT INTO frames SELECT timestamptz 'epoch' + ms * interval '1 ms', readable
+       FROM unnest($1::float8[], $2::boolean[]) AS f (ms, readable)`,
+      [this.receivedMs, this.readable],
     )
     this.batch.reset()
     this.receivedMs = []
+    this.readable = []
   }
 
   /** Makes the table `changes`, and tells of each. */
@@ -197,7 +204,7 @@ class Reprocess {
       `INSERT INTO changes
        SELECT 'removed', p.device_id, p.fix_time, p.digest, to_jsonb(p), NULL FROM positions p
        WHERE p.device_id = $1 AND p.received_at >= $2 AND p.received_at < $3
-         AND p.received_at IN (SELECT received_at FROM frames)
+         AND p.received_at IN (SELECT received_at FROM frames GROUP BY received_at HAVING bool_and(readable))
          AND NOT EXISTS (SELECT FROM wanted d
            WHERE d.device_id = p.device_id AND d.fix_time = p.fix_time AND d.digest = p.digest)`,
       [device, first, last],

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { type Adapter, defineAdapter } from '../device-adapters/adapter.ts'
 import { delimitedBy } from '../device-adapters/framing.ts'
 import { openJournalReader } from '../ingest/journal/reader.ts'
@@ -71,7 +71,11 @@ afterEach(async () => {
   await rm(folder, { recursive: true })
 })
 
-async function run(adapter: Adapter, dryRun = false): Promise<Reprocessed & { changes: RowChange[] }> {
+async function run(
+  adapter: Adapter,
+  dryRun = false,
+  aheadMs = 1,
+): Promise<Reprocessed & { changes: RowChange[] }> {
   const changes: RowChange[] = []
   const done = await reprocess({
     databaseUrl: harness.databaseUrl,
@@ -79,7 +83,7 @@ async function run(adapter: Adapter, dryRun = false): Promise<Reprocessed & { ch
     adapters: new Map([['meter', adapter]]),
     device: 'bus',
     fromMs,
-    toMs: Date.now() + 1,
+    toMs: Date.now() + aheadMs,
     dryRun,
     onChange: (change) => changes.push(change),
     onProgress: () => undefined,
@@ -145,6 +149,35 @@ test('frames that the version cannot read leave their rows as they are', async (
   const before = await rowsOf(id)
   expect(await run(broken)).toMatchObject({ frames: 0, unread: 11, added: 0, changed: 0, removed: 0 })
   expect(await rowsOf(id)).toEqual(before)
+})
+
+test('rows go whose frame has no position for the version', async () => {
+  const strict: Adapter = {
+    ...inKmh,
+    decode: (frame, session, out) => {
+      if (!/ (?:10|20)\s*$/.test(frame.toString())) inKnots.decode(frame, session, out)
+    },
+  }
+  expect(await run(strict)).toMatchObject({ frames: 11, added: 0, changed: 0, removed: 2 })
+  expect((await rowsOf(id)).map(({ speed_kmh }) => speed_kmh)).toEqual([0, 30, 40, 50, 60, 70, 80, 90])
+})
+
+test('a row stays that may be of a frame that cannot be read, beside another of that moment', async () => {
+  const device = harness.device(harness.portOf('meter'))
+  const clock = vi.spyOn(Date, 'now').mockReturnValue(fromMs + 30_000)
+  device.send('bus 20 1\nbus 21 2\n')
+  await device.reply(6)
+  clock.mockRestore()
+  await expect.poll(() => rowsOf(id)).toHaveLength(12)
+  const partly: Adapter = {
+    ...inKnots,
+    decode: (frame, session, out) => {
+      if (frame.toString().startsWith('bus 20')) throw new Error('not to be read')
+      inKnots.decode(frame, session, out)
+    },
+  }
+  expect(await run(partly, false, 60_000)).toMatchObject({ frames: 12, unread: 1, removed: 0 })
+  expect(await rowsOf(id)).toHaveLength(12)
 })
 
 test('an unknown device is told of', async () => {
