@@ -1,5 +1,6 @@
-/** The short forms of what takes no kill: a database that is away, and a disk that is full. */
+/** The short forms of a database that is away and of a disk that is full. */
 import { expect, test } from 'vitest'
+import { complaintsOfBehind, runBehind } from './behind.ts'
 import { CAN_MOUNT, complaintsOfDiskFull, runDiskFull } from './disk-full.ts'
 import { complaintsOfOutage, runOutage } from './outage.ts'
 
@@ -15,6 +16,16 @@ test.skipIf(OTHER_DATABASE)(
     const result = await runOutage(options)
     process.stdout.write(`${JSON.stringify({ ...result, samples: result.samples.length })}\n`)
     expect(complaintsOfOutage(options, result)).toEqual([])
+    expect(result.verdict.stored).toBe(result.verdict.made)
+  },
+)
+
+test.skipIf(OTHER_DATABASE)(
+  'an engine that is killed while it drains a backlog loses nothing of it',
+  async () => {
+    const result = await runBehind({ outages: 2, seed: SEED })
+    process.stdout.write(`${JSON.stringify(result)}\n`)
+    expect(complaintsOfBehind(result)).toEqual([])
     expect(result.verdict.stored).toBe(result.verdict.made)
   },
 )

@@ -3,11 +3,13 @@
  *
  *     npm run test:crash -- --kills 200 --seed 1
  *     npm run test:crash -- --outage 300
+ *     npm run test:crash -- --behind 10
  *     npm run test:crash -- --disk-full
  *
  * 200 kills if nothing is asked for. Ends with 1 where something was lost, doubled or else not as promised.
  */
 import { Command } from 'commander'
+import { complaintsOfBehind, runBehind } from './behind.ts'
 import { complaintsOfDiskFull, runDiskFull } from './disk-full.ts'
 import { complaintsOf, runKills } from './kills.ts'
 import { complaintsOfOutage, runOutage } from './outage.ts'
@@ -20,6 +22,7 @@ const OUTAGE_RECORDS_PER_SECOND = 2000
 interface Asked {
   readonly kills?: number
   readonly outage?: number
+  readonly behind?: number
   readonly diskFull?: true
   readonly seed: number
 }
@@ -97,6 +100,20 @@ async function endure(seconds: number, seed: number): Promise<void> {
   )
 }
 
+async function fallBehind(outages: number, seed: number): Promise<void> {
+  say(`${outages} outages with kills in the middle of the drain, seed ${seed}`)
+  const result = await runBehind({ outages, seed, onProgress: say })
+  const { midDrain, deaths, stop } = result
+  tell(
+    {
+      behind: `${outages} outages, ${midDrain} of ${2 * outages} kills met a backlog`,
+      engine: `${deaths.length} ends by itself, stopped with ${stop}`,
+    },
+    result.verdict,
+    complaintsOfBehind(result),
+  )
+}
+
 async function fill(seed: number): Promise<void> {
   say(`the disk is full, seed ${seed}`)
   const result = await runDiskFull({ seed, onProgress: say })
@@ -113,12 +130,14 @@ async function fill(seed: number): Promise<void> {
 await new Command('test:crash')
   .option('--kills <count>', 'kills of engine, database, both', wholeNumber)
   .option('--outage <seconds>', 'a database that is away for so long', wholeNumber)
+  .option('--behind <outages>', 'so many outages, with kills in the middle of the drain', wholeNumber)
   .option('--disk-full', 'a full disk under the journal; root only')
   .option('--seed <number>', 'seed of all that is random', wholeNumber, (Date.now() % 1_000_000) + 1)
-  .action(async ({ kills, outage, diskFull, seed }: Asked) => {
-    const nothing = kills === undefined && outage === undefined && diskFull === undefined
+  .action(async ({ kills, outage, behind, diskFull, seed }: Asked) => {
+    const nothing = [kills, outage, behind, diskFull].every((form) => form === undefined)
     if (kills !== undefined || nothing) await kill(kills ?? KILLS, seed)
     if (outage !== undefined) await endure(outage, seed)
+    if (behind !== undefined) await fallBehind(behind, seed)
     if (diskFull) await fill(seed)
   })
   .parseAsync()
