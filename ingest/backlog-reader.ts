@@ -11,6 +11,8 @@ import type { JournalRange, RefusedFrame } from './shard-messages.ts'
  */
 const BATCH_ROWS = 2048
 const BATCH_FRAME_BYTES = 4 * 1024 * 1024
+/** Names of attributes after which a batch is full. A frame adds fewer than are then left of the 65,536 that it can have. */
+export const BATCH_KEYS_MAX = 16_384
 
 export interface BacklogBatch {
   /** May be empty: at the start of the range, and where none of its records are of the devices wanted. */
@@ -46,7 +48,7 @@ export class BacklogReader {
     let first = true
     for await (const entries of this.reader.read(from, to, { wants: this.wants, onDamage })) {
       for (const entry of entries) {
-        if (first || this.batch.length >= BATCH_ROWS || this.frameBytes >= BATCH_FRAME_BYTES) {
+        if (first || this.full) {
           yield this.take(entry.position, entry.receivedMs)
           first = false
         }
@@ -54,6 +56,13 @@ export class BacklogReader {
       }
     }
     yield this.take(to, Number.NaN)
+  }
+
+  private get full(): boolean {
+    const { batch, frameBytes } = this
+    return (
+      batch.length >= BATCH_ROWS || frameBytes >= BATCH_FRAME_BYTES || batch.keys.length >= BATCH_KEYS_MAX
+    )
   }
 
   private decode(entry: JournalEntry): void {

@@ -11,6 +11,7 @@ import type { Adapter } from '../device-adapters/adapter.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'
 import { FUTURE_MS, QUALITY } from '../schemas/quality.ts'
 import { PositionDays } from '../storage/position-days.ts'
+import { BATCH_KEYS_MAX } from './backlog-reader.ts'
 import { COPY_COLUMNS, CopyEncoder } from './copy-encoder.ts'
 import { copyQuery } from './copy-query.ts'
 import { loadDecoders } from './decoders.ts'
@@ -155,7 +156,9 @@ class Reprocess {
           this.readable.push(false)
         }
         this.receivedMs.push(entry.receivedMs)
-        if (this.batch.length >= BATCH_ROWS || this.receivedMs.length >= BATCH_ROWS) await this.load()
+        const { batch, receivedMs } = this
+        const full = batch.length >= BATCH_ROWS || batch.keys.length >= BATCH_KEYS_MAX
+        if (full || receivedMs.length >= BATCH_ROWS) await this.load()
       }
       onProgress(this.frames)
     }
