@@ -329,6 +329,9 @@ describe('messages', () => {
     expect(() => decode(packet('0d 01 06 00000002 4142 4142 01'))).toThrow('shorter than its head')
     expect(() => decode(packet('0c 01 0d 00000006 02 598493ed 00 01'))).toThrow('the camera message is cut')
     expect(() => decode(packet('0c 01 0d 00000000 01'))).toThrow('the camera message is cut')
+    expect(() => decode(packet('0c 01 0d 0000000d 02 598493ed ffffffff 0002 aabb 01'))).toThrow(
+      'beyond any photo',
+    )
   })
 })
 

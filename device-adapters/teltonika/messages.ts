@@ -72,6 +72,8 @@ export function decodeMessage(
   return next
 }
 
+const U32_MAX = 0xffff_ffff
+
 /** Printable bytes as text, others as hex. */
 function textOrHex(bytes: Buffer): string {
   const printable = bytes.every((byte) => (byte >= 0x20 && byte < 0x80) || byte === 0x0a || byte === 0x0d)
@@ -104,7 +106,15 @@ function readCamera(frame: Buffer, at: number, end: number, state: PhotoState): 
     (kind === CAMERA.announce && bytes < 5) ||
     (kind === CAMERA.part && (bytes < 11 || bytes < 11 + frame.readUInt16BE(at + 9)))
   if (short) throw new DecodeError('malformed', 'the camera message is cut')
+  if (kind === CAMERA.part && partEnd(frame, at) > U32_MAX) {
+    throw new DecodeError('malformed', 'the part of the photo lies beyond any photo')
+  }
   if (kind === CAMERA.announce) state.photoBytes = bytes >= 9 ? frame.readUInt32BE(at + 5) : 0
+}
+
+/** Where in the photo a part ends, bytes. @param at Of the camera message in the frame. */
+function partEnd(frame: Buffer, at: number): number {
+  return frame.readUInt32BE(at + 5) + frame.readUInt16BE(at + 9)
 }
 
 /**
@@ -117,10 +127,9 @@ export function photoRequest(frame: Buffer, at: number, { photoBytes }: PhotoSta
   const camera = at + 7
   let offset = 0
   if (frame[camera] === CAMERA.part) {
-    const bytes = frame.readUInt16BE(camera + 9)
     // A camera that gave no size has sent all once a part is empty.
-    if (bytes === 0) return undefined
-    offset = frame.readUInt32BE(camera + 5) + bytes
+    if (frame.readUInt16BE(camera + 9) === 0) return undefined
+    offset = partEnd(frame, camera)
   } else if (frame[camera] !== CAMERA.announce) return undefined
   const rest = photoBytes === 0 ? PHOTO_PART_BYTES : photoBytes - offset
   if (rest <= 0) return undefined
