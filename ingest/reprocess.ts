@@ -187,6 +187,8 @@ class Reprocess {
   /** Makes the table `changes`, and tells of each. */
   private async compare(device: number): Promise<Pick<Reprocessed, 'added' | 'changed' | 'removed'>> {
     const { client } = this
+    // As text: it has more digits than a number of JSON is read with.
+    const json = (row: string) => `to_jsonb(${row}) || jsonb_build_object('digest', ${row}.digest::text)`
     const differs = COMPARED.map((column) => `d.${column} IS DISTINCT FROM p.${column}`).join(' OR ')
     const [first, last] = [this.options.fromMs, this.options.toMs].map((ms) => new Date(ms))
     // Whether a position jumped is known from those before it only: that mark stays while the place does.
@@ -200,12 +202,12 @@ class Reprocess {
           AND p.latitude = d.latitude AND p.longitude = d.longitude;
       CREATE TEMPORARY TABLE changes ON COMMIT DROP AS
         SELECT CASE WHEN p.device_id IS NULL THEN 'added' ELSE 'changed' END AS change,
-          d.device_id, d.fix_time, d.digest, to_jsonb(d) AS row, to_jsonb(p) AS was
+          d.device_id, d.fix_time, d.digest, ${json('d')} AS row, ${json('p')} AS was
         FROM wanted d LEFT JOIN positions p USING (${KEY.join(', ')})
         WHERE p.device_id IS NULL OR d.quality <> p.quality OR ${differs}`)
     await client.query(
       `INSERT INTO changes
-       SELECT 'removed', p.device_id, p.fix_time, p.digest, to_jsonb(p), NULL FROM positions p
+       SELECT 'removed', p.device_id, p.fix_time, p.digest, ${json('p')}, NULL FROM positions p
        WHERE p.device_id = $1 AND p.received_at >= $2 AND p.received_at < $3
          AND p.received_at IN (SELECT received_at FROM frames GROUP BY received_at HAVING bool_and(readable))
          AND NOT EXISTS (SELECT FROM wanted d

@@ -26,6 +26,8 @@ export interface HarnessOptions {
   readonly ackAfter?: 'journal' | 'database'
   /** Folder of the journal, which then outlives the ingest; default: one of its own. */
   readonly journalFolder?: string
+  /** Also what is stored stays in the journal. */
+  readonly keepsJournal?: boolean
 }
 
 export class IngestHarness {
@@ -155,13 +157,14 @@ async function startOn(
   const adapters = await loadAdapters()
   for (const adapter of options.adapters ?? []) adapters.set(adapter.id, adapter)
   const journalFolder = options.journalFolder ?? (await mkdtemp(join(tmpdir(), 'fleetflow-journal-')))
+  const keep = options.keepsJournal === true ? 1e9 : 0
   const ingest = await startIngest({
     host: '127.0.0.1',
     adapters,
     ports: new Map([...adapters.keys(), 'mqtt'].map((id) => [id, 0])),
     databaseUrl,
     pool,
-    journal: { folder: journalFolder, keepMs: 0, keepBytes: 0, segmentBytes: 8 * 1024 * 1024 },
+    journal: { folder: journalFolder, keepMs: keep, keepBytes: keep, segmentBytes: 8 * 1024 * 1024 },
     ackAfter: options.ackAfter ?? 'journal',
     livePorts: [undefined, undefined],
     registerInto,

@@ -52,7 +52,7 @@ let fromMs: number
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fleetflow-reprocess-'))
-  harness = await IngestHarness.start({ adapters: [inKnots], journalFolder: folder })
+  harness = await IngestHarness.start({ adapters: [inKnots], journalFolder: folder, keepsJournal: true })
   id = await harness.register('bus')
   await harness.register('tram')
   fromMs = Date.now()
@@ -114,7 +114,10 @@ test('a dry run shows what would change, and changes nothing', async () => {
     row: { device_id: id, speed_kmh: 120 },
     was: { speed_kmh: 60 },
   })
-  expect(changes.filter(({ change }) => change === 'removed')).toHaveLength(1)
+  const gone = changes.filter(({ change }) => change === 'removed')
+  expect(gone).toHaveLength(1)
+  const { digest } = gone[0]!.row
+  expect(await harness.count('SELECT count(*) FROM positions WHERE digest = $1', [digest])).toBe(1)
   expect(await rowsOf(id)).toEqual(before)
 })
 
