@@ -1,4 +1,5 @@
 /** `fleetflow reprocess`: decodes what a device has sent once more, and makes its stored positions be what comes of it. */
+import { existsSync } from 'node:fs'
 import { pino } from 'pino'
 import { ConfigError, readConfig } from '../config.ts'
 import { loadAdapters } from '../device-adapters/registry.ts'
@@ -24,6 +25,11 @@ export async function reprocessDevice({ device, from, to, dryRun }: ReprocessArg
   const adapters = await loadAdapters()
   const config = readConfig(process.env, [...adapters.keys()])
   const log = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: true }))
+  const journal = journalOptions(config)
+  // Before a database is made in a folder that is the wrong one.
+  if (!existsSync(journal.folder)) {
+    throw new ConfigError(`there is no journal in ${journal.folder}: DATA_DIR must be the engine's`)
+  }
   // Beside a running engine its own server is used, and left running.
   const postgres =
     config.databaseUrl === undefined
@@ -35,7 +41,7 @@ export async function reprocessDevice({ device, from, to, dryRun }: ReprocessArg
     let shownMs = performance.now()
     const done = await reprocess({
       databaseUrl,
-      reader: openJournalReader(journalOptions(config)),
+      reader: openJournalReader(journal),
       adapters,
       device,
       fromMs,

@@ -1,7 +1,7 @@
 /** The command line as a process of its own, run from dist/. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -173,6 +173,15 @@ describe('decode', () => {
     const { stdout } = await run(['decode', '--protocol', protocol], { input: JSON.stringify(line) })
     expect(JSON.parse(stdout)).toMatchObject({ protocol: 'h02', error: null })
   })
+})
+
+test('reprocess without a journal says where it looked, and makes no database there', async () => {
+  const folder = join(dataDir, 'elsewhere')
+  const args = ['reprocess', '--device', 'bus', '--from', '2026-01-01', '--to', '2026-01-02']
+  const { code, stderr } = await run(args, { env: { DATA_DIR: folder } })
+  expect(code).toBe(78)
+  expect(stderr).toContain(`there is no journal in ${join(folder, 'journal')}`)
+  expect(existsSync(folder)).toBe(false)
 })
 
 test('an unknown command is told, and exits with 64', async () => {
