@@ -345,7 +345,8 @@ export class Intake {
     rows.decoder.fill(this.decoders.get(adapter.id)!, 0, rows.length)
     const replies = repliesOf(adapter, frame, session)
     session.tallies.positions.add(rows.length)
-    const { receivedMs } = session
+    // Not the session's, which may have taken a frame since, while the device was registered.
+    const receivedMs = rows.receivedMs[0]!
     const [only] = owners.values()
     const position = this.journal.append({
       receivedMs,

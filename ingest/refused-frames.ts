@@ -5,8 +5,6 @@ import type { JournalDecoder } from './journal-decoder.ts'
 import type { JournalRange, RefusedFrame } from './shard-messages.ts'
 import type { RefusedRow } from './writer.ts'
 
-/** Positions of one batch that are told of; of more, the quarantine would keep none. */
-const FRAMES_MAX = 1_000
 const NO_BYTES = new Uint8Array(0)
 
 /**
@@ -22,7 +20,7 @@ export async function refusedFrames(
 ): Promise<RefusedFrame[]> {
   const wanted = new Map<string, RefusedRow>()
   const devices = new Set<number>()
-  for (const one of refused.slice(0, FRAMES_MAX)) {
+  for (const one of refused) {
     wanted.set(keyOf(batch, one.row), one)
     devices.add(batch.device[one.row]!)
   }
