@@ -109,10 +109,11 @@ function startScript(root: string, data: string, port: number, lock: string, log
     ],
     ...settings.flatMap(([name, value]) => ['-c', quoted(`${name}=${value}`)]),
   ].join(' ')
-  // setsid and chroot become what they start, so that $! is the server; the file may be that of a killed one.
+  // setsid and chroot become what they start, so that $! is the server; the file may be that of a killed one. What has
+  // ended is a zombie (Z) of this shell; its command line would not tell, which is empty also while it becomes another.
   return `for attempt in $(seq ${START_ATTEMPTS}); do
     ${server} </dev/null >>${quoted(log)} 2>&1 & p=$!
-    while grep -qs . /proc/$p/cmdline; do
+    while grep -qs ') [^Z]' /proc/$p/stat; do
       [ "$(head -n 1 ${quoted(lock)} 2>/dev/null)" = $p ] && grep -q '^ready' ${quoted(lock)} && exit 0
       sleep 0.02
     done
