@@ -23,27 +23,31 @@ export class Flood {
 
   /** @param devices Teltonika trackers that have made {@link FLOOD_RECORDS} records already. */
   static async start(port: number, devices: readonly FleetDevice[]): Promise<Flood> {
+    // All log in before any sends: what they send takes the room in which a login would be read.
     const sockets = await Promise.all(
-      devices.map(async (device) => {
-        const reports = Array.from({ length: FLOOD_RECORDS }, (_, n) => ({
-          ...recordOf(device, n),
-          serial: n + 1,
-        }))
-        const packet = Buffer.concat(teltonika.frames(device.uniqueId, reports))
+      devices.map(async ({ uniqueId }) => {
         const socket = connect({ port, host: '127.0.0.1' })
         socket.on('error', () => undefined)
-        socket.write(teltonika.login!(device.uniqueId))
-        // The answer to the login; those to packets are read and forgotten.
+        socket.write(teltonika.login!(uniqueId))
         await once(socket, 'data')
+        // Answers to packets are read and forgotten.
         socket.on('data', () => undefined)
-        const send = () => {
-          while (!socket.destroyed && socket.writableLength < UNREAD_BYTES_MAX) socket.write(packet)
-        }
-        socket.on('drain', send)
-        send()
         return socket
       }),
     )
+    for (const [i, device] of devices.entries()) {
+      const socket = sockets[i]!
+      const reports = Array.from({ length: FLOOD_RECORDS }, (_, n) => ({
+        ...recordOf(device, n),
+        serial: n + 1,
+      }))
+      const packet = Buffer.concat(teltonika.frames(device.uniqueId, reports))
+      const send = () => {
+        while (!socket.destroyed && socket.writableLength < UNREAD_BYTES_MAX) socket.write(packet)
+      }
+      socket.on('drain', send)
+      send()
+    }
     return new Flood(sockets)
   }
 
