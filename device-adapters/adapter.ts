@@ -1,5 +1,5 @@
 /** What a protocol adapter is. Pure: no I/O, no clock, no logger, no state outside the session. */
-import type { Command, CommandKind } from '../schemas/command.ts'
+import type { CommandAttributes, CommandType } from '../schemas/command.ts'
 import type { PositionBatch } from '../schemas/position-batch.ts'
 
 export type Transport = 'tcp' | 'udp' | 'http' | 'mqtt'
@@ -9,6 +9,8 @@ export interface Adapter<State = unknown> {
   readonly id: string
   /** 1 at first. Raise it by one whenever frames decode to something else than before: rows name it. */
   readonly version: number
+  /** Who makes devices that speak it, the best known first. */
+  readonly makers: readonly string[]
   /** Where the wire format is described: a public document and its version. */
   readonly source: string
   /** Customary ports, and the topic filters that the MQTT broker hands to this adapter; configuration may move or switch off each. */
@@ -20,6 +22,14 @@ export interface Adapter<State = unknown> {
   }
   /** Longest legal frame, bytes; a connection that buffers more without a frame is closed. */
   readonly maxFrameBytes: number
+
+  /**
+   * Whether a stream or datagram that begins with `bytes` (which is never empty) may be of this protocol, told by its
+   * first bytes alone: undefined while too few are there. Not on HTTP and MQTT. See signature.ts for the common cases.
+   * Strict: what it lets through and `frame` then waits for keeps all other protocols waiting on the port that
+   * finds out what a device speaks.
+   */
+  starts?(bytes: Buffer, transport: Transport): boolean | undefined
 
   /** State of a fresh connection, for protocols that need more than {@link Session.uniqueId}. */
   open?(): State
@@ -54,8 +64,34 @@ export interface Adapter<State = unknown> {
 
   /** Encoders of the commands that the protocol knows; the API lists exactly these. */
   readonly commands?: {
-    readonly [K in CommandKind]?: (command: Command<K>, session: Session<State>) => Reply
+    readonly [Type in CommandType]?: CommandEncoder<Type, State>
   }
+}
+
+/**
+ * Bytes of a command for the session's device, which has named itself. `session.commandSerial` is the number of the command,
+ * where the protocol has one.
+ *
+ * @throws CommandError if the protocol, or this device, cannot take it with these attributes.
+ */
+export type CommandEncoder<Type extends CommandType, State> = (
+  attributes: CommandAttributes<Type>,
+  session: Session<State>,
+) => Reply
+
+/** Why a command cannot be put into bytes, as a sentence for who gave it. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError'
+}
+
+/** What a device says of a command. */
+export interface CommandAnswer {
+  /** `commandSerial` of the command; undefined where the protocol has none: the oldest one without an answer is meant. */
+  readonly serial?: number
+  /** Whether the device did it, or took it. */
+  readonly ok: boolean
+  /** What the device says; '' for nothing but that. */
+  readonly text: string
 }
 
 /** Bytes for the device; text is sent as Latin-1. */
@@ -77,7 +113,7 @@ export interface Session<State = unknown> {
    * nothing in {@link state}.
    */
   dialect: string
-  /** Next number for commands of protocols that number them. */
+  /** Number of the command that is encoded: 0 for the first of a session, then one more each. */
   commandSerial: number
   readonly state: State
 
@@ -87,6 +123,9 @@ export interface Session<State = unknown> {
    *   registered one is taken, else the first.
    */
   identify(...uniqueIds: [string, ...string[]]): void
+
+  /** Called by `decode` when the frame is the device's answer to a command, also where it has a position as well. */
+  answer(answer: CommandAnswer): void
 }
 
 /** What an adapter may need to know of a registered device. */

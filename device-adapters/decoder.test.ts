@@ -9,6 +9,7 @@ function adapterOf(ranges: readonly (readonly [number, number])[]): Adapter {
   return defineAdapter({
     id: 'ranges',
     version: 1,
+    makers: ['Acme'],
     source: 'this file',
     listen: {},
     maxFrameBytes: 64,
@@ -52,6 +53,7 @@ test('what no device can mean is not reported, whatever an adapter writes into i
   const adapter = defineAdapter({
     id: 'extremes',
     version: 1,
+    makers: ['Acme'],
     source: 'this file',
     listen: {},
     maxFrameBytes: 64,

@@ -3,6 +3,7 @@ import type { PositionBatch } from '../schemas/position-batch.ts'
 import { QUALITY } from '../schemas/quality.ts'
 import {
   type Adapter,
+  type CommandAnswer,
   DecodeError,
   type KnownDevice,
   type Reply,
@@ -14,6 +15,9 @@ import { digestInto } from './digest.ts'
 /** As `PositionBatch.addWithoutFix` has it: after 2106 there is no tracker. */
 const TIME_END_MS = 4_294_967_296_000
 
+/** Answers to commands of one frame that are kept. */
+const ANSWERS_MAX = 16
+
 /** Finds a registered device by its unique id. */
 export type FindDevice<Device extends KnownDevice> = (uniqueId: string) => Device | undefined
 
@@ -23,7 +27,9 @@ export class DeviceSession<Device extends KnownDevice = KnownDevice> implements 
   device: Device | undefined = undefined
   receivedMs = 0
   dialect = ''
-  commandSerial = 1
+  commandSerial = 0
+  /** What the last frame said of commands, in its order; emptied by who takes it. */
+  readonly answers: CommandAnswer[] = []
   readonly transport: Transport
   readonly state: unknown
   private readonly find: FindDevice<Device>
@@ -44,6 +50,10 @@ export class DeviceSession<Device extends KnownDevice = KnownDevice> implements 
       this.device = device
       return
     }
+  }
+
+  answer(answer: CommandAnswer): void {
+    if (this.answers.length < ANSWERS_MAX) this.answers.push(answer)
   }
 }
 

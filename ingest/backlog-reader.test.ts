@@ -17,6 +17,7 @@ const NAMES = 100
 const names = defineAdapter({
   id: 'names',
   version: 1,
+  makers: ['Acme'],
   source: 'this file',
   listen: { tcp: 1 },
   maxFrameBytes: 100,

@@ -25,6 +25,7 @@ const TALLIES = { frames: new Tally(), positions: new Tally(), replies: new Tall
 const plain = defineAdapter({
   id: 'plain',
   version: 1,
+  makers: ['Acme'],
   source: 'this file',
   listen: { tcp: 1 },
   maxFrameBytes: 100,

@@ -15,6 +15,7 @@ import { refusedFrames } from './refused-frames.ts'
 const seconds = defineAdapter({
   id: 'seconds',
   version: 1,
+  makers: ['Acme'],
   source: 'this file',
   listen: { tcp: 1 },
   maxFrameBytes: 100,

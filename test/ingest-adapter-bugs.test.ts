@@ -12,6 +12,7 @@ const lines = delimitedBy('\n')
 const brittle = defineAdapter({
   id: 'brittle',
   version: 1,
+  makers: ['Acme'],
   source: 'this file',
   listen: { tcp: 1, udp: 1, http: 1 },
   maxFrameBytes: 1024,

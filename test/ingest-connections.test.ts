@@ -8,6 +8,7 @@ import { IngestHarness, login, packet } from './ingest-harness.ts'
 const chatty = defineAdapter({
   id: 'chatty',
   version: 1,
+  makers: ['Acme'],
   source: 'this file',
   listen: { tcp: 1 },
   maxFrameBytes: 1024,

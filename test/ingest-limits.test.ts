@@ -13,6 +13,7 @@ import { connectPacket, publishPacket } from './mqtt-packets.ts'
 const line = defineAdapter({
   id: 'line',
   version: 1,
+  makers: ['Acme'],
   source: 'this file',
   listen: { tcp: 1, udp: 1, http: 1, mqtt: ['line/+'] },
   maxFrameBytes: 65_536,

@@ -10,6 +10,7 @@ const PENDING_MAX = 10
 const gateway = defineAdapter({
   id: 'gateway',
   version: 1,
+  makers: ['Acme'],
   source: 'this file',
   listen: { tcp: 1 },
   maxFrameBytes: 1024,

@@ -10,6 +10,7 @@ import { IngestHarness } from './ingest-harness.ts'
 const crowd = defineAdapter({
   id: 'crowd',
   version: 1,
+  makers: ['Acme'],
   source: 'this file',
   listen: { tcp: 1, mqtt: ['crowd/+'] },
   maxFrameBytes: 1024,
@@ -27,6 +28,7 @@ const crowd = defineAdapter({
 const wide = defineAdapter({
   id: 'wide',
   version: 1,
+  makers: ['Acme'],
   source: 'this file',
   listen: { tcp: 1 },
   maxFrameBytes: 65_536,

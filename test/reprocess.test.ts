@@ -20,6 +20,7 @@ function meter(
   return defineAdapter({
     id: 'meter',
     version,
+    makers: ['Acme'],
     source: 'this file',
     listen: { tcp: 1 },
     maxFrameBytes: 100,

@@ -2,6 +2,8 @@
 import type { AttributeValue } from '../../schemas/attributes.ts'
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import type { Session } from '../adapter.ts'
+import { ByteReader } from '../byte-reader.ts'
+import { type AccessPoint, type CellTower, setNetwork } from '../network.ts'
 import { contentAt, isMeasured, TAIL_BYTES, typeOf } from './frame.ts'
 import { familyOf } from './models.ts'
 import type { Family, Gt06State } from './state.ts'
@@ -9,51 +11,27 @@ import type { Family, Gt06State } from './state.ts'
 /** Reads a part of the content, and sets what it says on the row. */
 export type Block = (message: Message) => void
 
-/** Cell tower of a single LBS block or of a list; `rssi` in dBm. */
-export interface CellTower {
-  readonly mcc: number
-  readonly mnc: number
-  readonly lac: number
-  readonly cid: number
-  readonly rssi?: number
-}
-
-/** Wi-Fi access point; `rssi` in dBm. */
-export interface AccessPoint {
-  readonly mac: string
-  readonly rssi?: number
-}
-
-interface Network {
-  readonly radioType: 'gsm'
-  cellTowers?: readonly CellTower[]
-  wifi?: readonly AccessPoint[]
-}
+export type { AccessPoint, CellTower } from '../network.ts'
 
 const NO_ROW = -1
 
-export class Message {
-  readonly frame: Buffer
+export class Message extends ByteReader {
   readonly session: Session<Gt06State>
   readonly type: number
   /** First byte of the content. */
   readonly start: number
   /** Where the content ends and the serial number is, if the frame has one; in a part, where that ends. */
   end: number
-  /** Next byte to read. */
-  at: number
-  private limit: number
   private readonly contentEnd: number
   private readonly out: PositionBatch
   private row = NO_ROW
 
   constructor(frame: Buffer, session: Session<Gt06State>, out: PositionBatch) {
-    this.frame = frame
+    super(frame, contentAt(frame))
     this.session = session
     this.out = out
     this.type = typeOf(frame)
-    this.start = contentAt(frame)
-    this.at = this.start
+    this.start = this.at
     this.end = frame.length - TAIL_BYTES
     // Clones whose length field is wrong leave out serial number or checksum too.
     this.limit = isMeasured(frame) ? this.end : frame.length - 2
@@ -66,54 +44,8 @@ export class Message {
   }
 
   /** Bytes of content not read yet; negative where a clone without serial number was read past {@link end}. */
-  get left(): number {
+  override get left(): number {
     return this.end - this.at
-  }
-
-  u8(): number {
-    return this.frame[this.take(1)]!
-  }
-
-  i8(): number {
-    return this.frame.readInt8(this.take(1))
-  }
-
-  u16(): number {
-    return this.frame.readUInt16BE(this.take(2))
-  }
-
-  i16(): number {
-    return this.frame.readInt16BE(this.take(2))
-  }
-
-  u24(): number {
-    return this.frame.readUIntBE(this.take(3), 3)
-  }
-
-  u32(): number {
-    return this.frame.readUInt32BE(this.take(4))
-  }
-
-  i32(): number {
-    return this.frame.readInt32BE(this.take(4))
-  }
-
-  u48(): number {
-    return this.frame.readUIntBE(this.take(6), 6)
-  }
-
-  /** Exact up to 2^53, which no cell id reaches. */
-  u64(): number {
-    return Number(this.frame.readBigUInt64BE(this.take(8)))
-  }
-
-  u32LittleEndian(): number {
-    return this.frame.readUInt32LE(this.take(4))
-  }
-
-  hex(bytes: number): string {
-    const at = this.take(bytes)
-    return this.frame.toString('hex', at, at + bytes)
   }
 
   /** Text without the NULs that pad it. */
@@ -122,15 +54,6 @@ export class Message {
     const raw = this.frame.subarray(at, at + bytes)
     const text = encoding === 'latin1' ? raw.toString('latin1') : utf16(raw)
     return text.replaceAll('\0', '')
-  }
-
-  /** MAC address, `c8:3a:35:0f:a1:b8`. */
-  mac(): string {
-    return this.hex(6).replace(/..(?=.)/g, '$&:')
-  }
-
-  skip(bytes: number): void {
-    this.take(bytes)
   }
 
   /** Reads `bytes` bytes with `block`, which may leave some and may not read further; without one, skips them. */
@@ -145,20 +68,6 @@ export class Message {
     this.at = next
     this.end = end
     this.limit = limit
-  }
-
-  /** Six bytes yy mm dd hh mm ss, UTC, as ms since 1970-01-01T00:00Z. */
-  date(): number {
-    return Date.UTC(2000 + this.u8(), this.u8() - 1, this.u8(), this.u8(), this.u8(), this.u8())
-  }
-
-  /** The same six bytes as binary coded decimals. */
-  dateBcd(): number {
-    const two = () => {
-      const byte = this.u8()
-      return (byte >> 4) * 10 + (byte & 0x0f)
-    }
-    return Date.UTC(2000 + two(), two() - 1, two(), two(), two(), two())
   }
 
   /** Begins the row: a position at `timeMs`. */
@@ -194,13 +103,9 @@ export class Message {
     this.out.accuracyM[this.row] = accuracyM
   }
 
-  /** Towers and access points that the device hears; each is listed once. */
+  /** Towers and access points that the device hears. */
   setNetwork(cellTowers: readonly CellTower[], wifi: readonly AccessPoint[] = []): void {
-    if (cellTowers.length === 0 && wifi.length === 0) return
-    const network: Network = { radioType: 'gsm' }
-    if (cellTowers.length > 0) network.cellTowers = distinct(cellTowers)
-    if (wifi.length > 0) network.wifi = distinct(wifi)
-    this.out.setJson(this.row, 'network', network)
+    setNetwork(this.out, this.row, cellTowers, wifi)
   }
 
   private begin(row: number): void {
@@ -209,28 +114,10 @@ export class Message {
     // A message without even the room of serial number and checksum is its type alone.
     this.out.setRecord(row, this.start - 1, Math.max(this.start, this.contentEnd))
   }
-
-  private take(bytes: number): number {
-    const at = this.at
-    if (bytes < 0 || at + bytes > this.limit) {
-      throw new RangeError(`content of message ${this.type.toString(16)} ends at ${this.limit - this.start}`)
-    }
-    this.at = at + bytes
-    return at
-  }
 }
 
 function utf16(bigEndian: Buffer): string {
   return Buffer.from(bigEndian.subarray(0, bigEndian.length & ~1))
     .swap16()
     .toString('utf16le')
-}
-
-function distinct<Item>(items: readonly Item[]): readonly Item[] {
-  if (items.length === 1) return items
-  const seen = new Set<string>()
-  return items.filter((item) => {
-    const key = JSON.stringify(item)
-    return !seen.has(key) && seen.add(key)
-  })
 }

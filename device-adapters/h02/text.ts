@@ -1,6 +1,7 @@
 /** Text frames of H02; their layouts are in ../protocols/h02.ts. */
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, type Session } from '../adapter.ts'
+import { type CellTower, setNetwork } from '../network.ts'
 import { degreesFromNmea, kmhFromKnots, utcFromNmea } from '../units.ts'
 
 const STATUS = /^[0-9A-Fa-f]{8}$/
@@ -140,14 +141,6 @@ function decodeResult(fields: string[], out: PositionBatch): void {
   }
 }
 
-interface CellTower {
-  readonly mcc: number
-  readonly mnc: number
-  readonly lac: number
-  readonly cid: number
-  readonly rssi?: number
-}
-
 function decodeNeighbours(fields: string[], out: PositionBatch): void {
   const [, cells, date, status] = CELLS_OF_NBR.exec(fields.slice(8).join(',')) ?? []
   const mcc = Number(fields[4])
@@ -244,8 +237,7 @@ function towersOf(
 
 /** Sets the towers that the tracker saw, each once. */
 function setTowers(row: number, towers: readonly CellTower[], out: PositionBatch): void {
-  const cellTowers = [...new Map(towers.map((tower) => [JSON.stringify(tower), tower])).values()]
-  if (cellTowers.length > 0) out.setJson(row, 'network', { radioType: 'gsm', cellTowers })
+  setNetwork(out, row, towers)
 }
 
 /** The status of the vehicle; a bit that is 0 is active, but for the ignition (0 = "ACC off"). */

@@ -201,25 +201,24 @@ test('waits for the rest of a frame that holds stop bytes', () => {
 
 test('encodes commands as text', () => {
   const { commands } = adapter
-  const stop = commands!.engineStop!({ kind: 'engineStop' }, session())
+  const stop = commands!.engineStop!({}, session())
   expect(commandBytes(stop)).toBe('787812800c0000000052656c61792c312300009dee0d0a')
-  const resume = commands!.engineResume!({ kind: 'engineResume' }, session())
+  const resume = commands!.engineResume!({}, session())
   expect(commandBytes(resume)).toContain(text('Relay,0#'))
-  const sos = commands!.custom!({ kind: 'custom', text: 'sos#' }, session())
+  const sos = commands!.custom!({ data: 'sos#' }, session())
   expect(commandBytes(sos)).toMatch(/^78780e800800000000736f73230000/)
 })
 
 test('encodes the relay commands of clones', () => {
   const clone = session({ options: { alternative: true, devicePassword: '654321' } })
-  const stop = adapter.commands!.engineStop!({ kind: 'engineStop' }, clone)
+  const stop = adapter.commands!.engineStop!({}, clone)
   expect(commandBytes(stop)).toContain(text('DYD,654321#'))
-  const resume = adapter.commands!.engineResume!({ kind: 'engineResume' }, clone)
+  const resume = adapter.commands!.engineResume!({}, clone)
   expect(commandBytes(resume)).toContain(text('HFYD,654321#'))
 })
 
 test('refuses a command that no frame holds', () => {
-  const custom = (length: number) =>
-    adapter.commands!.custom!({ kind: 'custom', text: 'x'.repeat(length) }, session())
+  const custom = (length: number) => adapter.commands!.custom!({ data: 'x'.repeat(length) }, session())
   expect((custom(245) as Buffer)[2]).toBe(255)
   expect(() => custom(246)).toThrow(RangeError)
 })

@@ -63,6 +63,7 @@ import {
   signed,
   x1,
 } from '../gt06/vehicle.ts'
+import { startsWith } from '../signature.ts'
 
 /** How a message is read and answered. */
 interface Layout {
@@ -286,9 +287,12 @@ const VARIANTS_BY_TYPE: ReadonlyMap<number, readonly Variant[]> = new Map(
 export const gt06 = defineAdapter<Gt06State>({
   id: 'gt06',
   version: 1,
+  makers: ['Concox', 'Jimi', 'many others'],
   source: 'Concox GT06 GPS tracker communication protocol v1.8.1; Jimi JM-VL03 protocol V1.1.2',
   listen: { tcp: 5023 },
   maxFrameBytes: 8192,
+
+  starts: startsWith('xx', 'yy'),
 
   open: () => ({ photo: undefined, family: undefined, familyOf: undefined }),
 
@@ -323,7 +327,7 @@ export const gt06 = defineAdapter<Gt06State>({
   commands: {
     engineStop: (_, session) => relayCommand(session, 'Relay,1#', 'DYD'),
     engineResume: (_, session) => relayCommand(session, 'Relay,0#', 'HFYD'),
-    custom: ({ text }) => textCommand(text),
+    custom: ({ data }) => textCommand(data),
   },
 })
 

@@ -194,9 +194,7 @@ test('encodes its commands', () => {
   session.identify('123456789012345')
   session.receivedMs = Date.UTC(2026, 0, 1, 1, 2, 3)
   const { commands } = h02
-  expect(commands?.engineStop?.({ kind: 'engineStop' }, session)).toBe('*HQ,123456789012345,S20,010203,1,1#')
-  expect(commands?.engineResume?.({ kind: 'engineResume' }, session)).toBe(
-    '*HQ,123456789012345,S20,010203,1,0#',
-  )
-  expect(commands?.custom?.({ kind: 'custom', text: 'CXZT' }, session)).toBe('CXZT')
+  expect(commands?.engineStop?.({}, session)).toBe('*HQ,123456789012345,S20,010203,1,1#')
+  expect(commands?.engineResume?.({}, session)).toBe('*HQ,123456789012345,S20,010203,1,0#')
+  expect(commands?.custom?.({ data: 'CXZT' }, session)).toBe('CXZT')
 })

@@ -36,9 +36,12 @@ const METERS_OF_KNOT_SECOND = 1852 / 3600
 export const h02 = defineAdapter({
   id: 'h02',
   version: 1,
+  makers: ['Sinotrack', 'Coban', 'Kuhfahl', 'Winnes', 'many others'],
   source: 'Sinotrack, Protocol ST-901/902/904/905/906/907 (H02 GPRS protocol v1.0.5)',
   listen: { tcp: 5013, udp: 5013 },
   maxFrameBytes: 1024,
+
+  starts: (bytes) => startsAt(bytes, 0),
 
   frame(bytes, transport) {
     // A datagram is one binary frame, whatever a newer model adds to it.
@@ -73,9 +76,12 @@ export const h02 = defineAdapter({
   },
 
   commands: {
-    engineStop: (_, session) => `*HQ,${session.uniqueId},S20,${digitsOf(session.receivedMs).slice(8)},1,1#`,
-    engineResume: (_, session) => `*HQ,${session.uniqueId},S20,${digitsOf(session.receivedMs).slice(8)},1,0#`,
-    custom: (command) => command.text,
+    engineStop: (_, session) => command(session, 'S20', '1,1'),
+    engineResume: (_, session) => command(session, 'S20', '1,0'),
+    alarmArm: (_, session) => command(session, 'SCF', '0,0'),
+    alarmDisarm: (_, session) => command(session, 'SCF', '1,1'),
+    positionPeriodic: ({ frequency }, session) => command(session, 'S71', `22,${frequency}`),
+    custom: ({ data }) => data,
   },
 })
 
@@ -136,4 +142,8 @@ function batteryLevelOf(value: number): number | undefined {
 /** `yyyyMMddHHmmss`, UTC. */
 function digitsOf(timeMs: number): string {
   return new Date(timeMs).toISOString().replace(/\D/g, '').slice(0, 14)
+}
+
+function command(session: Session, name: string, parameters: string): string {
+  return `*HQ,${session.uniqueId},${name},${digitsOf(session.receivedMs).slice(8)},${parameters}#`
 }

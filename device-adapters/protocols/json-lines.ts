@@ -50,6 +50,7 @@ interface State {
 export const jsonLines = defineAdapter<State>({
   id: 'json-lines',
   version: 1,
+  makers: ['anyone: JSON of our own over HTTP'],
   source: 'device-adapters/protocols/json-lines.ts',
   listen: { http: 5056 },
   maxFrameBytes: 1024 * 1024,

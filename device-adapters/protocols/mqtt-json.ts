@@ -18,6 +18,7 @@ const TOPIC = /^devices\/([^/]+)\/positions$/
 export const mqttJson = defineAdapter({
   id: 'mqtt-json',
   version: 1,
+  makers: ['anyone: JSON of our own over MQTT'],
   source: 'device-adapters/protocols/mqtt-json.ts',
   listen: { mqtt: ['devices/+/positions'] },
   maxFrameBytes: 256 * 1024,

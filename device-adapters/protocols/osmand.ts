@@ -12,6 +12,7 @@
 import type { AttributeValue } from '../../schemas/attributes.ts'
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, defineAdapter, type Session } from '../adapter.ts'
+import { type AccessPoint, type CellTower, setNetwork } from '../network.ts'
 import {
   booleanOf,
   cut,
@@ -39,6 +40,7 @@ const SECONDS_BELOW = 1e11
 export const osmand = defineAdapter({
   id: 'osmand',
   version: 1,
+  makers: ['OsmAnd', 'Traccar Client', 'phones'],
   source: 'https://www.traccar.org/osmand; background-geolocation, Location Data Schema',
   listen: { http: 5055 },
   maxFrameBytes: 256 * 1024,
@@ -66,8 +68,8 @@ function decodeForm(parameters: URLSearchParams, session: Session, out: Position
   let accuracyM = Number.NaN
   let valid = true
   const attributes = new ReportedAttributes()
-  const cellTowers: object[] = []
-  const wifi: object[] = []
+  const cellTowers: CellTower[] = []
+  const wifi: AccessPoint[] = []
   for (const [key, value] of parameters) {
     if (value === '') continue
     switch (key) {
@@ -151,13 +153,7 @@ function decodeForm(parameters: URLSearchParams, session: Session, out: Position
   out.courseDeg[row] = courseDeg
   out.accuracyM[row] = accuracyM
   attributes.writeTo(out, row)
-  if (cellTowers.length + wifi.length > 0) {
-    out.setJson(row, 'network', {
-      radioType: 'gsm',
-      ...(cellTowers.length === 0 ? {} : { cellTowers }),
-      ...(wifi.length === 0 ? {} : { wifi }),
-    })
-  }
+  setNetwork(out, row, cellTowers, wifi)
 }
 
 function decodeJson(root: JsonObject, session: Session, out: PositionBatch): void {

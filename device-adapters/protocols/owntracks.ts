@@ -42,6 +42,7 @@ const HARSH_ALARMS = ['hardBraking', 'hardAcceleration', 'hardCornering'] as con
 export const owntracks = defineAdapter({
   id: 'owntracks',
   version: 1,
+  makers: ['OwnTracks', 'phones'],
   source: 'https://owntracks.org/booklet/tech/json',
   listen: { http: 5144, mqtt: ['owntracks/+/+'] },
   maxFrameBytes: 64 * 1024,

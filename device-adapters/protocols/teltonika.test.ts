@@ -372,15 +372,15 @@ describe('commands', () => {
   const session = loggedIn()
 
   test('are text', () => {
-    expect(commands?.custom?.({ kind: 'custom', text: 'setdigout 11' }, session)).toEqual(
+    expect(commands?.custom?.({ data: 'setdigout 11' }, session)).toEqual(
       hex('00000000000000140c01050000000c7365746469676f7574203131010000bed5'),
     )
-    expect(String(commands?.engineStop?.({ kind: 'engineStop' }, session))).toContain('setdigout 1')
-    expect(String(commands?.engineResume?.({ kind: 'engineResume' }, session))).toContain('setdigout 0')
+    expect(String(commands?.engineStop?.({}, session))).toContain('setdigout 1')
+    expect(String(commands?.engineResume?.({}, session))).toContain('setdigout 0')
   })
 
   test('are bytes where the text is hex', () => {
-    expect(commands?.custom?.({ kind: 'custom', text: '03030000000185E8' }, session)).toEqual(
+    expect(commands?.custom?.({ data: '03030000000185E8' }, session)).toEqual(
       hex('00000000000000100c01050000000803030000000185e8010000da8b'),
     )
   })

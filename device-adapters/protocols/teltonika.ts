@@ -22,6 +22,7 @@
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, defineAdapter, type Session, type Transport } from '../adapter.ts'
 import { crc16Ibm } from '../checksums.ts'
+import { ANY, DIGIT, startsWith } from '../signature.ts'
 import { decodeGh3000Record } from '../teltonika/gh3000.ts'
 import {
   commandPacket,
@@ -50,6 +51,11 @@ const LAYOUTS: Readonly<Record<number, RecordLayout>> = {
   16: { idBytes: 2, countBytes: 1, generationBytes: 1, variable: false },
 }
 
+/** A login, a packet, a ping. */
+const startsStream = startsWith(`\0\x0f${DIGIT.repeat(15)}`, '\0\0\0\0\0\0', '\xff')
+/** A packet, which has an IMEI; one of a relay. */
+const startsDatagram = startsWith(`${ANY.repeat(4)}\x01${ANY}\0\x0f${DIGIT.repeat(15)}`, '\0\0\0\0\0\0')
+
 class State extends RecordState implements PhotoState {
   photoBytes = 0
 }
@@ -57,9 +63,12 @@ class State extends RecordState implements PhotoState {
 export const teltonika = defineAdapter<State>({
   id: 'teltonika',
   version: 1,
+  makers: ['Teltonika'],
   source: 'https://wiki.teltonika-gps.com/view/Teltonika_Data_Sending_Protocols, November 2023',
   listen: { tcp: 5027, udp: 5027 },
   maxFrameBytes: FRAME_MAX_BYTES,
+
+  starts: (bytes, transport) => (transport === 'udp' ? startsDatagram(bytes) : startsStream(bytes)),
 
   open: () => new State(),
 
@@ -118,7 +127,7 @@ export const teltonika = defineAdapter<State>({
   commands: {
     engineStop: () => commandPacket('setdigout 1'),
     engineResume: () => commandPacket('setdigout 0'),
-    custom: ({ text }) => commandPacket(text),
+    custom: ({ data }) => commandPacket(data),
   },
 })
 

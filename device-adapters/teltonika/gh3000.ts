@@ -8,8 +8,9 @@
  * Each `?` is a bit of its mask, from the lowest. Source: the vendor's GH3000 protocol description.
  */
 import type { PositionBatch } from '../../schemas/position-batch.ts'
+import { setNetwork } from '../network.ts'
 import { GH3000 } from './elements.ts'
-import { cellTower, type RecordState, setElement, setNetwork, short } from './record.ts'
+import { cellTower, type RecordState, setElement, short } from './record.ts'
 
 const EPOCH_S = Date.UTC(2007, 0, 1) / 1000
 
@@ -79,6 +80,6 @@ function decodeGps(frame: Buffer, start: number, timeMs: number, out: PositionBa
   if (Number.isNaN(cell)) {
     out.set(row, 'rssi', signal)
     out.set(row, 'operator', operator)
-  } else setNetwork(out, row, [cellTower(operator, lac, cell, signal)], 'gsm')
+  } else setNetwork(out, row, [cellTower(operator, lac, cell, signal)])
   return at
 }

@@ -1,6 +1,7 @@
 /** Records of Teltonika codecs 8, 8 Extended and 16; the layout stands in protocols/teltonika.ts. */
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, type KnownDevice } from '../adapter.ts'
+import { type CellTower, setNetwork } from '../network.ts'
 import { BEACONS, setBeacons, setTags, TAGS } from './beacons.ts'
 import { type Element, type Elements, elementsOf, rawName } from './elements.ts'
 
@@ -253,7 +254,7 @@ function setGathered(out: PositionBatch, row: number, state: RecordState): void 
   const cell = lte ? state.cell4g : state.cell2g
   if (!Number.isNaN(state.lac + cell)) towers.push(cellTower(state.operator, state.lac, cell, Number.NaN))
   if (state.towersGathered) for (let i = 0; i < TOWERS; i++) addTower(out, row, state.towers, i, towers)
-  if (towers.length > 0) setNetwork(out, row, towers, lte ? 'lte' : 'gsm')
+  setNetwork(out, row, towers, [], lte ? 'lte' : 'gsm')
 }
 
 const LAC = 0
@@ -287,16 +288,6 @@ function addTower(
   }
 }
 
-/** A cell of a mobile network; country and network code are 0 where the device does not say. */
-export interface CellTower {
-  readonly mcc: number
-  readonly mnc: number
-  readonly lac: number
-  readonly cid: number
-  /** Signal, negative as in dBm. */
-  readonly rssi?: number
-}
-
 /**
  * @param operator Country and network code as one number, such as 24602; NaN or below 1000 if not known.
  * @param signal Strength without its sign; NaN if not known.
@@ -305,15 +296,6 @@ export function cellTower(operator: number, lac: number, cid: number, signal: nu
   const digits = operator >= 1000 ? String(operator) : '0000'
   const rssi = Number.isNaN(signal) ? {} : { rssi: -signal }
   return { mcc: Number(digits.slice(0, 3)), mnc: Number(digits.slice(3)), lac, cid, ...rssi }
-}
-
-export function setNetwork(
-  out: PositionBatch,
-  row: number,
-  cellTowers: readonly CellTower[],
-  radioType: 'gsm' | 'lte',
-): void {
-  out.setJson(row, 'network', { radioType, cellTowers })
 }
 
 /** 64-bit numbers lose their last digits beyond 2^53; they are two's complement. */
