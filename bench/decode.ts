@@ -1,24 +1,12 @@
 /** Decoding: recorded frames of each protocol into a column batch, on one thread. */
-import { readFileSync } from 'node:fs'
-import { type Adapter, DecodeError, type KnownDevice, type Transport } from '../device-adapters/adapter.ts'
-import { DeviceSession, decodeFrame } from '../device-adapters/decoder.ts'
-import { FrameReader } from '../device-adapters/frames.ts'
-import type { DecodedLine, RecordedLine } from '../device-adapters/recorded-line.ts'
+import type { Adapter } from '../device-adapters/adapter.ts'
+import { decodeFrame } from '../device-adapters/decoder.ts'
 import { loadAdapters } from '../device-adapters/registry.ts'
-import { httpFrame, mqttFrame } from '../device-adapters/requests.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'
-import { projectRoot } from '../storage/project-root.ts'
 import type { Bench } from './bench.ts'
 import { figure, spread, times, unitsPerProcessorSecond } from './measure.ts'
 import type { Question, Row } from './question.ts'
-
-type Vector = RecordedLine & Omit<DecodedLine, 'error'>
-
-/** Frames of one connection, or of one datagram, request or message. */
-interface Exchange {
-  readonly session: DeviceSession
-  readonly frames: Buffer[]
-}
+import { exchangesOf, readVectors } from './recorded-frames.ts'
 
 /** Rows after which the batch starts anew, as it would be handed to a shard. */
 const BATCH_ROWS = 4096
@@ -41,7 +29,7 @@ async function measureAdapter(bench: Bench, id: string, adapter: Adapter): Promi
   bench.progress(`decode: ${id}`)
   const vectors = readVectors(id)
   const batch = new PositionBatch(BATCH_ROWS * 2)
-  const exchanges = exchangesOf(adapter, vectors, batch)
+  const exchanges = exchangesOf(adapter, vectors)
   const frames = exchanges.reduce((sum, exchange) => sum + exchange.frames.length, 0)
   const pass = () => {
     let positions = 0
@@ -76,70 +64,4 @@ async function measureAdapter(bench: Bench, id: string, adapter: Adapter): Promi
     },
     meaning: `${frames} recorded frames with ${positions} positions, of which one thread decodes ${figure(positionsPerSecond)} a second.`,
   }
-}
-
-function readVectors(id: string): Vector[] {
-  const file = new URL(`device-adapters/protocols/${id}.vectors.jsonl`, projectRoot)
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Vector)
-}
-
-/** The frames that decode, each with the session that the frames before it have left. */
-function exchangesOf(adapter: Adapter, vectors: readonly Vector[], batch: PositionBatch): Exchange[] {
-  const exchanges: Exchange[] = []
-  const streams = new Map<number | string, { exchange: Exchange; reader: FrameReader }>()
-  const setups = new Map<number | string, KnownDevice>()
-  for (const vector of vectors) {
-    const device = knownDevice(setups.get(vector.stream), vector.setup)
-    setups.set(vector.stream, device)
-    const transport: Transport = vector.transport === 'frame' ? 'tcp' : vector.transport
-    let stream = streams.get(vector.stream)
-    // A datagram, a request and a message each stand alone; a changed device is another session here.
-    if (stream === undefined || transport !== 'tcp' || vector.setup !== undefined) {
-      const session = new DeviceSession(adapter, transport, () => device)
-      session.receivedMs = Date.UTC(2026, 10, 21)
-      stream = { exchange: { session, frames: [] }, reader: new FrameReader(adapter, transport) }
-      if (transport === 'tcp') streams.set(vector.stream, stream)
-      exchanges.push(stream.exchange)
-    }
-    const { exchange, reader } = stream
-    exchange.session.device = device
-    for (const frame of framesOf(vector, reader)) {
-      try {
-        decodeFrame(adapter, frame, exchange.session, batch)
-        exchange.frames.push(frame)
-      } catch (error) {
-        if (!(error instanceof DecodeError)) throw error
-      }
-    }
-  }
-  return exchanges
-}
-
-function knownDevice(before: KnownDevice | undefined, setup: Vector['setup']): KnownDevice {
-  const options = { ...before?.options, ...setup }
-  const model = options.modelOverride
-  return { model: typeof model === 'string' ? model : '', options }
-}
-
-function framesOf({ http, mqtt, frame, bytes, udpBytes }: Vector, reader: FrameReader): Buffer[] {
-  if (http !== undefined) {
-    const contentType = http.headers?.['Content-Type'] ?? ''
-    return [
-      httpFrame({ method: http.method, target: http.uri, contentType, body: Buffer.from(http.body ?? '') }),
-    ]
-  }
-  if (mqtt !== undefined) return [mqttFrame({ topic: mqtt.topic, payload: Buffer.from(mqtt.payload) })]
-  if (frame !== undefined) return [Buffer.from(frame, 'hex')]
-  reader.push(Buffer.from(bytes ?? udpBytes ?? '', 'hex'))
-  const frames: Buffer[] = []
-  try {
-    for (let next = reader.next(); next !== undefined; next = reader.next()) frames.push(next)
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error
-    reader.take()
-  }
-  return frames
 }

@@ -10,12 +10,24 @@ import { fanOut } from './fan-out.ts'
 import { journal } from './journal.ts'
 import { latency } from './latency.ts'
 import { describeMachine } from './machine.ts'
+import { parsers } from './parsers.ts'
 import type { Question } from './question.ts'
 import { replay } from './replay.ts'
 import { type Answer, markdownPage, plainTable } from './tables.ts'
 import { threads } from './threads.ts'
 
-const QUESTIONS = [decode, copyEncode, threads, journal, endToEnd, latency, fanOut, attributesColumn, replay]
+const QUESTIONS = [
+  decode,
+  parsers,
+  copyEncode,
+  threads,
+  journal,
+  endToEnd,
+  latency,
+  fanOut,
+  attributesColumn,
+  replay,
+]
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 64
 const EXIT_INTERRUPTED = 130
