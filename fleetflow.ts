@@ -39,7 +39,10 @@ program
 program
   .command('simulate')
   .description('drive simulated devices along real tracks at a server')
-  .requiredOption('--protocol <name>', 'teltonika, gt06, h02, osmand or mqtt-json')
+  .requiredOption(
+    '--protocol <name>',
+    'such as teltonika; several set apart by commas, whose devices take turns; or all',
+  )
   .addOption(new Option('--devices <count>', 'number of devices').default(10).argParser(positive))
   .addOption(
     new Option('--rate <positions>', 'positions a second, all devices together')

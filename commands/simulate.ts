@@ -1,6 +1,5 @@
 /** `fleetflow simulate`: simulated devices on real tracks; progress on standard error, a summary as JSON on standard output. */
 import { demoFile } from '../demo/files.ts'
-import { ENCODERS, type SimulatedProtocol } from '../simulate/encoders/index.ts'
 import { simulate } from '../simulate/simulate.ts'
 import { stopSignal } from './start.ts'
 
@@ -22,22 +21,11 @@ export async function simulateDevices(flags: SimulateFlags): Promise<void> {
   void stopSignal().then(() => stopping.abort())
   const summary = await simulate({
     ...options,
-    protocol: simulated(protocol),
+    // The broker and the protocol that devices speak to it are one here.
+    protocol: protocol === 'mqtt' ? 'mqtt-json' : protocol,
     tracks,
     signal: stopping.signal,
     progress: process.stderr,
   })
   process.stdout.write(`${JSON.stringify(summary, undefined, 2)}\n`)
-}
-
-function simulated(protocol: string): SimulatedProtocol {
-  // The broker and the protocol that devices speak to it are one here.
-  const name = protocol === 'mqtt' ? 'mqtt-json' : protocol
-  if (!Object.hasOwn(ENCODERS, name)) {
-    const known = Object.keys(ENCODERS).join(', ')
-    throw Object.assign(new Error(`no simulated devices of "${protocol}"; there are ${known}`), {
-      code: 'unknown-protocol',
-    })
-  }
-  return name as SimulatedProtocol
 }

@@ -37,7 +37,7 @@ test.each(Object.keys(ENCODERS) as SimulatedProtocol[])(
       onAcknowledged: (uniqueId) => acknowledged.set(uniqueId, (acknowledged.get(uniqueId) ?? 0) + 1),
     })
     expect(summary).toMatchObject({
-      protocol,
+      protocols: [protocol],
       devices: 5,
       positionsDropped: 0,
       positionsBuffered: 0,
@@ -51,6 +51,24 @@ test.each(Object.keys(ENCODERS) as SimulatedProtocol[])(
     expect(summary.answerMs.max).toBeGreaterThanOrEqual(summary.answerMs.p99)
   },
 )
+
+test('devices of several protocols take turns, each at its own server', async () => {
+  const protocols = ['teltonika', 'gt06', 'h02', 'osmand'] as const
+  const servers = await Promise.all(protocols.map((protocol) => serve(protocol)))
+  for (const server of servers) closing.push(() => server.close())
+  const summary = await simulate({
+    protocol: protocols.join(', '),
+    devices: 8,
+    rate: 80,
+    seconds: 1,
+    tracks: demoFile('tracks.csv.gz'),
+    ports: Object.fromEntries(protocols.map((protocol, i) => [protocol, servers[i]!.port])),
+  })
+  expect(summary).toMatchObject({ protocols, devices: 8, positionsBuffered: 0, errors: {} })
+  const stored = servers.map((server) => new Set(server.stored).size)
+  expect(stored.reduce((sum, count) => sum + count)).toBe(summary.positionsReported)
+  expect(Math.min(...stored)).toBeGreaterThan(0)
+})
 
 test('fixes of a device never share a time that its protocol can tell', async () => {
   const times = new Map<string, number[]>()

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type DeviceCounts, newCounts, SimulatedDevice } from './devices.ts'
 import type { Report } from './encoders/encoder.ts'
-import { ENCODERS, type SimulatedProtocol, simulatedProtocol } from './encoders/index.ts'
+import { ENCODERS, type SimulatedProtocol, simulatedProtocols } from './encoders/index.ts'
 import { keepPace } from './pace.ts'
 import { showProgress } from './progress.ts'
 import { reportOf } from './report.ts'
@@ -27,7 +27,7 @@ const APART_MS = 7 * 60_000
 const LEAD_MS = 5 * 60_000
 
 export interface SimulateOptions {
-  /** Id of an adapter, see {@link ENCODERS}. */
+  /** Id of an adapter, see {@link ENCODERS}; several, set apart by commas, whose devices take turns; or `all`. */
   readonly protocol: string
   /** How many devices, at most {@link DEVICES_MAX}. */
   readonly devices: number
@@ -35,9 +35,11 @@ export interface SimulateOptions {
   readonly rate: number
   /** CSV of recorded positions, see tracks.ts. */
   readonly tracks: string | URL
-  /** 127.0.0.1 and the protocol's customary port if not given. */
+  /** 127.0.0.1 and the customary port of each protocol if not given; several can share a port that finds the protocol. */
   readonly host?: string | undefined
   readonly port?: number | undefined
+  /** Of protocols that are at neither. */
+  readonly ports?: Partial<Record<SimulatedProtocol, number>> | undefined
   /** How long devices make positions; until `signal` aborts if not given. */
   readonly seconds?: number | undefined
   /** See {@link uniqueIdOf}. */
@@ -54,7 +56,7 @@ export interface SimulateOptions {
 
 /** What a run did. Units are in the names. */
 export interface SimulationSummary {
-  readonly protocol: SimulatedProtocol
+  readonly protocols: readonly SimulatedProtocol[]
   readonly devices: number
   /** Time in which devices made positions. */
   readonly durationS: number
@@ -95,18 +97,17 @@ export interface SimulationSummary {
  */
 export async function simulate(options: SimulateOptions): Promise<SimulationSummary> {
   const { rate, seconds, signal } = options
-  const protocol = simulatedProtocol(options.protocol)
+  const protocols = simulatedProtocols(options.protocol)
   inRange('devices', options.devices, 1, DEVICES_MAX)
   inRange('rate', rate, 0.001, 1_000_000)
   if (seconds !== undefined) inRange('seconds', seconds, 0, 30 * 86_400)
-  const encoder = ENCODERS[protocol]
   const counts = newCounts()
-  const fleet = await newFleet(protocol, options, counts)
+  const fleet = await newFleet(protocols, options, counts)
 
   const hideProgress =
     options.progress === undefined ? () => {} : showProgress(options.progress, fleet.length, counts, seconds)
   const startMs = performance.now()
-  const stopPace = keepPace(rate, (n, atMs) => fleet[n % fleet.length]!.report(atMs, encoder.timeStepMs))
+  const stopPace = keepPace(rate, (n, atMs) => fleet[n % fleet.length]!.report(atMs))
   const stopAll = new AbortController()
   const abort = () => stopAll.abort()
   signal?.addEventListener('abort', abort)
@@ -130,7 +131,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulationSumm
   const { positionsReported, positionsSent, positionsAcknowledged, positionsDropped } = counts
   const ms = (percentile: number) => round(counts.answerUs.percentile(percentile) / 1000)
   return {
-    protocol,
+    protocols,
     devices: fleet.length,
     durationS: round((madeMs - startMs) / 1000),
     drainS: round((drainedMs - madeMs) / 1000),
@@ -152,51 +153,54 @@ export async function simulate(options: SimulateOptions): Promise<SimulationSumm
 class Vehicle {
   readonly device: SimulatedDevice
   private readonly number: number
+  private readonly timeStepMs: number
   private readonly track: Track
   private readonly span: Span
   private readonly offsetMs: number
   private startMs = Number.NaN
   private lastFixMs = 0
 
-  constructor(device: SimulatedDevice, number: number, tracks: readonly Track[]) {
+  constructor(device: SimulatedDevice, number: number, timeStepMs: number, tracks: readonly Track[]) {
     this.device = device
     this.number = number
+    this.timeStepMs = timeStepMs
     this.track = tracks[number % tracks.length]!
     this.span = longestRun(this.track)
     this.offsetMs = LEAD_MS + Math.floor(number / tracks.length) * APART_MS
   }
 
   /** Lets the device report where its vehicle is at `atMs`, ms UTC. */
-  report(atMs: number, timeStepMs: number): void {
+  report(atMs: number): void {
     if (Number.isNaN(this.startMs)) this.startMs = atMs
     // Two reports of one time would be one position.
-    this.lastFixMs = Math.max(atMs, this.lastFixMs + timeStepMs)
+    this.lastFixMs = Math.max(atMs, this.lastFixMs + this.timeStepMs)
     const state = thereAndBack(this.track, this.span, this.offsetMs + atMs - this.startMs)
     if (state !== undefined) this.device.report(reportOf(state, this.number, this.lastFixMs))
   }
 }
 
 async function newFleet(
-  protocol: SimulatedProtocol,
+  protocols: readonly SimulatedProtocol[],
   options: SimulateOptions,
   counts: DeviceCounts,
 ): Promise<Vehicle[]> {
-  const encoder = ENCODERS[protocol]
-  const { host = '127.0.0.1', port = encoder.port, devicePassword, onAcknowledged } = options
+  const { host = '127.0.0.1', devicePassword, onAcknowledged } = options
   const tracks = (await readTracks(options.tracks)).flatMap((fixes) => trackOf(fixes) ?? [])
   if (tracks.length === 0) throw new Error(`${String(options.tracks)} holds no vehicle that moves on`)
   return Array.from({ length: options.devices }, (_, number) => {
+    const protocol = protocols[number % protocols.length]!
+    const encoder = ENCODERS[protocol]
     const uniqueId = uniqueIdOf(protocol, number, options.idPrefix)
     const device = new SimulatedDevice({
       encoder,
       host,
-      port,
+      port: options.ports?.[protocol] ?? options.port ?? encoder.port,
       uniqueId,
       password: devicePassword,
       counts,
       ...(onAcknowledged && { onAcknowledged: (report) => onAcknowledged(uniqueId, report) }),
     })
-    return new Vehicle(device, number, tracks)
+    return new Vehicle(device, number, encoder.timeStepMs, tracks)
   })
 }
 

@@ -9,10 +9,20 @@ export const ENCODERS = { teltonika, gt06, h02, osmand, 'mqtt-json': mqttJson } 
 
 export type SimulatedProtocol = keyof typeof ENCODERS
 
+/**
+ * Protocols by their names, set apart by commas, each once; `all` is every one.
+ * @throws RangeError if devices cannot be simulated in one of them.
+ */
+export function simulatedProtocols(names: string): SimulatedProtocol[] {
+  if (names === 'all') return Object.keys(ENCODERS) as SimulatedProtocol[]
+  return [...new Set(names.split(',').map((name) => simulatedProtocol(name.trim())))]
+}
+
 /** @throws RangeError if devices cannot be simulated in `protocol`. */
 export function simulatedProtocol(protocol: string): SimulatedProtocol {
   if (Object.hasOwn(ENCODERS, protocol)) return protocol as SimulatedProtocol
-  throw new RangeError(
-    `no device speaks ${JSON.stringify(protocol)}; give one of ${Object.keys(ENCODERS).join(', ')}`,
-  )
+  const known = Object.keys(ENCODERS).join(', ')
+  throw Object.assign(new RangeError(`no device speaks ${JSON.stringify(protocol)}; give one of ${known}`), {
+    code: 'unknown-protocol',
+  })
 }
