@@ -1,25 +1,16 @@
 /**
- * Holds every adapter to its vectors and to the rules of adapter.ts: frames survive any split of the stream, and
- * damaged frames only ever raise DecodeError. A new adapter is covered by its file in protocols/ alone.
+ * Holds every adapter to its vectors: what messages decode to, how they are answered, what commands are in bytes, and
+ * how a stream begins. A new adapter is covered by its file in protocols/ alone, here and in robustness.test.ts.
  */
 import { existsSync, readFileSync } from 'node:fs'
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { COMMANDS, type CommandType } from '../schemas/command.ts'
-import { PositionBatch } from '../schemas/position-batch.ts'
-import { type Adapter, type CommandEncoder, DecodeError, type Transport } from './adapter.ts'
-import { DeviceSession, decodeFrame, toBuffer } from './decoder.ts'
+import type { CommandEncoder, Transport } from './adapter.ts'
+import { DeviceSession, toBuffer } from './decoder.ts'
 import { FrameReader } from './frames.ts'
-import {
-  type DecodedLine,
-  type RecordedLine,
-  type RecordedPosition,
-  RecordedStream,
-} from './recorded-line.ts'
+import type { RecordedPosition } from './recorded-line.ts'
 import { loadAdapters } from './registry.ts'
-import { httpFrame, mqttFrame } from './requests.ts'
-
-type Vector = RecordedLine & Omit<DecodedLine, 'error'> & { readonly flags?: readonly string[] }
+import { decodeAll, deviceOf, linesOf, nameOf, vectorsOf, wireBytes } from './vectors-fixture.ts'
 
 /** A command and its bytes, `protocols/NAME.commands.jsonl`: what the device is set up as, its dialect, and the transport where it is not TCP. */
 interface CommandVector {
@@ -44,28 +35,14 @@ function exceptionsOf(id: string): ReadonlyMap<string, string> {
   return new Map(Object.entries(JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>))
 }
 
-/** Cuts that no adapter could see: the bytes before are a whole frame of the protocol too. */
-const UNSEEN_CUTS: Readonly<Record<string, (bytes: Buffer, cut: number) => boolean>> = {
-  // The first 32 bytes of its frames of 45 are a frame of 32, see h02.ts; its test holds what such a cut may cost.
-  h02: (bytes, cut) => bytes.length === 45 && bytes[0] === 0x24 && cut === 32,
-}
-
-const linesOf = <Line>(url: URL): Line[] =>
-  readFileSync(url, 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Line)
-
 for (const [id, adapter] of await loadAdapters()) {
   describe(id, () => {
-    const file = new URL(`./protocols/${id}.vectors.jsonl`, import.meta.url)
-    test('has vectors', () => expect(existsSync(file)).toBe(true))
-    const vectors = linesOf<Vector>(file)
+    const vectors = vectorsOf(id)
+    test('has vectors', () => expect(vectors.length).toBeGreaterThan(0))
     const decoded = decodeAll(adapter, vectors)
-    const name = (vector: Vector) => `${vector.stream}/${vector.seq}`
     const exceptions = exceptionsOf(id)
 
-    test.each(vectors.map((vector, i) => [name(vector), vector, decoded[i]!] as const))(
+    test.each(vectors.map((vector, i) => [nameOf(vector), vector, decoded[i]!] as const))(
       'decodes %s',
       (key, vector, line) => {
         if (exceptions.has(key)) return
@@ -88,14 +65,14 @@ for (const [id, adapter] of await loadAdapters()) {
       let expected = 0
       const missed: string[] = []
       vectors.forEach((vector, i) => {
-        if (exceptions.has(name(vector))) return
+        if (exceptions.has(nameOf(vector))) return
         vector.positions.forEach((position, p) => {
           const found = decoded[i]!.positions[p]
           for (const [key, value] of Object.entries(position.attributes)) {
             expected++
             if (!same(found?.attributes[key], value)) {
               missed.push(
-                `${name(vector)} ${key}: ${JSON.stringify(value)}, got ${JSON.stringify(found?.attributes[key])}`,
+                `${nameOf(vector)} ${key}: ${JSON.stringify(value)}, got ${JSON.stringify(found?.attributes[key])}`,
               )
             }
           }
@@ -106,63 +83,38 @@ for (const [id, adapter] of await loadAdapters()) {
     })
 
     const commands = new URL(`./protocols/${id}.commands.jsonl`, import.meta.url)
-    test.each(
-      (existsSync(commands) ? linesOf<CommandVector>(commands) : []).map(
-        (line) => [line.type, line] as const,
-      ),
-    )('encodes %s', (type, line) => {
-      const { devicePassword, ...given } = line.attributes
-      const options = { ...line.setup, ...(devicePassword !== undefined && { devicePassword }) }
-      const model = typeof line.setup?.modelOverride === 'string' ? line.setup.modelOverride : ''
-      const session = new DeviceSession(adapter, line.transport ?? 'tcp', () => ({ model, options }))
-      session.identify(line.deviceId)
-      session.dialect = line.dialect ?? ''
-      session.receivedMs = Date.UTC(2026, 10, 21, 1, 2, 3)
-      const encode = adapter.commands?.[type] as CommandEncoder<CommandType, unknown> | undefined
-      expect(encode).toBeDefined()
-      const reply = encode!(COMMANDS[type].parse(given) as never, session)
-      expect(toBuffer(reply).toString(line.kind === 'text' ? 'latin1' : 'hex')).toBe(line.expected)
-    })
+    test.each(linesOf<CommandVector>(commands).map((line) => [line.type, line] as const))(
+      'encodes %s',
+      (type, line) => {
+        const { devicePassword, ...given } = line.attributes
+        const options = { ...line.setup, ...(devicePassword !== undefined && { devicePassword }) }
+        const session = new DeviceSession(adapter, line.transport ?? 'tcp', () => deviceOf(options))
+        session.identify(line.deviceId)
+        session.dialect = line.dialect ?? ''
+        session.receivedMs = Date.UTC(2026, 10, 21, 1, 2, 3)
+        const encode = adapter.commands?.[type] as CommandEncoder<CommandType, unknown> | undefined
+        expect(encode).toBeDefined()
+        const reply = encode!(COMMANDS[type].parse(given) as never, session)
+        expect(toBuffer(reply).toString(line.kind === 'text' ? 'latin1' : 'hex')).toBe(line.expected)
+      },
+    )
 
-    const streams = vectors
-      .filter((vector) => vector.transport === 'tcp')
-      .map((vector) => Buffer.from(vector.bytes!, 'hex'))
-
-    test('finds the same frames wherever the stream is cut', () => {
-      for (const bytes of streams) {
-        const whole = framesOf(adapter, [bytes])
-        for (let cut = 1; cut < bytes.length; cut += bytes.length > 2000 ? 97 : 1) {
-          if (UNSEEN_CUTS[id]?.(bytes, cut)) continue
-          expect(framesOf(adapter, [bytes.subarray(0, cut), bytes.subarray(cut)])).toEqual(whole)
-        }
-      }
-    })
-
-    test('survives every one-byte damage and truncation', () => {
-      const batch = new PositionBatch(4096)
+    test('knows the start of each recorded stream, and doubts none of its beginnings', () => {
+      const begun = new Set<string>()
       for (const vector of vectors) {
-        const transport = vector.transport === 'frame' ? 'tcp' : vector.transport
-        for (const frame of framesOfVector(adapter, vector)) {
-          const step = frame.length > 2000 ? 61 : 1
-          for (let at = 0; at < frame.length; at += step) {
-            const damaged = Buffer.from(frame)
-            damaged[at]! ^= 0xff
-            tryDecode(adapter, damaged, batch, transport)
-            tryDecode(adapter, frame.subarray(0, at), batch, transport)
-          }
+        const bytes = wireBytes(vector)
+        const { stream, transport } = vector
+        const key = `${stream} ${transport}`
+        if (bytes === undefined || (transport === 'tcp' && begun.has(key))) continue
+        begun.add(key)
+        let before: boolean | undefined
+        for (let length = 1; length <= bytes.length; length++) {
+          const starts = adapter.starts?.(bytes.subarray(0, length), transport as Transport)
+          if (starts === false || (before && !starts)) expect.fail(`${nameOf(vector)} at byte ${length}`)
+          before = starts
         }
+        expect(before, nameOf(vector)).toBe(true)
       }
-    })
-
-    test('survives random bytes', () => {
-      const batch = new PositionBatch(4096)
-      fc.assert(
-        fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
-          tryDecode(adapter, Buffer.from(bytes), batch)
-          if (adapter.frame !== undefined) tryFrames(adapter, Buffer.from(bytes))
-        }),
-        { numRuns: 2000 },
-      )
     })
   })
 }
@@ -182,18 +134,6 @@ describe('framing', async () => {
     },
   )
 })
-
-function decodeAll(adapter: Adapter, vectors: readonly Vector[]): DecodedLine[] {
-  const streams = new Map<number | string, RecordedStream>()
-  return vectors.map((vector) => {
-    let stream = streams.get(vector.stream)
-    if (stream === undefined) {
-      stream = new RecordedStream(adapter)
-      streams.set(vector.stream, stream)
-    }
-    return stream.decode(vector, Date.UTC(2026, 10, 21))
-  })
-}
 
 /** Everything but the attributes, with numbers cut to what 1e-6 can tell. */
 function core(position: RecordedPosition, clockDependent: boolean): Record<string, unknown> {
@@ -227,56 +167,4 @@ function same(found: unknown, expected: unknown): boolean {
     return Math.abs(found - expected) <= 1e-6 * Math.max(1, Math.abs(expected))
   }
   return JSON.stringify(found) === JSON.stringify(expected)
-}
-
-function framesOf(adapter: Adapter, chunks: readonly Buffer[]): string[] {
-  const reader = new FrameReader(adapter, 'tcp')
-  const frames: string[] = []
-  for (const chunk of chunks) {
-    reader.push(chunk)
-    for (let frame = reader.next(); frame !== undefined; frame = reader.next())
-      frames.push(frame.toString('hex'))
-  }
-  return frames
-}
-
-function framesOfVector(adapter: Adapter, vector: Vector): Buffer[] {
-  const { http, mqtt } = vector
-  if (mqtt !== undefined) return [mqttFrame({ topic: mqtt.topic, payload: Buffer.from(mqtt.payload) })]
-  if (http !== undefined) {
-    const contentType = http.headers?.['Content-Type'] ?? ''
-    const idempotencyKey = http.headers?.['Idempotency-Key'] ?? ''
-    const body = Buffer.from(http.body ?? '')
-    return [httpFrame({ method: http.method, target: http.uri, contentType, idempotencyKey, body })]
-  }
-  if (vector.transport === 'tcp') {
-    return framesOf(adapter, [Buffer.from(vector.bytes!, 'hex')]).map((hex) => Buffer.from(hex, 'hex'))
-  }
-  return vector.frame === undefined ? [] : [Buffer.from(vector.frame, 'hex')]
-}
-
-function tryDecode(
-  adapter: Adapter,
-  frame: Buffer,
-  batch: PositionBatch,
-  transport: Transport = 'tcp',
-): void {
-  batch.reset()
-  const session = new DeviceSession(adapter, transport, () => ({ model: '', options: {} }))
-  try {
-    decodeFrame(adapter, frame, session, batch)
-    adapter.ack?.(frame, session)
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error
-  }
-}
-
-function tryFrames(adapter: Adapter, bytes: Buffer): void {
-  const reader = new FrameReader(adapter, 'tcp')
-  reader.push(bytes)
-  try {
-    while (reader.next() !== undefined);
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error
-  }
 }

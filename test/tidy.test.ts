@@ -23,6 +23,7 @@ const IMPORTED_BY_NONE = ['ingest', 'live', 'api', 'dashboard']
 const SHARED_BY_SIMULATE = ['device-adapters/checksums.ts']
 /** Not tests themselves, and only tests import them. */
 const TEST_SUPPORT = [
+  'device-adapters/vectors-fixture.ts',
   'api/api-fixture.ts',
   'simulate/loopback.ts',
   'ingest/journal/conformance.ts',

@@ -41,7 +41,11 @@ export const h02 = defineAdapter({
   listen: { tcp: 5013, udp: 5013 },
   maxFrameBytes: 1024,
 
-  starts: (bytes) => startsAt(bytes, 0),
+  starts(bytes, transport) {
+    const starts = startsAt(bytes, 0)
+    if (starts !== false || transport !== 'udp' || bytes[0] !== BINARY_MARKER) return starts
+    return bytes.length < LONG_ID_BYTES ? undefined : bytes.length === LONG_ID_BYTES && isTimeAt(bytes, 9)
+  },
 
   frame(bytes, transport) {
     // A datagram is one binary frame, whatever a newer model adds to it.
@@ -90,10 +94,14 @@ function startsAt(bytes: Buffer, at: number): boolean | undefined {
   const marker = bytes[at]
   if (marker === TEXT_MARKER) return at + 3 < bytes.length ? bytes[at + 3] === 0x2c : undefined
   if (marker !== BINARY_MARKER && marker !== MILEAGE_MARKER) return false
-  if (bytes.length < at + 12) return undefined
-  // `hhmmss ddmmyy`; seconds above 59 do occur, and no date is all zeros. BCD compares as its digits do.
-  for (let i = at + 6; i < at + 12; i++) if ((bytes[i]! & 0x0f) > 9) return false
-  return bytes[at + 6]! < 0x24 && bytes[at + 7]! < 0x60 && bytes[at + 9]! < 0x32 && bytes[at + 10]! < 0x13
+  return bytes.length < at + 12 ? undefined : isTimeAt(bytes, at + 6)
+}
+
+/** Whether `hhmmss ddmmyy` stands at `at`; seconds above 59 do occur, and no date is all zeros. */
+function isTimeAt(bytes: Buffer, at: number): boolean {
+  for (let i = at; i < at + 6; i++) if ((bytes[i]! & 0x0f) > 9) return false
+  // BCD compares as its digits do.
+  return bytes[at]! < 0x24 && bytes[at + 1]! < 0x60 && bytes[at + 3]! < 0x32 && bytes[at + 4]! < 0x13
 }
 
 /** Bytes up to the next that may start a frame, the first left out. */
