@@ -1,8 +1,9 @@
 /** `fleetflow demo`: the engine with a day of Austin's buses as real device frames over real connections. */
 import type pg from 'pg'
 import { hashPassword } from '../api/passwords.ts'
-import { demoDevices, driveBuses } from '../demo/drive.ts'
+import { DEMO_PROTOCOLS, type DemoProtocol, demoDevices, driveBuses } from '../demo/drive.ts'
 import { demoFile } from '../demo/files.ts'
+import { ENCODERS } from '../simulate/encoders/index.ts'
 import type { FleetFlow } from '../start.ts'
 import { ensureOrganization } from '../start.ts'
 import { loadOrCreateSecret } from '../storage/secrets.ts'
@@ -13,7 +14,6 @@ const EMAIL = 'demo@fleetflow.local'
 const CREDIT = 'Capital Metro vehicle positions, recorded by CapMetrics (MIT, (c) 2015 Sean Cascketta)'
 /** Random bytes of the demo's password: 16 characters. */
 const PASSWORD_BYTES = 12
-const PROTOCOLS = { teltonika: 'tcp', gt06: 'tcp', h02: 'udp', osmand: 'http', mqtt: 'mqtt' } as const
 /** How often the progress line is written where it cannot be overwritten, s. */
 const LINE_EVERY_S = 10
 
@@ -50,13 +50,16 @@ export async function demo(): Promise<void> {
 }
 
 /** Port of each protocol that the buses speak. */
-function portsOf(running: FleetFlow): Record<keyof typeof PROTOCOLS, number> {
-  const ports = Object.entries(PROTOCOLS).map(([protocol, transport]) => {
+function portsOf(running: FleetFlow): Record<DemoProtocol, number> {
+  const ports = DEMO_PROTOCOLS.map((protocol) => {
+    // Devices of every protocol over MQTT meet at the broker.
+    const { transport } = ENCODERS[protocol]
+    const name = transport === 'mqtt' ? transport : protocol
     const listener = running.listeners.find(
-      (candidate) => candidate.protocol === protocol && candidate.transport === transport,
+      (candidate) => candidate.protocol === name && candidate.transport === transport,
     )
     if (listener === undefined) {
-      throw new Error(`the demo drives ${protocol}, which PROTOCOLS leaves out: unset it, or add ${protocol}`)
+      throw new Error(`the demo drives ${name}, which PROTOCOLS leaves out: unset it, or add ${name}`)
     }
     return [protocol, listener.port]
   })

@@ -1,11 +1,11 @@
 /**
- * Drives the buses of the demo: each is a simulated tracker of one of five protocols that plays its bus's day at ten
+ * Drives the buses of the demo: each is a simulated tracker of one of {@link DEMO_PROTOCOLS} that plays its bus's day at ten
  * times its speed, with the present as the time of its fixes.
  */
 import { readFile } from 'node:fs/promises'
 import { gunzipSync } from 'node:zlib'
 import { type DeviceCounts, newCounts, SimulatedDevice } from '../simulate/devices.ts'
-import { ENCODERS, type SimulatedProtocol } from '../simulate/encoders/index.ts'
+import { ENCODERS } from '../simulate/encoders/index.ts'
 import { Path } from '../simulate/geometry.ts'
 import { keepPace } from '../simulate/pace.ts'
 import { reportOf } from '../simulate/report.ts'
@@ -24,17 +24,19 @@ const EPOCH_MS = Date.UTC(2026, 10, 1)
 /** How often the progress is told, ms. */
 const PROGRESS_EVERY_MS = 1000
 
-/** Protocol of a bus, by its place in the list of all: each has as many, give or take one. */
-const PROTOCOLS = Object.keys(ENCODERS) as SimulatedProtocol[]
-
-/** Model of the tracker in a bus, as registered. */
-const MODELS: Readonly<Record<SimulatedProtocol, string>> = {
+/** Model of the tracker in a bus, as registered, by its protocol. */
+const MODELS = {
   teltonika: 'FMB920',
   gt06: 'GT06N',
   h02: 'ST-901',
   osmand: 'OsmAnd',
   'mqtt-json': 'MQTT gateway',
-}
+} as const
+
+export type DemoProtocol = keyof typeof MODELS
+
+/** Protocols of the buses, by their place in the list of all: each has as many, give or take one. */
+export const DEMO_PROTOCOLS = Object.keys(MODELS) as DemoProtocol[]
 
 /** A bus as it must be registered before {@link driveBuses}. */
 export interface DemoDevice {
@@ -42,12 +44,12 @@ export interface DemoDevice {
   /** Such as `Bus 2228`. */
   readonly name: string
   readonly model: string
-  readonly protocol: SimulatedProtocol
+  readonly protocol: DemoProtocol
 }
 
 export interface DriveOptions {
-  /** Where the server listens, by listener. */
-  readonly ports: Readonly<Record<'teltonika' | 'gt06' | 'h02' | 'osmand' | 'mqtt', number>>
+  /** Where the server listens. */
+  readonly ports: Readonly<Record<DemoProtocol, number>>
   readonly host: string
   /** Minutes of the recording that pass in one minute; 10 if not given. */
   readonly speedFactor?: number
@@ -91,7 +93,7 @@ export async function driveBuses(options: DriveOptions): Promise<void> {
     device: new SimulatedDevice({
       encoder: ENCODERS[protocol],
       host,
-      port: ports[protocol === 'mqtt-json' ? 'mqtt' : protocol],
+      port: ports[protocol],
       uniqueId,
       counts,
     }),
@@ -152,7 +154,7 @@ async function readRoutes(): Promise<Routes> {
 
 /** Names begin otherwise than those of `simulate`, so that both can run at one server. */
 function deviceOf(vehicle: string, place: number): DemoDevice {
-  const protocol = PROTOCOLS[place % PROTOCOLS.length]!
+  const protocol = DEMO_PROTOCOLS[place % DEMO_PROTOCOLS.length]!
   return {
     uniqueId: uniqueIdOf(protocol, Number(vehicle), ENCODERS[protocol].namedByImei ? '35100000' : '91'),
     name: `Bus ${vehicle}`,

@@ -4,7 +4,14 @@ import type { SimulatedProtocol } from '../../simulate/encoders/index.ts'
 import { uniqueIdOf } from '../../simulate/unique-ids.ts'
 
 /** All transports: TCP twice (an answer for a packet, an answer for each record), UDP, HTTP, MQTT. */
-export const PROTOCOLS: readonly SimulatedProtocol[] = ['teltonika', 'gt06', 'h02', 'osmand', 'mqtt-json']
+export const PROTOCOLS = [
+  'teltonika',
+  'gt06',
+  'h02',
+  'osmand',
+  'mqtt-json',
+] as const satisfies SimulatedProtocol[]
+export type CrashProtocol = (typeof PROTOCOLS)[number]
 
 /** Coarsest time on the wire, so that each record has a time of its own in every protocol, ms. */
 const STEP_MS = 1000
@@ -18,7 +25,7 @@ export const TOLERANCE = { degrees: 1e-6, kmh: 0.02, courseDeg: 0.06 } as const
 
 export interface FleetDevice {
   readonly index: number
-  readonly protocol: SimulatedProtocol
+  readonly protocol: CrashProtocol
   readonly uniqueId: string
   /** Time of its first record, ms UTC. */
   readonly startMs: number

@@ -6,7 +6,7 @@ import { chmod, mkdtemp, realpath, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { SimulatedProtocol } from '../../simulate/encoders/index.ts'
+import { type CrashProtocol, PROTOCOLS } from './fleet.ts'
 
 /** Below the ports that the system gives to connections, which come and go while the engine is down. */
 const PORT_MIN = 10_000
@@ -17,7 +17,7 @@ const given = new Set<number>()
 export interface EnginePorts {
   readonly api: number
   readonly stream: number
-  readonly protocols: Readonly<Record<SimulatedProtocol, number>>
+  readonly protocols: Readonly<Record<CrashProtocol, number>>
 }
 
 export class Lab {
@@ -55,16 +55,12 @@ export class Lab {
 
   /** Ports that are free now, and that stay the engine's over its restarts. */
   static async ports(): Promise<EnginePorts> {
+    const protocols: [CrashProtocol, number][] = []
+    for (const protocol of PROTOCOLS) protocols.push([protocol, await Lab.port()])
     return {
       api: await Lab.port(),
       stream: await Lab.port(),
-      protocols: {
-        teltonika: await Lab.port(),
-        gt06: await Lab.port(),
-        h02: await Lab.port(),
-        osmand: await Lab.port(),
-        'mqtt-json': await Lab.port(),
-      },
+      protocols: Object.fromEntries(protocols) as Record<CrashProtocol, number>,
     }
   }
 

@@ -4,13 +4,20 @@
  */
 import { seededRandom } from '../../bench/measure.ts'
 import { BUFFER_REPORTS_MAX, newCounts, SimulatedDevice } from '../../simulate/devices.ts'
-import { ENCODERS, type SimulatedProtocol } from '../../simulate/encoders/index.ts'
+import { ENCODERS } from '../../simulate/encoders/index.ts'
 import { keepPace } from '../../simulate/pace.ts'
-import { type FleetDevice, type FleetOptions, fleetOf, numberOf, recordOf } from './fleet.ts'
+import {
+  type CrashProtocol,
+  type FleetDevice,
+  type FleetOptions,
+  fleetOf,
+  numberOf,
+  recordOf,
+} from './fleet.ts'
 
 export interface SimulatorOptions extends FleetOptions {
   readonly seed: number
-  readonly ports: Readonly<Record<SimulatedProtocol, number>>
+  readonly ports: Readonly<Record<CrashProtocol, number>>
   /** Records of the whole fleet a second. */
   readonly recordsPerSecond: number
 }
