@@ -44,6 +44,14 @@ export interface Adapter<State = unknown> {
   frame?(bytes: Buffer, transport: Transport): number
 
   /**
+   * The frame without what the stream puts around its bytes, such as an escape before those that would end it. All
+   * else sees, and the journal keeps, what this returns; only {@link frame} sees the bytes of the wire.
+   *
+   * @param wire What {@link frame} found.
+   */
+  unescape?(wire: Buffer): Buffer
+
+  /**
    * Appends the positions of one frame to `out`, and calls `session.identify` when the frame names the device.
    *
    * @throws DecodeError for a frame that breaks the protocol. A read past the end of the frame
