@@ -6,7 +6,8 @@ import type { Adapter } from '../device-adapters/adapter.ts'
 import { FrameReader } from '../device-adapters/frames.ts'
 import { ByteBudget, type DeviceTraffic, type Replaceable } from './device-traffic.ts'
 import type { IntakeSession } from './frame-context.ts'
-import type { Intake, Receipt } from './intake.ts'
+import type { Intake } from './intake.ts'
+import type { Receipt } from './receipt.ts'
 
 /** A device that sent too much is not waited for any longer than this before a look whether it still has to be, ms. */
 const BUDGET_WAIT_MS_MAX = 1_000

@@ -9,9 +9,10 @@ import type { Duplex } from 'node:stream'
 import type { Adapter } from '../device-adapters/adapter.ts'
 import { httpFrame } from '../device-adapters/requests.ts'
 import type { ConnectionCount } from './connection-count.ts'
-import type { Intake, Receipt } from './intake.ts'
+import type { Intake } from './intake.ts'
 import type { LimitName } from './limits.ts'
 import { addressOfSocket, bindServer, type ListenAddress, type Listener } from './listener.ts'
+import type { Receipt } from './receipt.ts'
 
 const METHODS = new Set(['GET', 'POST', 'PUT'])
 /** Period of the search for requests that do not come to their end, ms. */

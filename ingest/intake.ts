@@ -7,40 +7,17 @@ import { type Adapter, DecodeError, type Transport } from '../device-adapters/ad
 import { decodeFrame, repliesOf, toBuffer } from '../device-adapters/decoder.ts'
 import { PositionBatch, type PositionBatchMark } from '../schemas/position-batch.ts'
 import { QUALITY } from '../schemas/quality.ts'
+import { AdapterBugLog } from './adapter-bugs.ts'
 import type { DeviceRegistry, RegisteredDevice } from './devices.ts'
 import { IntakeSession } from './frame-context.ts'
 import type { Journal, JournalPosition } from './journal/journal.ts'
 import type { LimitName, Limits } from './limits.ts'
 import type { FrameTallies, IngestMetrics } from './metrics.ts'
 import type { Quarantine } from './quarantine.ts'
+import { type FaultReceipt, LIMITED, NO_REPLIES, type Receipt, type WhenSafe } from './receipt.ts'
 import type { Shard } from './shard.ts'
 import { SyncQueue } from './sync-queue.ts'
 import { checkUniqueId, storableId, strangersOf } from './unique-ids.ts'
-
-/** Fate of a frame. */
-export type Receipt =
-  /** Nothing to store: the replies may go, which are none for a frame that needs none. */
-  | { readonly kind: 'session'; readonly replies: readonly Buffer[] }
-  /** Positions are on their way; `replies` may go when `whenSafe` is called. */
-  | { readonly kind: 'pending'; readonly replies: readonly Buffer[] }
-  /** A datagram or request of a device that sends too much: nothing of it is taken. */
-  | { readonly kind: 'limited'; readonly replies: readonly Buffer[] }
-  /** The device of that name is not registered. `replies` refuse it, where the protocol can. */
-  | { readonly kind: 'unknown'; readonly uniqueId: string; readonly replies: readonly Buffer[] }
-  | FaultReceipt
-
-/** The frame breaks its protocol. */
-export interface FaultReceipt {
-  readonly kind: 'fault'
-  readonly error: DecodeError
-  readonly replies: readonly Buffer[]
-}
-
-/**
- * Called once, when the positions of a frame are safe: durable in the journal, or committed to the database where
- * ACK_AFTER=database asks for that. Never called after the engine has failed or stopped.
- */
-export type WhenSafe = () => void
 
 export interface IntakeOptions {
   readonly shards: readonly Shard[]
@@ -58,10 +35,6 @@ export interface IntakeOptions {
 
 /** Code of what a device sent that is not registered. */
 const UNKNOWN_DEVICE = 'unknown-device'
-const NO_REPLIES: readonly Buffer[] = []
-const LIMITED: Receipt = { kind: 'limited', replies: NO_REPLIES }
-/** A bug that every frame meets is logged no more often than this, for each adapter. */
-const LOG_BUG_EVERY_MS = 60_000
 
 export class Intake {
   readonly limits: Limits
@@ -73,8 +46,7 @@ export class Intake {
   private readonly unsynced = new SyncQueue()
   private readonly devices: DeviceRegistry
   private readonly quarantine: Quarantine
-  private readonly log: Logger
-  private readonly bugLoggedMs = new Map<string, number>()
+  private readonly bugs: AdapterBugLog
   private readonly tallies = new Map<string, FrameTallies>()
   private readonly waitingForRoom = new Set<() => void>()
 
@@ -87,7 +59,7 @@ export class Intake {
     this.quarantine = options.quarantine
     this.limits = options.limits
     this.metrics = options.metrics
-    this.log = options.log
+    this.bugs = new AdapterBugLog(options.log)
   }
 
   /**
@@ -247,7 +219,7 @@ export class Intake {
     thrown: unknown,
   ): FaultReceipt {
     const error = DecodeError.of(thrown)
-    if (error.code === 'adapter-bug') this.logBug(adapter, error)
+    if (error.code === 'adapter-bug') this.bugs.add(adapter.id, error)
     if (error.code === 'too-large') this.metrics.limitMet('frameBytesMax')
     this.reject(adapter.id, error.code, bytes, address, session.uniqueId)
     return { kind: 'fault', error, replies: NO_REPLIES }
@@ -259,16 +231,6 @@ export class Intake {
     if (device.traffic.budget.take(bytes)) return true
     this.metrics.limitMet('bytesPerSecondPerDeviceMax')
     return false
-  }
-
-  private logBug(adapter: Adapter, error: DecodeError): void {
-    const nowMs = performance.now()
-    if (nowMs - (this.bugLoggedMs.get(adapter.id) ?? -Infinity) < LOG_BUG_EVERY_MS) return
-    this.bugLoggedMs.set(adapter.id, nowMs)
-    this.log.error(
-      { err: error.cause, protocol: adapter.id },
-      'bug of an adapter: the frame is in the quarantine as adapter-bug, please report it',
-    )
   }
 
   /**

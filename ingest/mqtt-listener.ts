@@ -12,10 +12,11 @@ import { mqttFrame } from '../device-adapters/requests.ts'
 import type { ConnectionCount } from './connection-count.ts'
 import { DeviceTraffic, type Replaceable } from './device-traffic.ts'
 import type { RegisteredDevice } from './devices.ts'
-import type { Intake, Receipt } from './intake.ts'
+import type { Intake } from './intake.ts'
 import type { LimitName } from './limits.ts'
 import { addressOfSocket, bindServer, type ListenAddress, type Listener } from './listener.ts'
 import { MqttGate } from './mqtt-gate.ts'
+import type { Receipt } from './receipt.ts'
 
 /** Name of the broker in PROTOCOLS, in log lines and metrics. */
 export const MQTT = 'mqtt'

@@ -3,8 +3,9 @@ import { createSocket, type RemoteInfo } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import { type Adapter, DecodeError } from '../device-adapters/adapter.ts'
 import { FrameReader } from '../device-adapters/frames.ts'
-import type { Intake, Receipt } from './intake.ts'
+import type { Intake } from './intake.ts'
 import { addressOf, type ListenAddress, ListenError, type Listener } from './listener.ts'
+import type { Receipt } from './receipt.ts'
 
 /** What the kernel holds while the engine is busy, bytes. */
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024
