@@ -6,11 +6,13 @@ import { type TestDatabase, testDatabase } from '../test/database.ts'
 import { DeviceRegistry } from './devices.ts'
 import { LIMITS, type Limits } from './limits.ts'
 import { ingestMetrics } from './metrics.ts'
+import { NOTIFICATIONS_APPLICATION, Notifications } from './notifications.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
 let organizationId: number
 let registry: DeviceRegistry
+let notifications: Notifications
 let metrics: Registry
 const logged: string[] = []
 
@@ -20,7 +22,7 @@ beforeAll(async () => {
   const { rows } = await pool.query("INSERT INTO organizations (name) VALUES ('Test') RETURNING id")
   organizationId = rows[0].id
 })
-afterEach(() => registry.close())
+afterEach(() => notifications.close())
 afterAll(async () => {
   await pool.end()
   await database.drop()
@@ -29,15 +31,17 @@ afterAll(async () => {
 async function start(limits: Partial<Limits> = {}): Promise<void> {
   await pool.query('TRUNCATE devices RESTART IDENTITY')
   metrics = new Registry()
+  const log = pino({ level: 'error' }, { write: (line) => logged.push(line) })
+  notifications = new Notifications(database.url, log)
   registry = new DeviceRegistry({
-    databaseUrl: database.url,
+    notifications,
     pool,
-    log: pino({ level: 'error' }, { write: (line) => logged.push(line) }),
+    log,
     registerInto: organizationId,
     limits: { ...LIMITS, ...limits },
     metrics: ingestMetrics(metrics, LIMITS),
   })
-  await registry.start()
+  await notifications.start()
 }
 
 async function add(uniqueId: string): Promise<number> {
@@ -109,7 +113,7 @@ test('what changed while the connection was lost is known once it is back', asyn
   // All at once, so that whoever connects anew reads what has changed.
   await pool.query(`
     BEGIN;
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'fleetflow device registry';
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${NOTIFICATIONS_APPLICATION}';
     ALTER TABLE devices DISABLE TRIGGER devices_notify;
     DELETE FROM devices WHERE id = ${goes};
     UPDATE devices SET unique_id = 'renamed' WHERE id = ${stays};

@@ -2,12 +2,13 @@
  * Device registry: every registered device in memory, kept fresh by NOTIFY. A look-up costs no query, so a frame
  * never waits for one, and an unknown device costs the database nothing.
  */
-import pg from 'pg'
+import type pg from 'pg'
 import type { Logger } from 'pino'
 import type { KnownDevice } from '../device-adapters/adapter.ts'
 import { DeviceTraffic } from './device-traffic.ts'
 import type { LimitName, Limits } from './limits.ts'
 import type { IngestMetrics } from './metrics.ts'
+import type { Channel, Notifications } from './notifications.ts'
 
 export interface RegisteredDevice extends KnownDevice {
   /** `devices.id`. */
@@ -33,15 +34,13 @@ interface DeviceRow {
 }
 
 const SELECT = 'SELECT id, unique_id, organization_id, model, options, secret_hash, disabled FROM devices'
-const CHANNEL = 'devices'
-const RECONNECT_MS = 1_000
 /** Changes read with one query; more wait for the next. */
 const CHANGES_MAX = 1_000
-const CONNECT_TIMEOUT_MS = 10_000
 
 export interface DeviceRegistryOptions {
-  readonly databaseUrl: string
   readonly pool: pg.Pool
+  /** Tell of changes; the devices are there when they have started. */
+  readonly notifications: Notifications
   readonly log: Logger
   /** Organisation of devices that register themselves; undefined = they do not. */
   readonly registerInto: number | undefined
@@ -49,12 +48,11 @@ export interface DeviceRegistryOptions {
   readonly metrics: IngestMetrics
 }
 
-export class DeviceRegistry {
+export class DeviceRegistry implements Channel {
+  readonly name = 'devices'
   private readonly options: DeviceRegistryOptions
   private readonly byUniqueId = new Map<string, RegisteredDevice>()
   private readonly uniqueIds = new Map<number, string>()
-  private listener: pg.Client | undefined
-  private closed = false
   private changed = new Set<number>()
   private reading: Promise<void> | undefined
   private registering = new Map<
@@ -66,16 +64,7 @@ export class DeviceRegistry {
 
   constructor(options: DeviceRegistryOptions) {
     this.options = options
-  }
-
-  /** Reads all devices and listens for changes. */
-  async start(): Promise<void> {
-    await this.listen()
-  }
-
-  async close(): Promise<void> {
-    this.closed = true
-    await this.listener?.end().catch(() => undefined)
+    options.notifications.add(this)
   }
 
   /** Registered devices, also those that are disabled. */
@@ -87,6 +76,11 @@ export class DeviceRegistry {
   readonly find = (uniqueId: string): RegisteredDevice | undefined => {
     const device = this.byUniqueId.get(uniqueId)
     return device?.disabled ? undefined : device
+  }
+
+  /** The registered, enabled device of that id. */
+  findById(id: number): RegisteredDevice | undefined {
+    return this.find(this.uniqueIds.get(id) ?? '')
   }
 
   /** Whether unknown devices are registered. */
@@ -154,50 +148,16 @@ export class DeviceRegistry {
     for (const [uniqueId, { settle }] of batch) for (const done of settle) done(this.find(uniqueId))
   }
 
-  /** Listens, then reads everything: what changes in between is told, and read again. */
-  private async listen(): Promise<void> {
-    const client = new pg.Client({
-      connectionString: this.options.databaseUrl,
-      application_name: 'fleetflow device registry',
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      keepAlive: true,
-    })
-    client.on('notification', ({ payload }) => this.change(Number(payload)))
-    const lost = (error?: Error) => {
-      if (this.closed || this.listener !== client) return
-      this.listener = undefined
-      this.options.log.warn({ err: error }, 'device registry lost its connection')
-      setTimeout(() => void this.listenAgain(), RECONNECT_MS)
-    }
-    client.on('error', lost)
-    client.on('end', () => lost())
-    try {
-      await client.connect()
-      await client.query(`LISTEN ${CHANNEL}`)
-      const { rows } = await client.query<DeviceRow>(SELECT)
-      const present = new Set(rows.map((row) => row.id))
-      for (const id of [...this.uniqueIds.keys()]) if (!present.has(id)) this.remove(id)
-      for (const row of rows) this.put(row)
-    } catch (error) {
-      client.end().catch(() => undefined)
-      throw error
-    }
-    // From here on its loss is noticed by `lost`; before, by the caller.
-    this.listener = client
-    if (this.closed) await this.close()
+  /** Reads all devices. */
+  async read(client: pg.ClientBase): Promise<void> {
+    const { rows } = await client.query<DeviceRow>(SELECT)
+    const present = new Set(rows.map((row) => row.id))
+    for (const id of [...this.uniqueIds.keys()]) if (!present.has(id)) this.remove(id)
+    for (const row of rows) this.put(row)
   }
 
-  private async listenAgain(): Promise<void> {
-    if (this.closed) return
-    try {
-      await this.listen()
-    } catch (error) {
-      this.options.log.warn({ err: error }, 'device registry can not reach the database')
-      setTimeout(() => void this.listenAgain(), RECONNECT_MS)
-    }
-  }
-
-  private change(id: number): void {
+  told(payload: string): void {
+    const id = Number(payload)
     if (!Number.isInteger(id)) return
     this.changed.add(id)
     this.reading ??= this.readChanged().finally(() => {
@@ -219,7 +179,7 @@ export class DeviceRegistry {
       } catch (error) {
         this.options.log.warn({ err: error }, 'changed devices could not be read')
         // The connection that told of the change is lost too, or soon: reading everything anew puts it right.
-        await this.listener?.end().catch(() => undefined)
+        await this.options.notifications.reconnect()
         return
       }
     }

@@ -15,6 +15,7 @@ import { LIMITS, type Limits } from './limits.ts'
 import type { ListenAddress, Listener } from './listener.ts'
 import { ingestMetrics } from './metrics.ts'
 import { listenMqtt, MQTT } from './mqtt-listener.ts'
+import { Notifications } from './notifications.ts'
 import { Quarantine } from './quarantine.ts'
 import { startStore } from './store.ts'
 import { listenTcp } from './tcp-listener.ts'
@@ -64,7 +65,8 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   const limits: Limits = { ...LIMITS, ...options.limits }
   const metrics = ingestMetrics(options.registry, limits)
   const quarantine = new Quarantine(pool, limits, metrics, log)
-  const devices = new DeviceRegistry({ databaseUrl, pool, log, registerInto, limits, metrics })
+  const notifications = new Notifications(databaseUrl, log)
+  const devices = new DeviceRegistry({ notifications, pool, log, registerInto, limits, metrics })
   const decoders = await loadDecoders(pool, adapters)
   const store = await startStore({ ...options, limits, metrics, quarantine, decoders }, () => intake)
   const { journal, shards } = store
@@ -90,12 +92,12 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     await Promise.all(listeners.map((listener) => listener.close()))
     await store.close()
     // A database that answers no more must not keep the engine from ending.
-    const answered = quarantine.close().then(() => devices.close())
+    const answered = quarantine.close().then(() => notifications.close())
     await Promise.race([answered, delay(limits.stopTimeoutMs, undefined, { ref: false })])
   }
 
   try {
-    await devices.start()
+    await notifications.start()
     metrics.watchDevices(() => devices.size)
     const count = new ConnectionCount(limits, metrics)
     for (const listen of planned(options, intake, count)) listeners.push(await listen())
