@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { crc16Ibm } from './checksums.ts'
+import { crc16Ibm, crc16Modbus, luhnDigit, xor8 } from './checksums.ts'
 
 test('CRC-16/IBM has its published check value', () => {
   const digits = Buffer.from('123456789')
@@ -24,4 +24,20 @@ test('CRC-16/IBM by table is that of the polynomial, wherever the bytes lie', ()
       expect(crc16Ibm(bytes, start, end)).toBe(bitByBit(bytes.subarray(start, end)))
     }),
   )
+})
+
+test('CRC-16/MODBUS has its published check value', () => {
+  const digits = Buffer.from('123456789')
+  expect(crc16Modbus(digits, 0, digits.length)).toBe(0x4b37)
+})
+
+test('the exclusive or leaves out what is around the bytes', () => {
+  expect(xor8(Buffer.from([0xff, 0x0f, 0xf1, 0xff]), 1, 3)).toBe(0xfe)
+  expect(xor8(Buffer.alloc(0), 0, 0)).toBe(0)
+})
+
+test('the check digit of an IMEI and of a card number is that of their documents', () => {
+  // 3GPP TS 23.003 annex B, and the customary example of the formula.
+  expect(luhnDigit('26053179311383')).toBe(7)
+  expect(luhnDigit('7992739871')).toBe(3)
 })
