@@ -23,6 +23,7 @@ import { decodeText, fieldsOf, fixAt, setStatus, utcOf } from '../h02/text.ts'
 import { degreesFromNmea, kmhFromKnots } from '../units.ts'
 
 const TEXT_MARKER = 0x2a
+const EASYTRACK = Buffer.from('*ET,')
 const BINARY_MARKER = 0x24
 const MILEAGE_MARKER = 0x58
 
@@ -43,6 +44,8 @@ export const h02 = defineAdapter({
 
   starts(bytes, transport) {
     const starts = startsAt(bytes, 0)
+    // `*ET,` is EasyTrack's, which goes on in other words.
+    if (starts === true && bytes.subarray(0, 4).equals(EASYTRACK)) return false
     if (starts !== false || transport !== 'udp' || bytes[0] !== BINARY_MARKER) return starts
     return bytes.length < LONG_ID_BYTES ? undefined : bytes.length === LONG_ID_BYTES && isTimeAt(bytes, 9)
   },

@@ -51,6 +51,7 @@ export const osmand = defineAdapter({
       decodeJson(parseJsonObject(body), session, out)
       return
     }
+    if (contentType === 'application/x-ndjson') throw new DecodeError('unsupported', 'lines of JSON')
     const query = target.indexOf('?')
     const parameters = new URLSearchParams(query < 0 ? '' : target.slice(query + 1))
     decodeForm(parameters.size > 0 ? parameters : new URLSearchParams(body.toString('utf8')), session, out)
@@ -94,6 +95,8 @@ function decodeForm(parameters: URLSearchParams, session: Session, out: Position
       case 'valid':
         valid = value === '1' || value.toLowerCase() === 'true'
         break
+      case 'gprmc':
+        throw new DecodeError('unsupported', 'gprmc is a position of OpenGTS')
       case 'altitude':
         altitudeM = numberFrom(key, value)
         break

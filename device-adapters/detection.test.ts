@@ -1,0 +1,193 @@
+/** Whose a stream is, told by its first bytes: never wrong, at the first message where that can be, else later. */
+import { describe, expect, test } from 'vitest'
+import { type Adapter, DecodeError, defineAdapter } from './adapter.ts'
+import { Detection, type Finding } from './detection.ts'
+import { delimitedBy } from './framing.ts'
+import { loadAdapters } from './registry.ts'
+import { startsWith } from './signature.ts'
+import {
+  deviceOf,
+  framesOfVector,
+  nameOf,
+  RECEIVED_MS,
+  type Vector,
+  vectorsOf,
+  wireBytes,
+} from './vectors-fixture.ts'
+
+const adapters = await loadAdapters()
+const detection = new Detection(adapters.values())
+
+/** A text protocol whose frames end with `delimiter`, and whose device is the field behind `head`. */
+function textProtocol(id: string, head: string, delimiter: string, names = /^\w*$/): Adapter {
+  return defineAdapter({
+    id,
+    version: 1,
+    makers: ['Acme'],
+    source: 'this file',
+    listen: { tcp: 1, udp: 1 },
+    maxFrameBytes: 256,
+    starts: startsWith(head),
+    frame: delimitedBy(delimiter),
+    decode(frame, session) {
+      const [name = '', checksum] = frame.toString('latin1').slice(head.length, -delimiter.length).split(',')
+      if (checksum === 'bad') throw new DecodeError('checksum', 'it does not fit')
+      if (!names.test(name)) throw new DecodeError('malformed', 'it is no name')
+      if (name !== '') session.identify(name)
+    },
+  })
+}
+
+const nameOfFinding = (finding: Finding) =>
+  finding.kind === 'adapter'
+    ? finding.adapter.id
+    : finding.kind === 'carrier'
+      ? finding.carrier
+      : finding.kind
+
+/** What is found when the pieces come one after the other. */
+function found(detection: Detection, pieces: readonly (Buffer | string)[], setup?: Vector['setup']): string {
+  const stream = detection.stream(RECEIVED_MS, () => deviceOf(setup))
+  for (const piece of pieces) stream.push(typeof piece === 'string' ? Buffer.from(piece, 'latin1') : piece)
+  return nameOfFinding(stream.finding)
+}
+
+/** What is found by one message alone. */
+function foundByOne(adapter: Adapter, vector: Vector): string {
+  const find = () => deviceOf(vector.setup)
+  if (vector.transport === 'tcp') return found(detection, [wireBytes(vector)!], vector.setup)
+  const { finding } =
+    vector.transport === 'udp'
+      ? detection.datagram(wireBytes(vector)!, RECEIVED_MS, find)
+      : vector.transport === 'frame'
+        ? detection.frame(Buffer.from(vector.frame!, 'hex'), RECEIVED_MS, find)
+        : detection.request(
+            framesOfVector(adapter, vector)[0]!,
+            vector.transport,
+            RECEIVED_MS,
+            vector.mqtt?.topic,
+          )
+  return nameOfFinding(finding)
+}
+
+describe.each([...adapters])('%s', (id, adapter) => {
+  const vectors = vectorsOf(id)
+  const own = [id, 'waiting', 'unknown']
+
+  test('is found by each of its messages, or nothing is', () => {
+    for (const vector of vectors) expect(own, nameOf(vector)).toContain(foundByOne(adapter, vector))
+  })
+
+  test('is found in each recorded stream, whole and byte by byte', () => {
+    const streams = new Map<unknown, Vector[]>()
+    for (const vector of vectors.filter(({ transport }) => transport === 'tcp')) {
+      streams.set(vector.stream, [...(streams.get(vector.stream) ?? []), vector])
+    }
+    for (const [stream, lines] of streams) {
+      const setup = lines[0]!.setup
+      const whole = lines.map((vector) => wireBytes(vector)!)
+      expect(found(detection, whole, setup), `stream ${stream}`).toBe(id)
+      const bytes = Array.from(Buffer.concat(whole), (byte) => Buffer.from([byte]))
+      expect(found(detection, bytes.slice(0, 4096), setup), `stream ${stream}`).toBe(id)
+    }
+  })
+
+  test('is found no later because its message comes byte by byte', () => {
+    for (const vector of vectors.filter(({ transport }) => transport === 'tcp')) {
+      const bytes = wireBytes(vector)!
+      // A frame that a longer one may begin with ends with its segment.
+      if (foundByOne(adapter, vector) !== id || bytes.length > 2000) continue
+      const pieces = Array.from(bytes, (byte) => Buffer.from([byte]))
+      expect(found(detection, pieces, vector.setup), nameOf(vector)).toBe(id)
+    }
+  })
+})
+
+describe('two protocols that begin alike', () => {
+  const two = new Detection([textProtocol('lines', '$A', '\n'), textProtocol('hashes', '$A', '#')])
+
+  test('wait as long as both fit', () => {
+    const same = new Detection([
+      textProtocol('lines', '$A', '\n'),
+      textProtocol('digits', '$A', '\n', /^\d*$/),
+    ])
+    expect(found(two, ['$A'])).toBe('waiting')
+    expect(found(two, ['$A123\n'])).toBe('waiting')
+    expect(found(same, ['$A123\n'])).toBe('waiting')
+    expect(found(same, ['$A123\n$A4\n'])).toBe('waiting')
+  })
+
+  test('are told apart by what only one of them reads', () => {
+    const same = new Detection([
+      textProtocol('lines', '$A', '\n'),
+      textProtocol('digits', '$A', '\n', /^\d*$/),
+    ])
+    expect(found(two, ['$A123\n', '$A4#'])).toBe('lines')
+    expect(found(two, ['$A1#', '\n'])).toBe('hashes')
+    expect(found(same, ['$A123\n', '$Ax\n'])).toBe('lines')
+  })
+})
+
+test('a broken first frame is no reason to give up, three are', () => {
+  const one = new Detection([textProtocol('lines', '$A', '\n')])
+  expect(found(one, ['$A1,bad\n', '$A1\n'])).toBe('lines')
+  expect(found(one, ['$A1,bad\n', '$A1,bad\n', '$A1,bad\n', '$A1\n'])).toBe('unknown')
+})
+
+test('a frame that names no device decides nothing', () => {
+  const one = new Detection([textProtocol('lines', '$A', '\n')])
+  expect(found(one, ['$A\n'])).toBe('waiting')
+  expect(found(one, ['$A\n', '$A7\n'])).toBe('lines')
+})
+
+test('an explanation says what each likely protocol makes of the bytes', () => {
+  const explain = (text: string, over = detection) => {
+    const stream = over.stream(RECEIVED_MS)
+    stream.push(Buffer.from(text, 'latin1'))
+    return stream.explain()
+  }
+  expect(explain('\x02hello')).toBe('no known protocol begins so')
+  expect(explain('\x16\x03\x01')).toBe('looks like TLS, which is to be ended before this port')
+  const two = new Detection([textProtocol('lines', '$A', '\n'), textProtocol('hashes', '$A', '#')])
+  expect(explain('$A1\n', two)).toBe(
+    'looks like lines (95 %): frame fits, of device 1; hashes (30 %): first bytes fit, frame has not ended',
+  )
+  expect(explain('$A1,bad\n', two)).toContain('lines (80 %): frame fits, checksum fails')
+  expect(explain('$', two)).toBe('too few bytes, may be lines, hashes')
+})
+
+test('requests and connections of MQTT are known by their first bytes', () => {
+  expect(found(detection, ['GET /?id=1&lat=1&lon=2 HT'])).toBe('http')
+  expect(found(detection, ['P'])).toBe('waiting')
+  expect(found(detection, ['PO', 'ST /v1'])).toBe('http')
+  expect(found(detection, ['\x10', '\x20\0\x04MQTT'])).toBe('mqtt')
+  expect(found(detection, ['\x10\x80\x01\0\x06MQI', 'sdp'])).toBe('mqtt')
+  expect(found(detection, ['\x10\x20\0\x04MQTX'])).toBe('unknown')
+})
+
+test('a datagram has to hold whole frames', () => {
+  const two = new Detection([textProtocol('lines', '$A', '\n'), textProtocol('hashes', '$A', '#')])
+  const of = (text: string) => nameOfFinding(two.datagram(Buffer.from(text), RECEIVED_MS).finding)
+  expect(of('$A1\n')).toBe('lines')
+  expect(of('$A1#')).toBe('hashes')
+  expect(of('$A1')).toBe('unknown')
+  expect(of('')).toBe('waiting')
+})
+
+test('what a protocol is asked does not grow with the bytes that drip in', () => {
+  let asked = 0
+  const greedy = textProtocol('greedy', '$', '\n')
+  const counted: Adapter = {
+    ...greedy,
+    maxFrameBytes: 1e6,
+    frame: (bytes, transport) => {
+      asked += 1
+      return greedy.frame!(bytes, transport)
+    },
+  }
+  const stream = new Detection([counted]).stream(RECEIVED_MS)
+  stream.push(Buffer.from('$'))
+  for (let i = 0; i < 100_000; i++) stream.push(Buffer.from('x'))
+  expect(stream.finding.kind).toBe('waiting')
+  expect(asked).toBeLessThan(2200)
+})
