@@ -59,8 +59,10 @@ for (const [id, adapter] of await loadAdapters()) {
     // One session for all frames of all devices: no connection has a more cluttered past.
     const sessions = new Map<Transport, DeviceSession>()
     const batch = new PositionBatch(64)
+    let registered: KnownDevice | undefined
     for (const { name, frame, transport, uniqueId, device, dialect, rows } of taken.toReversed()) {
-      const session = sessions.get(transport) ?? new DeviceSession(adapter, transport, () => device)
+      registered = device
+      const session = sessions.get(transport) ?? new DeviceSession(adapter, transport, () => registered)
       sessions.set(transport, session)
       session.uniqueId = uniqueId
       session.device = device
@@ -77,20 +79,21 @@ for (const [id, adapter] of await loadAdapters()) {
 function takenOf(adapter: Adapter, id: string): Taken[] {
   const taken: Taken[] = []
   const connections = new Map<string, { session: DeviceSession; reader: FrameReader }>()
-  const setups = new Map<string, Record<string, unknown>>()
+  const devices = new Map<string, KnownDevice>()
   const file = new URL(`./protocols/${id}.vectors.jsonl`, import.meta.url)
   for (const text of readFileSync(file, 'utf8').split('\n').filter(Boolean)) {
     const line = JSON.parse(text) as RecordedLine
     const stream = String(line.stream)
-    const setup = { ...setups.get(stream), ...line.setup }
-    setups.set(stream, setup)
+    const setup: KnownDevice['options'] = { ...devices.get(stream)?.options, ...line.setup }
     const model = typeof setup.modelOverride === 'string' ? setup.modelOverride : ''
     const device = { model, options: setup }
+    // A frame that names the device again must meet what is registered of it by then.
+    devices.set(stream, device)
     const transport = line.transport === 'frame' ? 'tcp' : line.transport
     const key = `${stream} ${transport}`
     let connection = connections.get(key)
     if (connection === undefined || transport !== 'tcp') {
-      const session = new DeviceSession(adapter, transport, () => device)
+      const session = new DeviceSession(adapter, transport, () => devices.get(stream))
       connection = { session, reader: new FrameReader(adapter, transport) }
       connections.set(key, connection)
     }
