@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { ANY, DIGIT, startsWith } from './signature.ts'
+import { ANY, CAPITAL, DIGIT, startsWith } from './signature.ts'
 
 test('bytes fit a pattern, do not, or are too few to tell', () => {
-  const starts = startsWith(`*${ANY}${ANY},`, `#${DIGIT}`, 'xx\xff')
+  const starts = startsWith(`*${ANY}${ANY},`, `#${DIGIT}`, 'xx\xff', `$${CAPITAL}`)
   const of = (text: string) => starts(Buffer.from(text, 'latin1'))
   expect(of('*HQ,1')).toBe(true)
   expect(of('*HQ')).toBeUndefined()
@@ -10,6 +10,8 @@ test('bytes fit a pattern, do not, or are too few to tell', () => {
   expect(of('#')).toBeUndefined()
   expect(of('#7')).toBe(true)
   expect(of('#a')).toBe(false)
+  expect(of('$Z')).toBe(true)
+  expect(of('$z')).toBe(false)
   expect(of('xx\xff')).toBe(true)
   expect(of('y')).toBe(false)
 })

@@ -6,9 +6,12 @@ export type Starts = (bytes: Buffer) => boolean | undefined
 export const ANY = '\u0100'
 /** Any digit 0 to 9. */
 export const DIGIT = '\u0101'
+/** Any letter A to Z. */
+export const CAPITAL = '\u0102'
 
 /**
- * Whether bytes begin with one of `patterns`, Latin-1 text in which {@link ANY} and {@link DIGIT} stand for one byte:
+ * Whether bytes begin with one of `patterns`, Latin-1 text in which {@link ANY}, {@link DIGIT} and {@link CAPITAL}
+ * stand for one byte:
  * undefined while too few bytes are there to tell.
  */
 export function startsWith(...patterns: readonly [string, ...string[]]): Starts {
@@ -28,5 +31,6 @@ export function startsWith(...patterns: readonly [string, ...string[]]): Starts 
 function fits(wanted: string, byte: number): boolean {
   if (wanted === ANY) return true
   if (wanted === DIGIT) return byte >= 0x30 && byte <= 0x39
+  if (wanted === CAPITAL) return byte >= 0x41 && byte <= 0x5a
   return wanted.charCodeAt(0) === byte
 }
