@@ -16,8 +16,8 @@ const path = '/api/v1/quarantine'
 
 async function add(protocol: string, uniqueId: string, reason = 'unknown-device', seen = 'now()', bytes = 4) {
   await api.pool.query(
-    `INSERT INTO quarantine VALUES ($1, $2, $3, ${seen} - interval '1 h', ${seen}, 7, $4, '192.0.2.1:5023')`,
-    [protocol, uniqueId, reason, Buffer.alloc(bytes, 0xab)],
+    `INSERT INTO quarantine VALUES ($1, $2, $3, ${seen} - interval '1 h', ${seen}, 7, $4, '192.0.2.1:5023', $5)`,
+    [protocol, uniqueId, reason, Buffer.alloc(bytes, 0xab), `why it is ${reason}`],
   )
 }
 const held = async () => (await root('GET', path)).body.items
@@ -32,6 +32,7 @@ describe('quarantine', () => {
       protocol: 'gt06',
       uniqueId: '356307042441013',
       reason: 'unknown-device',
+      detail: 'why it is unknown-device',
       firstSeen: '2026-01-02T02:04:05.678Z',
       lastSeen: '2026-01-02T03:04:05.678Z',
       frameCount: 7,

@@ -68,7 +68,7 @@ export function quarantine({ pool }: ApiOptions): OpenAPIHono<ApiEnv> {
       const { cursor, limit } = c.req.valid('query')
       const { rows } = await asCaller(c, pool, (client) =>
         client.query<Row>(
-          `SELECT protocol, unique_id AS "uniqueId", reason, first_seen AS "firstSeen", last_seen AS "lastSeen",
+          `SELECT protocol, unique_id AS "uniqueId", reason, detail, first_seen AS "firstSeen", last_seen AS "lastSeen",
              frame_count AS "frameCount", last_address AS "lastAddress",
              encode(substring(last_frame FOR ${QUARANTINE_FRAME_BYTES_MAX}), 'hex') AS "lastFrame",
              length(last_frame) AS "lastFrameBytes",

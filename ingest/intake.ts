@@ -221,7 +221,7 @@ export class Intake {
     const error = DecodeError.of(thrown)
     if (error.code === 'adapter-bug') this.bugs.add(adapter.id, error)
     if (error.code === 'too-large') this.metrics.limitMet('frameBytesMax')
-    this.reject(adapter.id, error.code, bytes, address, session.uniqueId)
+    this.reject(adapter.id, error.code, bytes, address, session.uniqueId, error.message)
     return { kind: 'fault', error, replies: NO_REPLIES }
   }
 
@@ -236,11 +236,19 @@ export class Intake {
   /**
    * Counts what is not taken, by protocol and code, and keeps it in the quarantine.
    * @param uniqueId As the sender gives it; '' if it names no device.
+   * @param detail Why, in words.
    */
-  reject(protocol: string, code: string, bytes: Buffer, address: string, uniqueId: string): void {
+  reject(
+    protocol: string,
+    code: string,
+    bytes: Buffer,
+    address: string,
+    uniqueId: string,
+    detail = '',
+  ): void {
     this.metrics.faults.inc({ protocol, code })
     const storable = storableId(uniqueId, this.limits.uniqueIdLengthMax)
-    this.quarantine.add({ protocol, uniqueId: storable, reason: code, frame: bytes, address })
+    this.quarantine.add({ protocol, uniqueId: storable, reason: code, detail, frame: bytes, address })
   }
 
   /** Registers the devices of a frame, then puts the rows that they sent meanwhile where they belong. */

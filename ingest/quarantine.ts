@@ -8,13 +8,17 @@ import type { Limits } from './limits.ts'
 import type { IngestMetrics } from './metrics.ts'
 
 const WRITE_EVERY_MS = 1_000
+/** Characters kept of a detail. */
+const DETAIL_LENGTH_MAX = 500
 
 export interface QuarantinedFrame {
   readonly protocol: string
   /** '' if the frame names no device. */
   readonly uniqueId: string
-  /** `unknown-device`, or the code of the decode error. */
+  /** `unknown-device`, `undetected`, or the code of the decode error. */
   readonly reason: string
+  /** The reason in words; '' where it says all. */
+  readonly detail?: string
   readonly frame: Buffer
   readonly address: string
 }
@@ -25,6 +29,7 @@ interface Entry extends QuarantinedFrame {
   count: number
   frame: Buffer
   address: string
+  detail: string
 }
 
 export class Quarantine {
@@ -53,17 +58,27 @@ export class Quarantine {
     }
     // A copy: the frame is a piece of a larger buffer that would live as long.
     const frame = Buffer.from(quarantined.frame.subarray(0, this.limits.quarantineFrameBytesMax))
+    // PostgreSQL takes no U+0000, and no half of a pair of UTF-16.
+    const detail = (quarantined.detail ?? '').slice(0, DETAIL_LENGTH_MAX).toWellFormed().replaceAll('\0', '')
     const entry = this.entries.get(key)
     if (entry !== undefined) {
       entry.count++
       entry.lastSeenMs = nowMs
       entry.frame = frame
       entry.address = quarantined.address
+      entry.detail = detail
     } else if (this.entries.size >= this.limits.quarantinePendingMax) {
       this.metrics.quarantineDropped.inc()
       this.metrics.limitMet('quarantinePendingMax')
     } else {
-      this.entries.set(key, { ...quarantined, frame, firstSeenMs: nowMs, lastSeenMs: nowMs, count: 1 })
+      this.entries.set(key, {
+        ...quarantined,
+        frame,
+        detail,
+        firstSeenMs: nowMs,
+        lastSeenMs: nowMs,
+        count: 1,
+      })
     }
     this.plan()
   }
@@ -97,12 +112,13 @@ export class Quarantine {
     try {
       await this.pool.query(
         `INSERT INTO quarantine AS q
-           (protocol, unique_id, reason, first_seen, last_seen, frame_count, last_frame, last_address)
+           (protocol, unique_id, reason, first_seen, last_seen, frame_count, last_frame, last_address, detail)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[],
-                              $6::bigint[], $7::bytea[], $8::text[])
+                              $6::bigint[], $7::bytea[], $8::text[], $9::text[])
          ON CONFLICT (protocol, unique_id, reason) DO UPDATE SET last_seen = excluded.last_seen,
            frame_count = q.frame_count + excluded.frame_count,
-           last_frame = excluded.last_frame, last_address = excluded.last_address`,
+           last_frame = excluded.last_frame, last_address = excluded.last_address,
+           detail = excluded.detail`,
         [
           column((entry) => entry.protocol),
           column((entry) => entry.uniqueId),
@@ -112,6 +128,7 @@ export class Quarantine {
           column((entry) => entry.count),
           column((entry) => entry.frame),
           column((entry) => entry.address),
+          column((entry) => entry.detail),
         ],
       )
       const { rowCount } = await this.pool.query(

@@ -74,6 +74,7 @@ export async function startStore(options: StoreOptions, intake: () => Intake): P
         protocol,
         uniqueId,
         reason: `refused: ${code}`,
+        detail: message,
         frame: Buffer.from(frame),
         address: '',
       })

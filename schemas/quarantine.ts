@@ -10,7 +10,10 @@ export const QuarantineEntry = z
   .object({
     protocol: z.string(),
     uniqueId: z.string().describe('empty where the frame names no device'),
-    reason: z.string().describe('`unknown-device`, or the code of the decode error'),
+    reason: z.string().describe('`unknown-device`, `undetected`, or the code of the decode error'),
+    detail: z
+      .string()
+      .describe('the reason in words, such as which protocols an undetected stream looks like'),
     firstSeen: Time,
     lastSeen: Time,
     frameCount: z.int().min(1),

@@ -1,6 +1,6 @@
 /** The quarantine under pressure: bounded while the database is slow, and not spoilt by one entry. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { defineAdapter } from '../device-adapters/adapter.ts'
+import { DecodeError, defineAdapter } from '../device-adapters/adapter.ts'
 import { delimitedBy } from '../device-adapters/framing.ts'
 import { IngestHarness } from './ingest-harness.ts'
 
@@ -21,10 +21,22 @@ const gateway = defineAdapter({
   },
 })
 
+/** Takes nothing, and says what it got. */
+const broken = defineAdapter({
+  ...gateway,
+  id: 'broken',
+  decode(frame) {
+    throw new DecodeError('malformed', `no word of ours: ${frame.toString('latin1').trim()}`)
+  },
+})
+
 let harness: IngestHarness
 
 beforeAll(async () => {
-  harness = await IngestHarness.start({ adapters: [gateway], limits: { quarantinePendingMax: PENDING_MAX } })
+  harness = await IngestHarness.start({
+    adapters: [gateway, broken],
+    limits: { quarantinePendingMax: PENDING_MAX },
+  })
 }, 30_000)
 afterEach(() => harness.hangUp())
 afterAll(() => harness.stop())
@@ -65,3 +77,11 @@ test('entries that come while the database is slow are counted against the limit
   await expect.poll(() => harness.quarantined('second-9'), { timeout: 3_000 }).toHaveLength(1)
   expect(await harness.quarantined('third-9')).toHaveLength(0)
 }, 20_000)
+
+test('what an adapter says of a broken frame is kept with it, in words that PostgreSQL stores', async () => {
+  const device = harness.device(harness.portOf('broken'))
+  device.send('what is \0 this\n')
+  await expect
+    .poll(async () => (await harness.quarantined('')).map(({ protocol, detail }) => [protocol, detail]))
+    .toContainEqual(['broken', 'no word of ours: what is  this'])
+})
