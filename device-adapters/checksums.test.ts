@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { crc16Ibm, crc16Modbus, luhnDigit, xor8 } from './checksums.ts'
+import { crc16Ibm, crc16Modbus, luhnDigit, sum8, xor8 } from './checksums.ts'
 
 test('CRC-16/IBM has its published check value', () => {
   const digits = Buffer.from('123456789')
@@ -40,4 +40,11 @@ test('the check digit of an IMEI and of a card number is that of their documents
   // 3GPP TS 23.003 annex B, and the customary example of the formula.
   expect(luhnDigit('26053179311383')).toBe(7)
   expect(luhnDigit('7992739871')).toBe(3)
+})
+
+test('a sum of bytes keeps its low 8 bits', () => {
+  // An example of the Meitrack GPRS Protocol V1.6.
+  const text = Buffer.from('@@h27,353358017784062,AFF,1*')
+  expect(sum8(text, 0, text.length)).toBe(0x0b)
+  expect(sum8(Buffer.from([1, 0xff, 0xff, 9]), 1, 3)).toBe(0xfe)
 })
