@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { crc16Ibm, crc16Modbus, luhnDigit, sum8, xor8 } from './checksums.ts'
+import { crc16Ibm, crc16Kermit, crc16Modbus, luhnDigit, sum8, xor8 } from './checksums.ts'
 
 test('CRC-16/IBM has its published check value', () => {
   const digits = Buffer.from('123456789')
@@ -24,6 +24,11 @@ test('CRC-16/IBM by table is that of the polynomial, wherever the bytes lie', ()
       expect(crc16Ibm(bytes, start, end)).toBe(bitByBit(bytes.subarray(start, end)))
     }),
   )
+})
+
+test('CRC-16/KERMIT has its published check value', () => {
+  const digits = Buffer.from('123456789')
+  expect(crc16Kermit(digits, 0, digits.length)).toBe(0x2189)
 })
 
 test('CRC-16/MODBUS has its published check value', () => {
