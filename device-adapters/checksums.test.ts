@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { crc16Ibm, crc16Kermit, crc16Modbus, luhnDigit, sum8, xor8 } from './checksums.ts'
+import { crc16Ibm, crc16Kermit, crc16Modbus, luhnDigit, rotatedSum16, sum8, xor8 } from './checksums.ts'
 
 test('CRC-16/IBM has its published check value', () => {
   const digits = Buffer.from('123456789')
@@ -52,4 +52,15 @@ test('a sum of bytes keeps its low 8 bits', () => {
   const text = Buffer.from('@@h27,353358017784062,AFF,1*')
   expect(sum8(text, 0, text.length)).toBe(0x0b)
   expect(sum8(Buffer.from([1, 0xff, 0xff, 9]), 1, 3)).toBe(0xfe)
+})
+
+test('the rotated sum of 16 bits turns its highest bit to the lowest place', () => {
+  const bytes = Buffer.from('xx\xff\x80\x01'.repeat(9), 'latin1')
+  const sums = [2, 3, 4].map((end) => rotatedSum16(bytes, 2, end))
+  expect(sums).toEqual([0, 0xff, 0x27e])
+  const all = bytes.reduce(
+    (sum, byte) => (((sum * 2) % 0x10000) + Math.floor(sum / 0x8000) + byte) % 0x10000,
+    0,
+  )
+  expect(rotatedSum16(bytes, 0, bytes.length)).toBe(all)
 })
