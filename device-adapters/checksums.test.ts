@@ -1,6 +1,16 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { crc16Ibm, crc16Kermit, crc16Modbus, luhnDigit, rotatedSum16, sum8, xor8 } from './checksums.ts'
+import {
+  crc8Nrsc5,
+  crc16CcittFalse,
+  crc16Ibm,
+  crc16Kermit,
+  crc16Modbus,
+  luhnDigit,
+  rotatedSum16,
+  sum8,
+  xor8,
+} from './checksums.ts'
 
 test('CRC-16/IBM has its published check value', () => {
   const digits = Buffer.from('123456789')
@@ -63,4 +73,10 @@ test('the rotated sum of 16 bits turns its highest bit to the lowest place', () 
     0,
   )
   expect(rotatedSum16(bytes, 0, bytes.length)).toBe(all)
+})
+
+test('CRC-16/IBM-3740 and CRC-8/NRSC-5 have their published check values', () => {
+  const digits = Buffer.from('123456789')
+  expect(crc16CcittFalse(digits, 0, digits.length)).toBe(0x29b1)
+  expect(crc8Nrsc5(digits, 0, digits.length)).toBe(0xf7)
 })
