@@ -17,22 +17,32 @@ const INFORMATION: ReadonlyMap<number, Block> = new Map([
 /** Message 0x94 of a long frame. */
 export const information: Block = (message) => INFORMATION.get(message.u8())?.(message)
 
+/** What devices say of a command that they did not do: `DYD=Fail!`, `DYD=Speed Limit, Speed 40km/h`, `DYD=Unvalued Fix`. */
+const REFUSAL = /fail|error|unvalued|unsupported|speed limit/i
+
+/** The server flag of the command comes back in the answer: it is the number of the command. */
+function answer(message: Message, serial: number, text: string): void {
+  message.session.answer({ serial, ok: !REFUSAL.test(text), text })
+}
+
 /** Message 0x15: length u8, server flag u32, text. The length counts flag and text; 0 = no answer. */
 export const commandAnswer: Block = (message) => {
   message.withoutFix()
   const length = message.u8()
   if (length < 4) return
-  message.skip(4)
+  const serial = message.u32()
   const text = message.text(length - 4)
+  answer(message, serial, text)
   if (text.startsWith('<ICCID:')) message.set('iccid', text.slice(7, 27))
   else message.set('result', text)
 }
 
 /** Message 0x21: server flag u32, encoding u8 (1 = ASCII, else UTF-16), text. */
 export const encodedAnswer: Block = (message) => {
-  message.skip(4)
+  const serial = message.u32()
   const encoding = message.u8() === 1 ? 'latin1' : 'utf16be'
   const text = message.text(message.left, encoding)
+  answer(message, serial, text)
   const place = LOCATION_TEXT.exec(text)
   if (place === null) {
     message.withoutFix()

@@ -1,7 +1,7 @@
 /** What the recorded frames of GT06 do not hold: examples of its documents, records sent again, damage, commands. */
 import { expect, test } from 'vitest'
 import { PositionBatch } from '../../schemas/position-batch.ts'
-import { type Adapter, DecodeError, type KnownDevice } from '../adapter.ts'
+import { type Adapter, CommandError, DecodeError, type KnownDevice } from '../adapter.ts'
 import { DeviceSession, decodeFrame } from '../decoder.ts'
 import { FrameReader } from '../frames.ts'
 import { encode } from '../gt06/frame.ts'
@@ -220,7 +220,23 @@ test('encodes the relay commands of clones', () => {
 test('refuses a command that no frame holds', () => {
   const custom = (length: number) => adapter.commands!.custom!({ data: 'x'.repeat(length) }, session())
   expect((custom(245) as Buffer)[2]).toBe(255)
-  expect(() => custom(246)).toThrow(RangeError)
+  expect(() => custom(246)).toThrow(CommandError)
+})
+
+test('numbers commands, and finds the number again in the answer', () => {
+  const device = session()
+  device.commandSerial = 0x01020304
+  expect(commandBytes(adapter.commands!.custom!({ data: 'sos#' }, device))).toContain('0801020304736f7323')
+  const out = new PositionBatch(8)
+  const answers = [
+    frame(0x15, `0b01020304${text('DYD=Suc')}0001`),
+    frame(0x21, `0102030401${text('DYD=Fail!')}`, true),
+  ]
+  for (const answer of answers) decodeFrame(adapter, Buffer.from(answer, 'hex'), device, out)
+  expect(device.answers).toEqual([
+    { serial: 0x01020304, ok: true, text: 'DYD=Suc' },
+    { serial: 0x01020304, ok: false, text: 'DYD=Fail!' },
+  ])
 })
 
 test('has no refusal: an unregistered device is not answered', () => {

@@ -16,7 +16,7 @@
  * with a wrong one the message is damaged; with a right one a clone has other blocks after the fix, which stands.
  */
 import { QUALITY } from '../../schemas/quality.ts'
-import { DecodeError, defineAdapter, type Session } from '../adapter.ts'
+import { CommandError, DecodeError, defineAdapter, type Session } from '../adapter.ts'
 import { alert, status, statusVxt01, wideAlert } from '../gt06/alarms.ts'
 import {
   accModeStored,
@@ -327,7 +327,7 @@ export const gt06 = defineAdapter<Gt06State>({
   commands: {
     engineStop: (_, session) => relayCommand(session, 'Relay,1#', 'DYD'),
     engineResume: (_, session) => relayCommand(session, 'Relay,0#', 'HFYD'),
-    custom: ({ data }) => textCommand(data),
+    custom: ({ data }, session) => textCommand(data, session),
   },
 })
 
@@ -338,7 +338,7 @@ const COMMAND_MAX_CHARACTERS = 245
 function relayCommand(session: Session, standard: string, clone: string): Buffer {
   const { alternative, devicePassword } = session.device?.options ?? {}
   const password = typeof devicePassword === 'string' ? devicePassword : '123456'
-  return textCommand(alternative === true ? `${clone},${password}#` : standard)
+  return textCommand(alternative === true ? `${clone},${password}#` : standard, session)
 }
 
 function layoutOf(frame: Buffer, session: Session<Gt06State>): Layout {
@@ -364,15 +364,17 @@ function login(message: Message): void {
 }
 
 /**
- * Command 0x80: length u8 of flag and text, server flag u32, text. The device answers with 0x15 or 0x21.
- * @throws RangeError if the text does not fit into a short frame.
+ * Command 0x80: length u8 of flag and text, server flag u32, text. The device answers with 0x15 or 0x21, and the
+ * same flag.
+ * @throws CommandError if the text does not fit into a short frame.
  */
-function textCommand(text: string): Buffer {
+function textCommand(text: string, session: Session): Buffer {
   if (text.length > COMMAND_MAX_CHARACTERS) {
-    throw new RangeError(`a command has at most ${COMMAND_MAX_CHARACTERS} characters, got ${text.length}`)
+    throw new CommandError(`a command has at most ${COMMAND_MAX_CHARACTERS} characters, got ${text.length}`)
   }
   const content = Buffer.alloc(5 + text.length)
   content.writeUInt8(4 + text.length, 0)
+  content.writeUInt32BE(session.commandSerial, 1)
   content.write(text, 5, 'latin1')
   return encode(0x80, content, 0)
 }

@@ -379,6 +379,19 @@ describe('commands', () => {
     expect(String(commands?.engineResume?.({}, session))).toContain('setdigout 0')
   })
 
+  test('are answered in the codec they came in, or in codec 14', () => {
+    const device = loggedIn()
+    const said = (data: string) => {
+      device.answers.length = 0
+      decode(packet(data), device)
+      return device.answers
+    }
+    expect(said('0c 01 06 00000002 4f4b 01')).toEqual([{ ok: true, text: 'OK' }])
+    expect(said('0e 01 06 0000000a 0352093081452251 4f4b 01')).toEqual([{ ok: true, text: 'OK' }])
+    expect(said('0e 01 11 00000008 0352093081452251 01')).toEqual([{ ok: false, text: '' }])
+    expect(said('0d 01 06 00000006 65a1b2c3 4f4b 01')).toEqual([])
+  })
+
   test('are bytes where the text is hex', () => {
     expect(commands?.custom?.({ data: '03030000000185E8' }, session)).toEqual(
       hex('00000000000000100c01050000000803030000000185e8010000da8b'),

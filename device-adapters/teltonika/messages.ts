@@ -11,7 +11,8 @@ const TIMED: ReadonlySet<number> = new Set([CODEC_13, CODEC_15])
 const NAMED: ReadonlySet<number> = new Set([CODEC_14, CODEC_15])
 export const MESSAGE_CODECS: ReadonlySet<number> = new Set([CODEC_12, CODEC_13, CODEC_14, CODEC_15])
 
-const TYPE = { command: 0x05, camera: 0x0d }
+/** `refusal` is codec 14's: the IMEI of the command is not the device's. */
+const TYPE = { command: 0x05, answer: 0x06, camera: 0x0d, refusal: 0x11 }
 
 /**
  * Camera messages of codec 12: 1 announces a photo (id 4, maybe its size 4), 2 is asked for a part (id 4, offset 4,
@@ -64,6 +65,9 @@ export function decodeMessage(
   }
   if (at > next) throw new DecodeError('malformed', 'the message is shorter than its head')
   const result = textOrHex(frame.subarray(at, next))
+  if (!TIMED.has(codec) && (type === TYPE.answer || type === TYPE.refusal)) {
+    session.answer({ ok: type === TYPE.answer, text: result })
+  }
   // Codecs 13 and 15 carry what a device on the serial port sent, whose type says nothing.
   if (TIMED.has(codec) && result === '') return next
   const row = out.addWithoutFix(timeMs)
