@@ -23,9 +23,22 @@ beforeAll(async () => {
 })
 afterAll(() => api.close())
 
+/** A path with its ids; a command of any id, which is none of the device. */
+function pathWith(path: string, id: number): string {
+  return path.replace('{id}', String(id)).replace('{commandId}', '1')
+}
+
 /** Everything that the API could change, as text. */
 async function contents(): Promise<string> {
-  const tables = ['organizations', 'users', 'devices', 'quarantine', 'stream_tickets']
+  const tables = [
+    'organizations',
+    'users',
+    'devices',
+    'quarantine',
+    'stream_tickets',
+    'commands',
+    'audit_events',
+  ]
   const dumps = tables.map((table) => api.pool.query(`SELECT ${table}::text FROM ${table} ORDER BY 1`))
   return JSON.stringify((await Promise.all(dumps)).map(({ rows }) => rows))
 }
@@ -37,7 +50,7 @@ describe('access', () => {
 
   it('is refused without a token wherever it is not public', async () => {
     for (const { operation, method, path, hasBody } of operations) {
-      const answer = await api.nobody(method, path.replace('{id}', String(ID_MAX)), hasBody ? {} : undefined)
+      const answer = await api.nobody(method, pathWith(path, ID_MAX), hasBody ? {} : undefined)
       expect([operation, answer.status === 401]).toEqual([operation, ACCESS[operation] !== 'public'])
     }
   })
@@ -49,7 +62,7 @@ describe('access', () => {
       for (const role of ROLES) {
         // An id of nothing and a body that is not valid: who may pass is told 400 or 404, and nothing changes.
         const call = api.north.as[role]
-        const { status } = await call(method, path.replace('{id}', String(ID_MAX)), hasBody ? {} : undefined)
+        const { status } = await call(method, pathWith(path, ID_MAX), hasBody ? {} : undefined)
         expect([operation, role, status === 403]).toEqual([operation, role, !rule.includes(role)])
       }
     }
@@ -68,6 +81,7 @@ describe('tenancy', () => {
       updateOrganization: { name: 'mine' },
       updateUser: { name: 'mine', disabled: true, password: 'now it is mine' },
       updateDevice: { name: 'mine', uniqueId: 'mine' },
+      createCommand: { type: 'engineStop' },
     }
     const before = await contents()
     const tried = operations.filter(({ path }) => path.includes('{id}'))
@@ -76,7 +90,7 @@ describe('tenancy', () => {
       const id = ids[path.split('/')[3]!]
       expect(id, path).toBeDefined()
       for (const role of ['admin', 'manager', 'viewer'] as const) {
-        const answer = await api.north.as[role](method, path.replace('{id}', String(id)), bodies[operation])
+        const answer = await api.north.as[role](method, pathWith(path, id), bodies[operation])
         const rule: readonly string[] = ACCESS[operation] as readonly string[]
         expect([operation, role, answer.status]).toEqual([operation, role, rule.includes(role) ? 404 : 403])
         expect(JSON.stringify(answer.body)).not.toContain('south')

@@ -6,6 +6,7 @@ import { ApiError, invalidFields } from './problem.ts'
 const EVERYONE = ROLES
 /** Drivers will see their own vehicles, which do not exist yet. */
 const READERS: readonly Role[] = ['super-admin', 'admin', 'manager', 'dispatcher', 'viewer']
+const DISPATCHERS: readonly Role[] = ['super-admin', 'admin', 'manager', 'dispatcher']
 const MANAGERS: readonly Role[] = ['super-admin', 'admin', 'manager']
 const ADMINS: readonly Role[] = ['super-admin', 'admin']
 const SUPER_ADMINS: readonly Role[] = ['super-admin']
@@ -37,6 +38,14 @@ export const ACCESS = {
   deleteDevice: MANAGERS,
   createDeviceSecret: MANAGERS,
   deleteDeviceSecret: MANAGERS,
+
+  /** Answers and attributes hold telephone numbers and passwords of devices. */
+  listCommands: DISPATCHERS,
+  listCommandTypes: DISPATCHERS,
+  getCommand: DISPATCHERS,
+  createCommand: DISPATCHERS,
+  cancelCommand: DISPATCHERS,
+  listAuditEvents: ADMINS,
 
   listQuarantine: SUPER_ADMINS,
   claimQuarantine: SUPER_ADMINS,

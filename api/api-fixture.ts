@@ -76,6 +76,15 @@ export async function apiFixture(options: Partial<ApiOptions> = {}): Promise<Api
     jwtSecret: JWT_SECRET,
     streamUrl: () => 'ws://127.0.0.1:8081',
     metrics: () => registry.metrics(),
+    commands: {
+      types: new Map([
+        ['gt06', ['custom', 'engineStop', 'engineResume']],
+        ['osmand', []],
+      ]),
+      engineStopSpeedKmhMax: 5,
+      queuedPerDeviceMax: 100,
+      onQueueFull: () => undefined,
+    },
     ready: async () => ({ ingest: { ok: true }, live: { ok: true } }),
     log: pino({ level: 'debug' }, { write: (line: string) => logged.push(JSON.parse(line)) }),
     registry,

@@ -5,7 +5,9 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { routePath } from 'hono/route'
 import { Histogram, type Registry } from 'prom-client'
+import { auditEvents } from './audit.ts'
 import { auth } from './auth.ts'
+import { commands } from './commands.ts'
 import { dashboard } from './dashboard.ts'
 import { databaseProblem } from './database-error.ts'
 import { devices } from './devices.ts'
@@ -20,7 +22,17 @@ import { type ApiEnv, authentication, notJson } from './route.ts'
 import { streamTickets } from './stream-tickets.ts'
 import { users } from './users.ts'
 
-const RESOURCES = [auth, organizations, users, devices, quarantine, positions, streamTickets]
+const RESOURCES = [
+  auth,
+  organizations,
+  users,
+  devices,
+  commands,
+  quarantine,
+  positions,
+  streamTickets,
+  auditEvents,
+]
 
 /** Methods that are told apart in metrics: a client may invent others. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])

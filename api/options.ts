@@ -12,6 +12,18 @@ export interface PartState {
   readonly detail?: string
 }
 
+/** What the API has to know of commands. */
+export interface CommandOptions {
+  /** Types of command that devices of each protocol can take, by the protocol's id. */
+  readonly types: ReadonlyMap<string, readonly string[]>
+  /** Speed above which a vehicle is not told to stop its engine. */
+  readonly engineStopSpeedKmhMax: number
+  /** Commands that may wait for one device. */
+  readonly queuedPerDeviceMax: number
+  /** Told when that is met. */
+  readonly onQueueFull: () => void
+}
+
 export interface ApiOptions {
   readonly host: string
   /** 0 = any free one. */
@@ -25,6 +37,7 @@ export interface ApiOptions {
   readonly metrics: () => Promise<string>
   /** States of the other parts; the API adds the database. */
   readonly ready: () => Promise<Record<string, PartState>>
+  readonly commands: CommandOptions
   /** Folder of the built dashboard, read once at start. */
   readonly dashboardDir?: URL | undefined
   /** GeoJSON drawn over the basemap, read once at start. */

@@ -6,12 +6,15 @@ import { z } from 'zod'
 export type ProblemCode =
   | 'body-too-large'
   | 'busy'
+  | 'command-not-queued'
+  | 'command-unsupported'
   | 'database-unavailable'
   | 'email-taken'
   | 'forbidden'
   | 'internal'
   | 'invalid-json'
   | 'invalid-request'
+  | 'key-taken'
   | 'login-failed'
   | 'method-not-allowed'
   | 'name-taken'
@@ -24,13 +27,15 @@ export type ProblemCode =
   | 'token-invalid'
   | 'token-outdated'
   | 'too-many-attempts'
+  | 'too-many-commands'
   | 'too-many-tickets'
   | 'unique-id-taken'
   | 'unsupported-media-type'
+  | 'vehicle-moving'
 
 /** What is wrong with one field of a request. */
 export interface FieldError {
-  readonly in: 'body' | 'path' | 'query'
+  readonly in: 'body' | 'header' | 'path' | 'query'
   /** Path of the field, such as `options.extended`; empty for the whole part. */
   readonly field: string
   readonly detail: string
@@ -39,6 +44,8 @@ export interface FieldError {
 export interface ProblemExtras {
   readonly headers?: Readonly<Record<string, string>>
   readonly errors?: readonly FieldError[]
+  /** Figures of the error for programs, see {@link Problem}. */
+  readonly members?: { readonly speedKmh: number; readonly speedKmhMax: number }
   readonly cause?: unknown
 }
 
@@ -49,6 +56,7 @@ export class ApiError extends Error {
   readonly code: ProblemCode
   readonly headers: Readonly<Record<string, string>>
   readonly errors: readonly FieldError[] | undefined
+  readonly members: ProblemExtras['members']
 
   constructor(status: number, code: ProblemCode, detail: string, extras: ProblemExtras = {}) {
     super(detail, { cause: extras.cause })
@@ -56,6 +64,7 @@ export class ApiError extends Error {
     this.code = code
     this.headers = extras.headers ?? {}
     this.errors = extras.errors
+    this.members = extras.members
   }
 }
 
@@ -68,9 +77,13 @@ export const Problem = z
     code: z.string().describe('stable name of the error'),
     detail: z.string().describe('what is wrong, and what to do'),
     errors: z
-      .array(z.object({ in: z.enum(['body', 'path', 'query']), field: z.string(), detail: z.string() }))
+      .array(
+        z.object({ in: z.enum(['body', 'header', 'path', 'query']), field: z.string(), detail: z.string() }),
+      )
       .optional()
       .describe('the fields that are wrong, with the code `invalid-request`'),
+    speedKmh: z.number().optional().describe('last speed, with the code `vehicle-moving`'),
+    speedKmhMax: z.number().optional().describe('the speed up to which it is possible'),
   })
   .meta({ id: 'Problem' })
 
@@ -85,6 +98,7 @@ export function problemResponse(error: ApiError): Response {
     code: error.code,
     detail: error.message,
     ...(error.errors && { errors: [...error.errors] }),
+    ...error.members,
   }
   return new Response(JSON.stringify(body), {
     status: error.status,
@@ -95,9 +109,11 @@ export function problemResponse(error: ApiError): Response {
 /** Most fields that one answer names. */
 const FIELD_ERRORS_MAX = 20
 
+const PARTS: Readonly<Record<string, FieldError['in']>> = { json: 'body', param: 'path', header: 'header' }
+
 /** The error of a request whose part `target` breaks its schema. */
 export function invalidRequest(target: string, error: z.ZodError): ApiError {
-  const part = target === 'json' ? 'body' : target === 'param' ? 'path' : 'query'
+  const part = PARTS[target] ?? 'query'
   const errors = error.issues.flatMap((issue): FieldError[] => {
     const fields =
       issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path]
