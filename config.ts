@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { type Limits, parseLimits } from './ingest/limits.ts'
+import { ENGINE_STOP_SPEED_KMH_MAX } from './schemas/device-command.ts'
 import type { PositionPolicies } from './storage/position-policies.ts'
 
 const MQTT = 'mqtt'
@@ -74,6 +75,7 @@ const environment = z
     LIMITS: limits.default({}),
     UNKNOWN_DEVICES: z.enum(['quarantine', 'register']).default('quarantine'),
     DEFAULT_ORGANIZATION: z.string().min(1).max(200).optional(),
+    ENGINE_STOP_SPEED_KMH_MAX: z.coerce.number().min(0).max(300).default(ENGINE_STOP_SPEED_KMH_MAX),
     ADMIN_EMAIL: z.email().default('admin@fleetflow.local'),
     ADMIN_PASSWORD: z.string().min(12).max(72).optional(),
     JWT_SECRET: z.string().min(32).optional(),
@@ -130,6 +132,8 @@ export interface Config {
   readonly positionPolicies: PositionPolicies
   /** Limits of ingest that are not the defaults. */
   readonly limits: Partial<Limits>
+  /** Speed above which a vehicle is not told to stop its engine, km/h. */
+  readonly engineStopSpeedKmhMax: number
   readonly unknownDevices: 'quarantine' | 'register'
   readonly defaultOrganization: string | undefined
   readonly adminEmail: string
@@ -189,6 +193,7 @@ export function readConfig(variables: NodeJS.ProcessEnv, protocolIds: readonly s
       keepDays: values.POSITIONS_KEEP_DAYS,
     },
     limits: values.LIMITS,
+    engineStopSpeedKmhMax: values.ENGINE_STOP_SPEED_KMH_MAX,
     unknownDevices: values.UNKNOWN_DEVICES,
     defaultOrganization: values.DEFAULT_ORGANIZATION,
     adminEmail: values.ADMIN_EMAIL,

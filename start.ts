@@ -19,6 +19,7 @@ import type { Config } from './config.ts'
 import type { Adapter } from './device-adapters/adapter.ts'
 import { type Ingest, startIngest } from './ingest/engine.ts'
 import type { JournalOptions } from './ingest/journal/journal.ts'
+import { LIMITS } from './ingest/limits.ts'
 import type { Listener } from './ingest/listener.ts'
 import { LiveThread } from './live-thread-handle.ts'
 import { startEmbeddedPostgres } from './storage/embedded-postgres.ts'
@@ -125,6 +126,12 @@ async function start(
       ingest: ingest?.readiness() ?? { ok: false, detail: 'starting' },
       live: live === undefined ? { ok: false, detail: 'starting' } : { ok: true },
     }),
+    commands: {
+      types: new Map([...adapters].map(([id, { commands = {} }]) => [id, Object.keys(commands)])),
+      engineStopSpeedKmhMax: config.engineStopSpeedKmhMax,
+      queuedPerDeviceMax: { ...LIMITS, ...config.limits }.queuedCommandsPerDeviceMax,
+      onQueueFull: () => ingest?.limitMet('queuedCommandsPerDeviceMax'),
+    },
     dashboardDir: new URL('dist/dashboard/', projectRoot),
     overlayFile,
     metricsToken: config.metricsToken,
@@ -159,6 +166,7 @@ async function start(
     ackAfter: config.ackAfter,
     livePorts: shards.map(({ port2 }) => port2),
     registerInto,
+    engineStopSpeedKmhMax: config.engineStopSpeedKmhMax,
     limits: config.limits,
     registry,
     log,

@@ -4,6 +4,7 @@
  */
 import type { Adapter } from '../device-adapters/adapter.ts'
 import { FrameReader } from '../device-adapters/frames.ts'
+import type { CommandWay } from './command-way.ts'
 import { ByteBudget, type DeviceTraffic, type Replaceable } from './device-traffic.ts'
 import type { IntakeSession } from './frame-context.ts'
 import type { Intake } from './intake.ts'
@@ -32,11 +33,11 @@ interface PendingReply {
   closeAfter: boolean
 }
 
-export class Connection implements Replaceable {
-  private readonly adapter: Adapter
+export class Connection implements Replaceable, CommandWay {
+  readonly adapter: Adapter
   private readonly intake: Intake
   private readonly peer: Peer
-  private readonly session: IntakeSession
+  readonly session: IntakeSession
   private readonly reader: FrameReader
   private readonly pending: PendingReply[] = []
   private paused = false
@@ -72,6 +73,22 @@ export class Connection implements Replaceable {
   /** Whether there was no whole frame yet, and that is not because the socket is not read. */
   get owesFirstFrame(): boolean {
     return !this.spoke && !this.paused
+  }
+
+  get way(): CommandWay {
+    return this
+  }
+
+  /** Whether the device can be told something: it has not closed its side, and we have not closed ours. */
+  get open(): boolean {
+    return !this.closed && !this.broken && !this.ended
+  }
+
+  /** Between replies, which keep their order whatever comes between. */
+  sendCommand(bytes: Buffer): boolean {
+    if (!this.open) return false
+    if (!this.write(bytes)) this.close()
+    return true
   }
 
   /** Takes what came in on the socket. */
@@ -207,7 +224,10 @@ export class Connection implements Replaceable {
   private settle(reply: PendingReply, receipt: Receipt): void {
     reply.replies = receipt.replies
     const traffic = this.session.device?.traffic
-    if (traffic !== this.traffic) this.belongTo(traffic)
+    if (traffic !== this.traffic) {
+      this.belongTo(traffic)
+      if (this.session.device !== undefined) this.intake.commands.offer(this.session.device.id)
+    }
     if (receipt.kind === 'fault') {
       this.faults++
       const tooMany = this.faults >= this.intake.limits.faultsPerConnectionMax
@@ -245,14 +265,18 @@ export class Connection implements Replaceable {
     }
     if (ready.length > 0) {
       this.session.tallies.replies.add(ready.length)
-      this.peer.write(ready.length === 1 ? ready[0]! : Buffer.concat(ready))
-      if (this.peer.unsentBytes > this.intake.limits.unsentReplyBytesMax) {
-        this.intake.metrics.limitMet('unsentReplyBytesMax')
-        close = true
-      }
+      if (!this.write(ready.length === 1 ? ready[0]! : Buffer.concat(ready))) close = true
     }
     if (close) this.close()
     else if (this.paused) this.pump()
+  }
+
+  /** @returns Whether the device takes what is written. */
+  private write(bytes: Buffer): boolean {
+    this.peer.write(bytes)
+    if (this.peer.unsentBytes <= this.intake.limits.unsentReplyBytesMax) return true
+    this.intake.metrics.limitMet('unsentReplyBytesMax')
+    return false
   }
 
   /** Reads no more, and closes once the frames before the fault have their replies. */

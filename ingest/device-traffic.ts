@@ -1,4 +1,5 @@
-/** What one device does over all its connections: how many it has, and how much it sends. */
+/** What one device does over all its connections: how many it has, how much it sends, and how it is reached. */
+import type { CommandWay } from './command-way.ts'
 
 /** So many bytes a second; what is not used in one second is not there in the next. */
 export class ByteBudget {
@@ -39,6 +40,8 @@ export class ByteBudget {
 
 /** A connection that a newer one of its device takes the place of. */
 export interface Replaceable {
+  /** To the device, where commands can go on it. */
+  readonly way?: CommandWay
   /** Closes it. */
   replace(): void
 }
@@ -47,6 +50,8 @@ export class DeviceTraffic {
   readonly budget: ByteBudget
   /** The oldest first. */
   private readonly connections: Replaceable[] = []
+  /** Of the last datagram, open or not. */
+  datagramWay: CommandWay | undefined
 
   constructor(bytesPerSecondMax: number) {
     this.budget = new ByteBudget(bytesPerSecondMax)
@@ -54,6 +59,12 @@ export class DeviceTraffic {
 
   get hasConnections(): boolean {
     return this.connections.length > 0
+  }
+
+  /** The newest way to the device that is open; a datagram's only where there is no connection. */
+  get way(): CommandWay | undefined {
+    const way = this.connections.findLast((connection) => connection.way?.open)?.way ?? this.datagramWay
+    return way?.open ? way : undefined
   }
 
   /** A connection is known to be the device's: it replaces the oldest if there are more than `max` then. */

@@ -5,13 +5,14 @@ import type pg from 'pg'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { Adapter } from '../device-adapters/adapter.ts'
+import { CommandDelivery } from './commands.ts'
 import { ConnectionCount } from './connection-count.ts'
 import { loadDecoders } from './decoders.ts'
 import { DeviceRegistry } from './devices.ts'
 import { listenHttp } from './http-listener.ts'
 import { Intake } from './intake.ts'
 import type { JournalOptions } from './journal/journal.ts'
-import { LIMITS, type Limits } from './limits.ts'
+import { LIMITS, type LimitName, type Limits } from './limits.ts'
 import type { ListenAddress, Listener } from './listener.ts'
 import { ingestMetrics } from './metrics.ts'
 import { listenMqtt, MQTT } from './mqtt-listener.ts'
@@ -38,6 +39,8 @@ export interface IngestOptions {
   readonly livePorts: readonly (MessagePort | undefined)[]
   /** Organisation that unknown devices join; undefined = they are quarantined. */
   readonly registerInto: number | undefined
+  /** Speed above which a vehicle is not told to stop its engine. */
+  readonly engineStopSpeedKmhMax: number
   readonly limits?: Partial<Limits>
   readonly registry: Registry
   readonly log: Logger
@@ -55,6 +58,8 @@ export interface IngestReadiness {
 export interface Ingest {
   readonly listeners: readonly Listener[]
   readiness(): IngestReadiness
+  /** Counts a limit that another part holds. */
+  limitMet(limit: LimitName): void
   /** Closes the listeners, stores what is open, ends the threads; takes no longer than `stopTimeoutMs` allows. */
   close(): Promise<void>
 }
@@ -67,6 +72,16 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   const quarantine = new Quarantine(pool, limits, metrics, log)
   const notifications = new Notifications(databaseUrl, log)
   const devices = new DeviceRegistry({ notifications, pool, log, registerInto, limits, metrics })
+  const { engineStopSpeedKmhMax } = options
+  const commands = new CommandDelivery({
+    pool,
+    notifications,
+    devices,
+    engineStopSpeedKmhMax,
+    limits,
+    metrics,
+    log,
+  })
   const decoders = await loadDecoders(pool, adapters)
   const store = await startStore({ ...options, limits, metrics, quarantine, decoders }, () => intake)
   const { journal, shards } = store
@@ -76,6 +91,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     decoders,
     ackAfter,
     devices,
+    commands,
     quarantine,
     limits,
     metrics,
@@ -92,12 +108,13 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     await Promise.all(listeners.map((listener) => listener.close()))
     await store.close()
     // A database that answers no more must not keep the engine from ending.
-    const answered = quarantine.close().then(() => notifications.close())
+    const answered = Promise.all([quarantine.close(), commands.close()]).then(() => notifications.close())
     await Promise.race([answered, delay(limits.stopTimeoutMs, undefined, { ref: false })])
   }
 
   try {
     await notifications.start()
+    commands.start()
     metrics.watchDevices(() => devices.size)
     const count = new ConnectionCount(limits, metrics)
     for (const listen of planned(options, intake, count)) listeners.push(await listen())
@@ -105,7 +122,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     await close()
     throw error
   }
-  return { listeners, readiness: () => store.readiness(), close }
+  return { listeners, readiness: () => store.readiness(), limitMet: metrics.limitMet, close }
 }
 
 /** What is to be listened on, in the order of the adapters. */

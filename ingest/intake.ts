@@ -8,6 +8,7 @@ import { decodeFrame, repliesOf, toBuffer } from '../device-adapters/decoder.ts'
 import { PositionBatch, type PositionBatchMark } from '../schemas/position-batch.ts'
 import { QUALITY } from '../schemas/quality.ts'
 import { AdapterBugLog } from './adapter-bugs.ts'
+import type { CommandDelivery } from './commands.ts'
 import type { DeviceRegistry, RegisteredDevice } from './devices.ts'
 import { IntakeSession } from './frame-context.ts'
 import type { Journal, JournalPosition } from './journal/journal.ts'
@@ -27,6 +28,7 @@ export interface IntakeOptions {
   /** When a frame with positions gets its reply. */
   readonly ackAfter: 'journal' | 'database'
   readonly devices: DeviceRegistry
+  readonly commands: CommandDelivery
   readonly quarantine: Quarantine
   readonly limits: Limits
   readonly metrics: IngestMetrics
@@ -39,6 +41,7 @@ const UNKNOWN_DEVICE = 'unknown-device'
 export class Intake {
   readonly limits: Limits
   readonly metrics: IngestMetrics
+  readonly commands: CommandDelivery
   private readonly shards: readonly Shard[]
   private readonly journal: Journal
   private readonly decoders: ReadonlyMap<string, number>
@@ -57,6 +60,7 @@ export class Intake {
     this.ackAfter = options.ackAfter
     this.devices = options.devices
     this.quarantine = options.quarantine
+    this.commands = options.commands
     this.limits = options.limits
     this.metrics = options.metrics
     this.bugs = new AdapterBugLog(options.log)
@@ -140,6 +144,8 @@ export class Intake {
     whenSafe: WhenSafe,
   ): Receipt | Promise<Receipt> {
     session.receivedMs = Date.now()
+    // Of a frame that was not taken.
+    if (session.answers.length > 0) session.answers.length = 0
     // Each time, since a device may be registered, changed or removed while it is connected.
     if (session.uniqueId !== '') session.device = this.devices.find(session.uniqueId)
     const shard = this.shardOf(session.device)
@@ -182,6 +188,9 @@ export class Intake {
     if (!this.affords(session, frame.length)) {
       out.rollback(mark)
       return LIMITED
+    }
+    if (session.answers.length > 0 && session.device !== undefined) {
+      this.commands.answered(session.device.id, session)
     }
     if (out.length === mark.rows) return { kind: 'session', replies: repliesOf(adapter, frame, session) }
     const device = session.device!

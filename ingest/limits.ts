@@ -48,6 +48,18 @@ export const LIMITS = {
   faultsPerConnectionMax: 16,
   /** Bytes of replies that a device does not take; then it is closed. */
   unsentReplyBytesMax: 65_536,
+  /** Commands that wait for one device; one more is refused. */
+  queuedCommandsPerDeviceMax: 100,
+  /** How long a device is reached at the address of its last datagram, ms: networks between forget the way back. */
+  datagramReturnMs: 30_000,
+  /** Answers of devices to commands that wait for the database; more are dropped. */
+  commandAnswersMax: 1_000,
+  /** Of them, those of one device. */
+  commandAnswersPerDeviceMax: 16,
+  /** Bytes kept of an answer. */
+  commandAnswerBytesMax: 4_096,
+  /** How long a command may wait for an answer that does not say what it answers, ms; after it, such an answer is not its. */
+  commandAnswerMs: 10 * 60_000,
   /** Unknown devices registered in a minute, where UNKNOWN_DEVICES=register. */
   registrationsPerMinuteMax: 20_000,
   /** Devices, however registered, beyond which unknown ones do not register themselves: each takes memory for good. */

@@ -56,6 +56,13 @@ export function ingestMetrics(registry: Registry, limits: Limits) {
       registers,
     }),
     connections: gauge('connections', 'Open connections of devices.', ['protocol', 'transport']),
+    /** States that commands came into here; they are queued by the API. */
+    commands: counter('commands_total', 'Commands to devices that came into a state.', ['state']),
+    commandsQueued: new Gauge({
+      name: 'fleetflow_commands_queued',
+      help: 'Commands that wait for their devices, in the whole database.',
+      registers,
+    }),
     limits: limitsMet,
     limitMet: (limit: LimitName) => limitTallies.get(limit)!.add(),
     /** Shows the number of registered devices in memory, asked for when the metrics are read. */

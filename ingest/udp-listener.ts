@@ -3,6 +3,7 @@ import { createSocket, type RemoteInfo } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import { type Adapter, DecodeError } from '../device-adapters/adapter.ts'
 import { FrameReader } from '../device-adapters/frames.ts'
+import { DatagramWay } from './datagram-way.ts'
 import type { Intake } from './intake.ts'
 import { addressOf, type ListenAddress, ListenError, type Listener } from './listener.ts'
 import type { Receipt } from './receipt.ts'
@@ -17,13 +18,16 @@ export async function listenUdp(adapter: Adapter, intake: Intake, address: Liste
   let pending = 0
   let closed = false
 
+  const transmit = (bytes: Buffer, remote: RemoteInfo) => {
+    // What is lost on the way is like what was never sent: of a reply, the device sends its question again.
+    if (!closed) socket.send(bytes, remote.port, remote.address, () => undefined)
+  }
   const send = (replies: readonly Buffer[], remote: RemoteInfo) => {
     // Port 0 is legal on the wire as that of a sender who wants no answer, and `send` throws at it.
     if (closed || remote.port === 0) return
     for (const reply of replies) {
       metrics.replies.inc({ protocol: adapter.id })
-      // A reply that is lost on the way is like one that was never sent: the device sends again.
-      socket.send(reply, remote.port, remote.address, () => undefined)
+      transmit(reply, remote)
     }
   }
 
@@ -35,6 +39,9 @@ export async function listenUdp(adapter: Adapter, intake: Intake, address: Liste
     })
     const settle = (settled: Receipt) => {
       receipt = settled
+      if ((settled.kind === 'session' || settled.kind === 'pending') && remote.port !== 0) {
+        DatagramWay.keep(adapter, session, intake, (bytes) => transmit(bytes, remote))
+      }
       if (settled.kind === 'pending') return
       pending--
       send(settled.replies, remote)

@@ -12,6 +12,7 @@ import { crc16Ibm } from '../device-adapters/checksums.ts'
 import { loadAdapters } from '../device-adapters/registry.ts'
 import { type Ingest, startIngest } from '../ingest/engine.ts'
 import type { Limits } from '../ingest/limits.ts'
+import { ENGINE_STOP_SPEED_KMH_MAX } from '../schemas/device-command.ts'
 import { createPool } from '../storage/pools.ts'
 import { testDatabase } from './database.ts'
 
@@ -168,6 +169,7 @@ async function startOn(
     ackAfter: options.ackAfter ?? 'journal',
     livePorts: [undefined, undefined],
     registerInto,
+    engineStopSpeedKmhMax: ENGINE_STOP_SPEED_KMH_MAX,
     limits: { ...TEST_LIMITS, ...options.limits },
     registry,
     log: pino({ level: 'silent' }),

@@ -1,0 +1,135 @@
+/**
+ * Commands as they stand in the table: every change of state is one statement, which finds the state before it, so that
+ * of several processes exactly one makes it.
+ */
+import type pg from 'pg'
+import type { CommandAnswer } from '../device-adapters/adapter.ts'
+
+/** A command that was taken out of the queue. */
+export interface ClaimedCommand {
+  readonly id: number
+  readonly type: string
+  readonly attributes: unknown
+  readonly serial: number
+  /** `failed`: it may not be sent any more. */
+  readonly state: 'sent' | 'failed'
+}
+
+/** Expired by one statement at most; the next takes the others. */
+const EXPIRE_ROWS = 1_000
+
+export interface CommandStoreOptions {
+  /** `engineStop` goes only to a device whose last speed is not above it. */
+  readonly engineStopSpeedKmhMax: number
+  /** An answer without a number belongs to no command that was sent longer ago. */
+  readonly answerMs: number
+}
+
+export class CommandStore {
+  private readonly pool: pg.Pool
+  private readonly options: CommandStoreOptions
+
+  constructor(pool: pg.Pool, options: CommandStoreOptions) {
+    this.pool = pool
+    this.options = options
+  }
+
+  /** Ids of devices that have a command to get. */
+  static async queuedDevices(client: pg.ClientBase): Promise<number[]> {
+    const { rows } = await client.query<{ id: number }>(
+      "SELECT DISTINCT device_id AS id FROM commands WHERE state = 'queued'",
+    )
+    return rows.map(({ id }) => id)
+  }
+
+  /**
+   * Takes the oldest commands of a device that have not expired out of the queue; from here on they count as sent.
+   * An `engineStop` that waited until the vehicle moved fails instead, and that is audited.
+   * @param serial Number of the first.
+   */
+  async claim(deviceId: number, serial: number, rowsMax: number): Promise<ClaimedCommand[]> {
+    const { rows } = await this.pool.query<ClaimedCommand>(
+      // The speed is looked up only where it matters: CASE keeps the order of what it evaluates.
+      `WITH due AS (
+         SELECT id FROM commands WHERE device_id = $1 AND state = 'queued' AND expires_at > now()
+         ORDER BY id LIMIT $3 FOR UPDATE),
+       judged AS (
+         SELECT c.id, (row_number() OVER (ORDER BY c.id))::integer - 1 + $2 AS serial,
+           CASE WHEN c.type = 'engineStop' THEN last_speed_kmh(c.device_id) END AS speed_kmh
+         FROM due JOIN commands c USING (id)),
+       claimed AS (
+         UPDATE commands c SET
+           state = CASE WHEN j.speed_kmh > $4::real THEN 'failed' ELSE 'sent' END,
+           serial = CASE WHEN j.speed_kmh > $4::real THEN NULL ELSE j.serial END,
+           sent_at = CASE WHEN j.speed_kmh > $4::real THEN NULL ELSE now() END,
+           failure = CASE WHEN j.speed_kmh > $4::real THEN format(
+             'vehicle-moving: the vehicle moved at %s km/h when the command could be sent; %s km/h are allowed',
+             round(j.speed_kmh::numeric, 1), $4::real::text) END
+         FROM judged j WHERE c.id = j.id AND c.state = 'queued'
+         RETURNING c.id, c.organization_id, c.device_id, c.type, c.attributes, c.state, j.serial, j.speed_kmh),
+       audited AS (
+         INSERT INTO audit_events (organization_id, action, subject, details)
+         SELECT organization_id, 'command-failed', 'device ' || device_id, jsonb_build_object(
+           'command', id, 'type', type, 'code', 'vehicle-moving', 'speedKmh', speed_kmh, 'speedKmhMax', $4::real)
+         FROM claimed WHERE state = 'failed')
+       SELECT id, type, attributes, serial, state FROM claimed ORDER BY id`,
+      [deviceId, serial, rowsMax, this.options.engineStopSpeedKmhMax],
+    )
+    return rows
+  }
+
+  /** Back into the queue, where they were: nothing of them was written. */
+  async putBack(ids: readonly number[]): Promise<void> {
+    await this.pool.query(
+      `UPDATE commands SET state = 'queued', serial = NULL, sent_at = NULL WHERE id = ANY ($1) AND state = 'sent'`,
+      [ids],
+    )
+  }
+
+  /** @param failures Code and sentence of each, by id. */
+  async fail(failures: ReadonlyMap<number, string>): Promise<void> {
+    await this.pool.query(
+      `UPDATE commands c SET state = 'failed', serial = NULL, sent_at = NULL, failure = f.failure
+       FROM unnest($1::bigint[], $2::text[]) AS f (id, failure) WHERE c.id = f.id AND c.state = 'sent'`,
+      [[...failures.keys()], [...failures.values()]],
+    )
+  }
+
+  /**
+   * Finds the command that an answer is about: the newest with its number; without one, the oldest without an answer.
+   * @returns Whether there is one.
+   */
+  async answer(deviceId: number, { serial, ok, text }: CommandAnswer): Promise<boolean> {
+    const found =
+      serial === undefined
+        ? `sent_at > now() - $5::double precision * interval '1 millisecond' ORDER BY id LIMIT 1`
+        : 'serial = $5::bigint ORDER BY id DESC LIMIT 1'
+    const { rowCount } = await this.pool.query(
+      `UPDATE commands SET state = $2, answered_at = now(), answer = $3, failure = $4
+       WHERE state = 'sent' AND id = (SELECT id FROM commands WHERE device_id = $1 AND state = 'sent' AND ${found})`,
+      [
+        deviceId,
+        ok ? 'acknowledged' : 'failed',
+        text,
+        ok ? null : 'device-refused: the device says that it did not do it',
+        serial ?? this.options.answerMs,
+      ],
+    )
+    return rowCount === 1
+  }
+
+  /** Ends what waited too long. @returns How many that were, and how many wait. */
+  async expire(): Promise<{ expired: number; queued: number }> {
+    const { rows } = await this.pool.query<{ expired: number; queued: number }>(
+      // Both parts see the table as it was before.
+      `WITH expired AS (
+         UPDATE commands SET state = 'expired' WHERE state = 'queued' AND id IN (
+           SELECT id FROM commands WHERE state = 'queued' AND expires_at <= now()
+           LIMIT ${EXPIRE_ROWS} FOR UPDATE SKIP LOCKED)
+         RETURNING id)
+       SELECT (SELECT count(*) FROM expired) AS expired,
+         (SELECT count(*) FROM commands WHERE state = 'queued') - (SELECT count(*) FROM expired) AS queued`,
+    )
+    return rows[0]!
+  }
+}
