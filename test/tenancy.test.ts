@@ -201,53 +201,6 @@ describe('tables of an organisation', () => {
   })
 })
 
-describe('commands', () => {
-  const give = (organization: number | null, device: number, state = 'queued', user = mine.tenant.userId) =>
-    asMe((client) =>
-      client.query(
-        `INSERT INTO commands (organization_id, device_id, type, attributes, state, created_by, expires_at)
-         VALUES ($1, $2, 'engineStop', '{}', $3, $4, now() + interval '1 day')`,
-        [organization, device, state, user],
-      ),
-    )
-
-  it("are taken for a device of one's own only, queued, and under one's own name", async () => {
-    const { organizationId } = mine.tenant
-    const FOREIGN_KEY = '23503'
-    await expect(give(organizationId, theirs.device)).rejects.toMatchObject({ code: FOREIGN_KEY })
-    await expect(give(theirs.tenant.organizationId, theirs.device)).rejects.toMatchObject({
-      code: PERMISSION_DENIED,
-    })
-    await expect(give(organizationId, mine.device, 'sent')).rejects.toMatchObject({ code: PERMISSION_DENIED })
-    await expect(give(organizationId, mine.device, 'queued', theirs.tenant.userId)).rejects.toMatchObject({
-      code: PERMISSION_DENIED,
-    })
-  })
-
-  it('that are sent, and the record of what was done, stay as they are', async () => {
-    await owner.query("UPDATE commands SET state = 'sent' WHERE device_id = $1", [mine.device])
-    const removed = await asMe((client) => client.query('DELETE FROM commands'))
-    expect(removed.rowCount).toBe(0)
-    for (const sql of [
-      "UPDATE commands SET state = 'queued'",
-      'DELETE FROM audit_events',
-      "UPDATE audit_events SET action = 'x'",
-    ]) {
-      await expect(
-        asMe((client) => client.query(sql)),
-        sql,
-      ).rejects.toMatchObject({ code: PERMISSION_DENIED })
-    }
-    const forged = asMe((client) =>
-      client.query(
-        "INSERT INTO audit_events (organization_id, user_id, action, subject) VALUES ($1, $2, 'x', 'x')",
-        [mine.tenant.organizationId, theirs.tenant.userId],
-      ),
-    )
-    await expect(forged).rejects.toMatchObject({ code: PERMISSION_DENIED })
-  })
-})
-
 describe('rows of a user', () => {
   it.each(['refresh_tokens', 'stream_tickets'])(
     "in %s are nobody else's, not even a super admin's",

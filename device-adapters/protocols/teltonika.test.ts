@@ -380,9 +380,8 @@ describe('commands', () => {
   })
 
   test('are answered in the codec they came in, or in codec 14', () => {
-    const device = loggedIn()
     const said = (data: string) => {
-      device.answers.length = 0
+      const device = loggedIn()
       decode(packet(data), device)
       return device.answers
     }
