@@ -3,9 +3,9 @@ import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { BUFFER_REPORTS_MAX, type DeviceOptions, newCounts, SimulatedDevice } from './devices.ts'
 import type { Report } from './encoders/encoder.ts'
-import { ENCODERS, type SimulatedProtocol } from './encoders/index.ts'
+import { ENCODERS, isUnanswered, type SimulatedProtocol } from './encoders/index.ts'
 import type { LinkError } from './links/link.ts'
-import { type LoopbackServer, serve } from './loopback.ts'
+import { type LoopbackServer, serve, untilRead } from './loopback.ts'
 import { uniqueIdOf } from './unique-ids.ts'
 
 // A busy machine needs more than the usual time.
@@ -74,6 +74,7 @@ describe.each(PROTOCOLS)('a %s device', (protocol) => {
     const { device, counts, acknowledged } = start(protocol, server.port)
     for (let second = 0; second < 100; second++) device.report(reportAt(second))
     await device.drained()
+    await untilRead(protocol, server, 100)
 
     expect(server.stored).toHaveLength(100)
     expect(new Set(server.stored).size).toBe(100)
@@ -92,7 +93,9 @@ describe.each(PROTOCOLS)('a %s device', (protocol) => {
     expect(counts.errors.size).toBe(0)
     expect(counts.answerUs.count).toBeGreaterThan(0)
   })
+})
 
+describe.each(PROTOCOLS.filter((protocol) => !isUnanswered(protocol)))('a %s device', (protocol) => {
   test('connects again when the server comes back, with what it kept meanwhile', async () => {
     const server = await started(protocol)
     const { port } = server
@@ -107,6 +110,29 @@ describe.each(PROTOCOLS)('a %s device', (protocol) => {
 
     const again = await started(protocol, { port })
     await device.drained()
+    expect(again.stored).toHaveLength(2)
+    expect(counts.positionsAcknowledged).toBe(3)
+  })
+})
+
+describe.each(PROTOCOLS.filter(isUnanswered))('a %s device, which is not answered,', (protocol) => {
+  test('connects again when the server comes back, with what it reports from then on', async () => {
+    const server = await started(protocol)
+    const { port } = server
+    const { device, counts, failed } = start(protocol, port)
+    device.report(reportAt(0))
+    await device.drained()
+    await untilRead(protocol, server, 1)
+    await server.close()
+    // Before it knows, a report goes to nobody, and counts as acknowledged.
+    await failed
+    device.report(reportAt(1))
+    device.report(reportAt(2))
+    expect(device.buffered).toBe(2)
+
+    const again = await started(protocol, { port })
+    await device.drained()
+    await untilRead(protocol, again, 2)
     expect(again.stored).toHaveLength(2)
     expect(counts.positionsAcknowledged).toBe(3)
   })

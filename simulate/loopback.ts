@@ -3,13 +3,14 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import { Aedes } from 'aedes'
 import type { Adapter } from '../device-adapters/adapter.ts'
 import { DeviceSession, decodeFrame, repliesOf } from '../device-adapters/decoder.ts'
 import { FrameReader } from '../device-adapters/frames.ts'
 import { loadAdapters } from '../device-adapters/registry.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'
-import type { SimulatedProtocol } from './encoders/index.ts'
+import { ENCODERS, isUnanswered, type SimulatedProtocol } from './encoders/index.ts'
 
 /** Lets the server lose a frame with positions: it is neither stored nor answered. */
 export type Loses = (frames: number) => boolean
@@ -38,7 +39,19 @@ export async function serve(
   if (protocol === 'mqtt-json') return serveMqtt(stored, port)
   if (protocol === 'osmand') return serveHttp(stored, port, loses)
   const adapter = adapters.get(protocol)!
-  return (protocol === 'h02' ? serveUdp : serveTcp)(adapter, stored, port, loses)
+  return (ENCODERS[protocol].transport === 'udp' ? serveUdp : serveTcp)(adapter, stored, port, loses)
+}
+
+/**
+ * Waits until the server stored as many different records, where it answers none: what counts as acknowledged when it
+ * is written is read some time after that.
+ */
+export async function untilRead(
+  protocol: SimulatedProtocol,
+  { stored }: LoopbackServer,
+  records: number,
+): Promise<void> {
+  while (isUnanswered(protocol) && new Set(stored).size < records) await setImmediate()
 }
 
 async function serveTcp(

@@ -2,7 +2,7 @@ import { Writable } from 'node:stream'
 import { afterEach, expect, test, vi } from 'vitest'
 import { demoFile } from '../demo/files.ts'
 import { ENCODERS, type SimulatedProtocol } from './encoders/index.ts'
-import { serve } from './loopback.ts'
+import { serve, untilRead } from './loopback.ts'
 import { type SimulateOptions, simulate } from './simulate.ts'
 import { uniqueIdOf } from './unique-ids.ts'
 
@@ -45,6 +45,7 @@ test.each(Object.keys(ENCODERS) as SimulatedProtocol[])(
     })
     expect(Math.abs(summary.positionsReported - 50 * summary.durationS)).toBeLessThan(10)
     expect(summary.positionsAcknowledged).toBe(summary.positionsReported)
+    await untilRead(protocol, server, summary.positionsReported)
     expect(new Set(server.stored).size).toBe(summary.positionsReported)
     expect([...acknowledged.keys()].sort()).toEqual([0, 1, 2, 3, 4].map((n) => uniqueIdOf(protocol, n)))
     expect(summary.answerMs.p50).toBeGreaterThan(0)

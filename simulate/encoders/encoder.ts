@@ -43,6 +43,8 @@ interface EncoderBase {
 /** A protocol of frames over TCP or UDP. */
 export interface FrameEncoder extends EncoderBase {
   readonly transport: 'tcp' | 'udp'
+  /** The server answers no report: one counts as acknowledged once it is written. */
+  readonly unanswered?: true
   /** First frame of a connection; without it the device may send at once. */
   login?(uniqueId: string): Buffer
   /** What a device sends now and then, without waiting for an answer. */

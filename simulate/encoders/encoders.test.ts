@@ -50,6 +50,8 @@ const STEPS: Record<SimulatedProtocol, { degrees: number; kmh: number; courseDeg
   h02: { degrees: 1 / 600_000, kmh: 0.02, courseDeg: 1 },
   osmand: { degrees: 1e-7, kmh: 0.002, courseDeg: 0.1 },
   'mqtt-json': { degrees: 1e-7, kmh: 0.01, courseDeg: 0.1 },
+  suntech: { degrees: 1e-6, kmh: 0.01, courseDeg: 0.01 },
+  ruptela: { degrees: 1e-7, kmh: 1, courseDeg: 0.01 },
 }
 
 describe.each(Object.values(ENCODERS) as Encoder[])('$protocol', (encoder) => {
@@ -78,7 +80,11 @@ describe.each(Object.values(ENCODERS) as Encoder[])('$protocol', (encoder) => {
     })
   })
 
-  if (encoder.transport !== 'http' && encoder.transport !== 'mqtt') {
+  if (encoder.transport !== 'http' && encoder.transport !== 'mqtt' && encoder.unanswered) {
+    test('gets no answer of the server', () => {
+      expect(receive(encoder, adapter, uniqueId, reports).answers).toHaveLength(0)
+    })
+  } else if (encoder.transport !== 'http' && encoder.transport !== 'mqtt') {
     test('understands the answers of the server', () => {
       const { answers } = receive(encoder, adapter, uniqueId, reports)
       let loggedIn = encoder.login === undefined
@@ -134,6 +140,20 @@ test('gt06 sends a heartbeat that the server answers', () => {
     return gt06.answer(Buffer.concat(repliesOf(adapter, frame, session)), false)
   })
   expect(answers).toMatchObject([{ kind: 'logged-in' }, { kind: 'other' }])
+})
+
+test('suntech reports its readings', () => {
+  const [position] = receive(ENCODERS.suntech, adapters.get('suntech')!, '9000002228', [base]).positions
+  expect(position).toMatchObject({ satellites: 11 })
+  expect(position!.attributes).toMatchObject({ rssi: 4, index: 1, io1: '4.1', io2: '27.60' })
+})
+
+test('ruptela reports its readings, and is told where they are not taken', () => {
+  const [position] = receive(ENCODERS.ruptela, adapters.get('ruptela')!, '350000000022285', [base]).positions
+  expect(position).toMatchObject({ altitude: 149, satellites: 11 })
+  expect(position!.attributes).toMatchObject({ odometer: 1_234_567, power: 27.6, battery: 4.1, io27: 4 })
+  const refused = Buffer.from('000264000235', 'hex')
+  expect(ENCODERS.ruptela.answer(refused, true)).toEqual({ length: 6, kind: 'refused' })
 })
 
 interface Received {

@@ -1,11 +1,14 @@
 /** The protocols that devices can be simulated in, by the ids of the adapters that read them. */
+import type { Encoder } from './encoder.ts'
 import { gt06 } from './gt06.ts'
 import { h02 } from './h02.ts'
 import { mqttJson } from './mqtt-json.ts'
 import { osmand } from './osmand.ts'
+import { ruptela } from './ruptela.ts'
+import { suntech } from './suntech.ts'
 import { teltonika } from './teltonika.ts'
 
-export const ENCODERS = { teltonika, gt06, h02, osmand, 'mqtt-json': mqttJson } as const
+export const ENCODERS = { teltonika, gt06, h02, osmand, 'mqtt-json': mqttJson, suntech, ruptela } as const
 
 export type SimulatedProtocol = keyof typeof ENCODERS
 
@@ -25,4 +28,10 @@ export function simulatedProtocol(protocol: string): SimulatedProtocol {
   throw Object.assign(new RangeError(`no device speaks ${JSON.stringify(protocol)}; give one of ${known}`), {
     code: 'unknown-protocol',
   })
+}
+
+/** Whether the server answers no report of the protocol: one counts as acknowledged once it is written. */
+export function isUnanswered(protocol: SimulatedProtocol): boolean {
+  const encoder: Encoder = ENCODERS[protocol]
+  return 'unanswered' in encoder && encoder.unanswered === true
 }

@@ -58,8 +58,10 @@ export class FrameLink implements Link {
   }
 
   send(reports: readonly Report[], onAcknowledged: (report: Report) => void): Promise<void> {
-    const frames = this.encoder.frames(this.options.uniqueId, reports)
-    return this.exchange(frames, reports, reports.length, onAcknowledged)
+    const { encoder, options } = this
+    const frames = encoder.frames(options.uniqueId, reports)
+    const left = encoder.unanswered ? frames.length : reports.length
+    return this.exchange(frames, reports, left, onAcknowledged, encoder.unanswered)
   }
 
   close(): void {
@@ -91,26 +93,35 @@ export class FrameLink implements Link {
     return new LinkError(code, error.message, { cause: error })
   }
 
-  /** Sends frames and waits until as many of their reports are acknowledged, or answers to a login are there, as `left` says. */
+  /**
+   * Sends frames and waits until as many of their reports are acknowledged, answers to a login are there, or unanswered
+   * frames are written, as `left` says.
+   */
   private async exchange(
     frames: readonly Buffer[],
     reports: readonly Report[],
     left: number,
     onAcknowledged: (report: Report) => void,
+    unanswered = false,
   ): Promise<void> {
     if (this.broken !== undefined) throw this.broken
     const answer = new Waiting('answer', this.options.answerTimeoutMs)
     this.waiting = { answer, left, unanswered: [...reports], onAcknowledged }
-    for (const frame of frames) this.write(frame)
+    const onWritten = unanswered ? () => this.settle(1) : undefined
+    for (const frame of frames) this.write(frame, onWritten)
     await answer.answered
     this.options.counts.framesAcknowledged += frames.length
   }
 
-  private write(frame: Buffer): void {
+  private write(frame: Buffer, onWritten?: () => void): void {
     this.options.counts.framesSent++
     if (this.socket === undefined) return
-    if ('write' in this.socket) this.socket.write(frame)
-    else this.socket.send(frame)
+    // A failure is told by the socket's `error` as well.
+    const done = (error?: Error | null) => {
+      if (!error) onWritten?.()
+    }
+    if ('write' in this.socket) this.socket.write(frame, done)
+    else this.socket.send(frame, done)
   }
 
   private read(bytes: Buffer): void {
