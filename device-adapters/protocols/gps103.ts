@@ -67,7 +67,9 @@ const ALARMS: ReadonlyMap<string, string> = new Map([
  */
 const DONE = /^(?:[a-df-z]t|vt\d+)$/
 
-const startsStream = startsWith(`##,imei:${IMEI},`, `imei:${IMEI},`, `${IMEI};`, `${IMEI}imei:`)
+/** Devices are named by an IMEI, but for some whose maker numbers them otherwise. */
+const NAME = DIGIT.repeat(10)
+const startsStream = startsWith(`##,imei:${NAME}`, `imei:${NAME}`, `${IMEI};`, `${IMEI}imei:`)
 
 export const gps103 = defineAdapter({
   id: 'gps103',
