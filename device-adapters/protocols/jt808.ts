@@ -217,7 +217,9 @@ function layoutOf({ type, bodyAt, bodyEnd }: Header): Layout {
 function decodeMessage(frame: Buffer, session: Session<Jt808State>, out: PositionBatch): void {
   const header = headerOf(frame)
   session.identify(...uniqueIdsOf(header))
-  session.state.peer = header
+  const { delimiter, version, id } = header
+  // A copy: the state must not keep the memory of a frame.
+  if (!session.state.peer?.id.equals(id)) session.state.peer = { delimiter, version, id: Buffer.from(id) }
   const { read, batch } = layoutOf(header)
   if (read === undefined && batch === undefined) return
   if (isPart(header)) throw new DecodeError('unsupported', 'the message is one package of several')
