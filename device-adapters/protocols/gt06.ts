@@ -17,6 +17,7 @@
  */
 import { QUALITY } from '../../schemas/quality.ts'
 import { CommandError, DecodeError, defineAdapter, type Session } from '../adapter.ts'
+import { luhnDigit } from '../checksums.ts'
 import { alert, status, statusVxt01, wideAlert } from '../gt06/alarms.ts'
 import {
   accModeStored,
@@ -358,9 +359,17 @@ function layoutOf(frame: Buffer, session: Session<Gt06State>): Layout {
   return MESSAGES.get(type) ?? UNKNOWN
 }
 
-/** IMEI as BCD, u8[8], with a leading 0; then type of the device and time zone, in some. */
+/**
+ * IMEI as BCD, u8[8], with a leading 0; then type of the device and time zone, in some. A damaged one would give all
+ * that follows to another device: with a wrong checksum its own check digit has to fit.
+ */
 function login(message: Message): void {
-  message.session.identify(message.hex(8).slice(1))
+  const imei = message.hex(8).slice(1)
+  const isSure = !isMeasured(message.frame) || hasValidChecksum(message.frame)
+  if (!isSure && !(/^\d+$/.test(imei) && luhnDigit(imei.slice(0, -1)) === Number(imei.at(-1)))) {
+    throw new DecodeError('checksum', 'the login is damaged')
+  }
+  message.session.identify(imei)
 }
 
 /**
