@@ -20,7 +20,7 @@ RUN mkdir /data && chown node:node /data
 VOLUME /data
 USER node
 # API and dashboard, stream, and the customary ports of devices.
-EXPOSE 8080 8081 1883 5013 5013/udp 5023 5027 5027/udp 5055 5056 5144
+EXPOSE 8080 8081 1883 5000 5000/udp 5013 5013/udp 5023 5027 5027/udp 5055 5056 5144
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.PORT||8080)+'/health').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
 CMD ["node", "--disable-warning=ExperimentalWarning", "dist/fleetflow.js", "start"]

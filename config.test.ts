@@ -31,6 +31,15 @@ test('PROTOCOLS names protocols and their ports', () => {
   ])
 })
 
+test('the port of all protocols is there unless PROTOCOLS says which ports there are, or it is off', () => {
+  expect(read({}).detectPort).toBe(5000)
+  expect(read({ DETECT_PORT: '0' }).detectPort).toBe(0)
+  expect(read({ DETECT_PORT: 'off' }).detectPort).toBeUndefined()
+  expect(read({ PROTOCOLS: 'gt06:5023' }).detectPort).toBeUndefined()
+  expect(read({ PROTOCOLS: 'gt06:5023', DETECT_PORT: '5001' }).detectPort).toBe(5001)
+  expect(() => read({ DETECT_PORT: 'on' })).toThrow('DETECT_PORT: must be a port, 0 for any free one, or off')
+})
+
 test('every fault is named in one message', () => {
   const faulty = {
     PORT: '99999',

@@ -7,6 +7,8 @@ import { ENGINE_STOP_SPEED_KMH_MAX } from './schemas/device-command.ts'
 import type { PositionPolicies } from './storage/position-policies.ts'
 
 const MQTT = 'mqtt'
+/** Where PROTOCOLS leaves the ports to us. */
+const DETECT_PORT = 5000
 const MEBIBYTE = 1024 * 1024
 const GIBIBYTE = 1024 * MEBIBYTE
 const DAY_MS = 24 * 3600 * 1000
@@ -22,6 +24,11 @@ const list = (text: string) =>
     .split(',')
     .map((item) => item.trim())
     .filter((item) => item !== '')
+
+/** A port, or none. */
+const portOrOff = z.union([z.literal('off').transform(() => undefined), port], {
+  error: 'must be a port, 0 for any free one, or off',
+})
 
 const protocols = z.string().transform((text, context): ProtocolPorts => {
   const ports = new Map<string, number>()
@@ -50,6 +57,7 @@ const environment = z
     ALLOWED_ORIGINS: z.string().default('').transform(list),
     DEVICE_HOST: z.string().min(1).optional(),
     PROTOCOLS: protocols.optional(),
+    DETECT_PORT: portOrOff.optional(),
     DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
     REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
     DATA_DIR: z
@@ -117,6 +125,8 @@ export interface Config {
   readonly deviceHost: string
   /** Undefined = every protocol at its customary port. */
   readonly protocols: ProtocolPorts | undefined
+  /** Port that finds out which protocol a device speaks; undefined = none. */
+  readonly detectPort: number | undefined
   /** Undefined = PostgreSQL embedded under `dataDir`. */
   readonly databaseUrl: string | undefined
   /** Bus between processes; not used while ingest and live are one process. */
@@ -181,6 +191,8 @@ export function readConfig(variables: NodeJS.ProcessEnv, protocolIds: readonly s
     allowedOrigins: values.ALLOWED_ORIGINS,
     deviceHost: values.DEVICE_HOST ?? values.HOST,
     protocols: values.PROTOCOLS,
+    detectPort:
+      given.DETECT_PORT === undefined && values.PROTOCOLS === undefined ? DETECT_PORT : values.DETECT_PORT,
     databaseUrl: values.DATABASE_URL,
     redisUrl: values.REDIS_URL,
     dataDir: values.DATA_DIR,

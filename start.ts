@@ -160,6 +160,7 @@ async function start(
     host: config.deviceHost,
     adapters,
     ports: config.protocols,
+    detectPort: config.detectPort,
     databaseUrl,
     pool,
     journal: journalOptions(config),

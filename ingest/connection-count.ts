@@ -3,9 +3,16 @@ import type { Socket } from 'node:net'
 import type { LimitName, Limits } from './limits.ts'
 import type { IngestMetrics } from './metrics.ts'
 
+/** Where a connection is counted. */
+export interface ConnectionLabels {
+  readonly protocol: string
+  readonly transport: string
+}
+
 export class ConnectionCount {
   private open = 0
   private readonly openByNetwork = new Map<string, number>()
+  private readonly labels = new WeakMap<Socket, ConnectionLabels>()
   private heldBytes = 0
   private readonly limits: Limits
   private readonly metrics: IngestMetrics
@@ -15,8 +22,19 @@ export class ConnectionCount {
     this.metrics = metrics
   }
 
-  /** Counts a connection until it closes. Without room for it, it is closed at once. @returns Whether it is open. */
-  admit(socket: Socket, labels: { readonly protocol: string; readonly transport: string }): boolean {
+  /**
+   * Counts a connection until it closes. Without room for it, it is closed at once. One that is counted already, and
+   * was handed over to another listener, is counted there from now on.
+   * @returns Whether it is open.
+   */
+  admit(socket: Socket, labels: ConnectionLabels): boolean {
+    const before = this.labels.get(socket)
+    if (before !== undefined) {
+      this.metrics.connections.dec({ ...before })
+      this.metrics.connections.inc({ ...labels })
+      this.labels.set(socket, labels)
+      return true
+    }
     const network = networkOf(socket.remoteAddress ?? '')
     const openThere = this.openByNetwork.get(network) ?? 0
     if (this.open >= this.limits.connectionsMax) return this.refuse(socket, 'connectionsMax')
@@ -24,13 +42,14 @@ export class ConnectionCount {
       return this.refuse(socket, 'connectionsPerAddressMax')
     this.open++
     this.openByNetwork.set(network, openThere + 1)
-    this.metrics.connections.inc(labels)
+    this.metrics.connections.inc({ ...labels })
+    this.labels.set(socket, labels)
     socket.once('close', () => {
       this.open--
       const left = this.openByNetwork.get(network)! - 1
       if (left > 0) this.openByNetwork.set(network, left)
       else this.openByNetwork.delete(network)
-      this.metrics.connections.dec(labels)
+      this.metrics.connections.dec({ ...this.labels.get(socket) })
     })
     return true
   }

@@ -8,6 +8,7 @@ import type { Adapter } from '../device-adapters/adapter.ts'
 import { CommandDelivery } from './commands.ts'
 import { ConnectionCount } from './connection-count.ts'
 import { loadDecoders } from './decoders.ts'
+import { listenDetectTcp, listenDetectUdp } from './detect-listener.ts'
 import { DeviceRegistry } from './devices.ts'
 import { listenHttp } from './http-listener.ts'
 import { Intake } from './intake.ts'
@@ -15,7 +16,7 @@ import type { JournalOptions } from './journal/journal.ts'
 import { LIMITS, type LimitName, type Limits } from './limits.ts'
 import type { ListenAddress, Listener } from './listener.ts'
 import { ingestMetrics } from './metrics.ts'
-import { listenMqtt, MQTT } from './mqtt-listener.ts'
+import { listenMqtt, MQTT, type MqttListener } from './mqtt-listener.ts'
 import { Notifications } from './notifications.ts'
 import { Quarantine } from './quarantine.ts'
 import { startStore } from './store.ts'
@@ -30,6 +31,8 @@ export interface IngestOptions {
   readonly adapters: ReadonlyMap<string, Adapter>
   /** Port of each protocol by its id, `mqtt` the broker's; undefined = all at their customary ports. */
   readonly ports: ReadonlyMap<string, number> | undefined
+  /** Port that finds out the protocol, 0 for any free one; undefined = none. */
+  readonly detectPort?: number | undefined
   readonly databaseUrl: string
   readonly pool: pg.Pool
   readonly journal: JournalOptions
@@ -117,7 +120,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     commands.start()
     metrics.watchDevices(() => devices.size)
     const count = new ConnectionCount(limits, metrics)
-    for (const listen of planned(options, intake, count)) listeners.push(await listen())
+    for (const listen of planned(options, intake, count, listeners)) listeners.push(await listen())
   } catch (error) {
     await close()
     throw error
@@ -125,13 +128,17 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   return { listeners, readiness: () => store.readiness(), limitMet: metrics.limitMet, close }
 }
 
-/** What is to be listened on, in the order of the adapters. */
+/**
+ * What is to be listened on, in the order of the adapters.
+ * @param open What is listened on already.
+ */
 function* planned(
   options: IngestOptions,
   intake: Intake,
   count: ConnectionCount,
+  open: readonly Listener[],
 ): Iterable<() => Promise<Listener>> {
-  const { adapters, host, ports } = options
+  const { adapters, host, ports, detectPort } = options
   const address = (id: string, customary: number): ListenAddress | undefined => {
     const port = ports === undefined ? customary : ports.get(id)
     return port === undefined ? undefined : { host, port }
@@ -148,4 +155,9 @@ function* planned(
   const withTopics = [...adapters.values()].filter((adapter) => adapter.listen.mqtt !== undefined)
   const at = address(MQTT, MQTT_PORT)
   if (at !== undefined && withTopics.length > 0) yield () => listenMqtt(withTopics, intake, count, at)
+  if (detectPort === undefined) return
+  const everywhere = { host, port: detectPort }
+  const broker = open.find((listener) => 'serve' in listener) as MqttListener | undefined
+  yield () => listenDetectTcp(adapters.values(), broker, intake, count, everywhere)
+  yield () => listenDetectUdp(adapters.values(), intake, everywhere)
 }

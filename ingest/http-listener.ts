@@ -1,9 +1,9 @@
 /**
- * HTTP listener of one adapter: a request is a frame, and its 200 follows the store. Answers of a connection keep the
+ * HTTP listener: a request is a frame of the only adapter, or of the one that it turns out to be for, and its 200 follows the store. Answers of a connection keep the
  * order of its requests. What is refused is refused as a whole, in words: 400, 403, 405, 408, 413, 415, 431, or 429 and
  * 503 with Retry-After for what can be sent again as it is.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Adapter } from '../device-adapters/adapter.ts'
@@ -11,7 +11,14 @@ import { httpFrame } from '../device-adapters/requests.ts'
 import type { ConnectionCount } from './connection-count.ts'
 import type { Intake } from './intake.ts'
 import type { LimitName } from './limits.ts'
-import { addressOfSocket, bindServer, type ListenAddress, type Listener } from './listener.ts'
+import {
+  addressOfSocket,
+  bindServer,
+  type ListenAddress,
+  type Listener,
+  UNDETECTED,
+  UNKNOWN_PROTOCOL,
+} from './listener.ts'
 import type { Receipt } from './receipt.ts'
 
 const METHODS = new Set(['GET', 'POST', 'PUT'])
@@ -34,6 +41,16 @@ interface Refusal {
   readonly text: string
 }
 
+/** Requests that are for one of several adapters, or for the only one. */
+export interface RequestProtocol {
+  /** In metrics and in the quarantine, where it is not known for which adapter a request is. */
+  readonly id: string
+  /** Bytes of the longest frame of any of them. */
+  readonly maxFrameBytes: number
+  /** @returns The adapter of a request, or why none takes it, in words. */
+  adapterOf(frame: Buffer): Adapter | string
+}
+
 /** @throws ListenError if the port cannot be had. */
 export async function listenHttp(
   adapter: Adapter,
@@ -41,16 +58,37 @@ export async function listenHttp(
   count: ConnectionCount,
   address: ListenAddress,
 ): Promise<Listener> {
+  const { id, maxFrameBytes } = adapter
+  const server = createHttpServer({ id, maxFrameBytes, adapterOf: () => adapter }, intake, count)
+  const port = await bindServer(server, id, address, intake.metrics)
+  return {
+    protocol: id,
+    transport: 'http',
+    host: address.host,
+    port,
+    close: () => closeHttpServer(server),
+  }
+}
+
+/** Ends all connections of a server. */
+export async function closeHttpServer(server: Server): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve))
+  server.closeAllConnections()
+  await closed
+}
+
+/** A server that takes requests of devices, on no port yet. */
+export function createHttpServer(protocol: RequestProtocol, intake: Intake, count: ConnectionCount): Server {
   const { limits, metrics } = intake
-  const bodyBytesMax = Math.min(adapter.maxFrameBytes, limits.frameBytesMax)
-  const labels = { protocol: adapter.id, transport: 'http' }
+  const { id } = protocol
+  const bodyBytesMax = Math.min(protocol.maxFrameBytes, limits.frameBytesMax)
+  const labels = { protocol: id, transport: 'http' }
   /** Requests that wait for the store, in all and of each socket. */
   let pending = 0
   const pendingOf = new WeakMap<Socket, number>()
 
   const answer = (response: ServerResponse, status: number, body: string | Buffer = '') => {
     if (response.writableEnded || response.destroyed) return
-    if (status === 200) metrics.replies.inc({ protocol: adapter.id })
     if (status === 503 || status === 429) response.setHeader('retry-after', RETRY_AFTER_S[status])
     response.writeHead(status, {
       // Adapters that reply over HTTP do so in JSON. Faults are told in words of the request: a browser must not
@@ -66,10 +104,15 @@ export async function listenHttp(
     answer(response, 503, NO_ROOM)
   }
 
-  const settle = (response: ServerResponse, receipt: Receipt) => {
+  const answerOk = (response: ServerResponse, adapter: Adapter, replies: readonly Buffer[]) => {
+    if (!response.writableEnded && !response.destroyed) metrics.replies.inc({ protocol: adapter.id })
+    answer(response, 200, Buffer.concat(replies))
+  }
+
+  const settle = (response: ServerResponse, adapter: Adapter, receipt: Receipt) => {
     switch (receipt.kind) {
       case 'session':
-        answer(response, 200, Buffer.concat(receipt.replies))
+        answerOk(response, adapter, receipt.replies)
         return
       case 'limited':
         answer(response, 429, TOO_MUCH)
@@ -98,6 +141,12 @@ export async function listenHttp(
       return
     }
     const frame = frameOf(request, body)
+    const adapter = protocol.adapterOf(frame)
+    if (typeof adapter === 'string') {
+      intake.reject(UNKNOWN_PROTOCOL, UNDETECTED, frame, addressOfSocket(socket), '', adapter)
+      answer(response, 400, `${UNDETECTED}: ${adapter}\n`)
+      return
+    }
     const session = intake.open(adapter, 'http')
     let replies: readonly Buffer[] = []
     pending++
@@ -108,13 +157,13 @@ export async function listenHttp(
     }
     const accepted = intake.accept(adapter, session, frame, addressOfSocket(socket), () => {
       settled()
-      answer(response, 200, Buffer.concat(replies))
+      answerOk(response, adapter, replies)
     })
     const received = (receipt: Receipt) => {
       if (receipt.kind === 'pending') replies = receipt.replies
       else {
         settled()
-        settle(response, receipt)
+        settle(response, adapter, receipt)
       }
     }
     if (accepted instanceof Promise) void accepted.then(received)
@@ -126,7 +175,7 @@ export async function listenHttp(
   /** Counts what is no request; the answer to it, undefined where nobody waits for one. */
   const misread = (error: ClientError, socket: Duplex) => {
     const reject = (code: string) =>
-      intake.reject(adapter.id, code, error.rawPacket ?? NO_BYTES, addressOfSocket(socket as Socket), '')
+      intake.reject(id, code, error.rawPacket ?? NO_BYTES, addressOfSocket(socket as Socket), '')
     const { request, response } = last.get(socket) ?? {}
     const inBody = request !== undefined && !request.complete
     switch (error.code) {
@@ -151,7 +200,7 @@ export async function listenHttp(
   const refuse = (request: IncomingMessage, response: ServerResponse, refusal: Refusal, body: Buffer) => {
     const { status, code, headers = {}, text } = refusal
     if (code !== undefined) {
-      intake.reject(adapter.id, code, frameOf(request, body), addressOfSocket(request.socket), '')
+      intake.reject(id, code, frameOf(request, body), addressOfSocket(request.socket), '')
     }
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
     answer(response, status, text)
@@ -185,7 +234,7 @@ export async function listenHttp(
     })
     request.on('close', () => {
       if (body.length > 0) {
-        intake.reject(adapter.id, 'cut', frameOf(request, taken()), addressOfSocket(request.socket), '')
+        intake.reject(id, 'cut', frameOf(request, taken()), addressOfSocket(request.socket), '')
       }
     })
     request.on('error', () => undefined)
@@ -236,18 +285,7 @@ export async function listenHttp(
       socket.end(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`)
     else socket.destroy()
   })
-  const port = await bindServer(server, adapter.id, address, metrics)
-  return {
-    protocol: adapter.id,
-    transport: 'http',
-    host: address.host,
-    port,
-    close: async () => {
-      const closed = new Promise((resolve) => server.close(resolve))
-      server.closeAllConnections()
-      await closed
-    },
-  }
+  return server
 }
 
 /** A body on its way, in one piece: kept as they come, chunks of a byte each would take a hundred times their size. */

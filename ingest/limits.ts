@@ -27,6 +27,11 @@ export const LIMITS = {
   heldBytesMax: 256 * 1024 * 1024,
   /** Time from the opening of a connection to its first whole frame, ms; of every HTTP request from its first byte. */
   firstFrameTimeoutMs: 30_000,
+  /**
+   * Bytes that a connection may send before it is known which protocol it speaks, on the port that finds that out; then
+   * it is closed.
+   */
+  detectBytesMax: 16 * 1024,
   /** Time without a byte after which a connection is closed, ms. Trackers sleep for long. */
   idleTimeoutMs: 30 * 60_000,
   /**

@@ -6,8 +6,12 @@ import type { IngestMetrics } from './metrics.ts'
 /** Connections that the kernel holds while the engine is busy; it may allow fewer. */
 const BACKLOG = 4096
 
+/** Protocol in the quarantine, and the reason, of what is of no protocol that could be found out. */
+export const UNKNOWN_PROTOCOL = 'unknown'
+export const UNDETECTED = 'undetected'
+
 export interface Listener {
-  /** Adapter's id, or `mqtt` for the broker, which serves several. */
+  /** Adapter's id, or `mqtt` for the broker and `detect` for the port of all protocols, which serve several. */
   readonly protocol: string
   readonly transport: Transport
   readonly host: string
@@ -30,7 +34,7 @@ export class ListenError extends Error {
   constructor(protocol: string, address: ListenAddress, cause: NodeJS.ErrnoException) {
     const remedy =
       cause.code === 'EADDRINUSE'
-        ? 'another program has it: stop that program, or name another port in PROTOCOLS, PORT or STREAM_PORT'
+        ? 'another program has it: stop that program, or name another port in PROTOCOLS, DETECT_PORT, PORT or STREAM_PORT'
         : cause.code === 'EACCES'
           ? 'ports below 1024 need a privilege: name another port'
           : cause.message

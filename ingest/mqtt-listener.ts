@@ -53,13 +53,19 @@ interface DeviceConnection extends Replaceable {
   traffic: DeviceTraffic | undefined
 }
 
+/** The broker, which also takes connections that another port has accepted. */
+export interface MqttListener extends Listener {
+  /** @param first What was received on the socket before. */
+  serve(socket: Socket, first: Buffer): void
+}
+
 /** @throws ListenError if the port cannot be had. */
 export async function listenMqtt(
   adapters: readonly Adapter[],
   intake: Intake,
   count: ConnectionCount,
   address: ListenAddress,
-): Promise<Listener> {
+): Promise<MqttListener> {
   const { metrics, limits } = intake
   const routes = adapters.flatMap((adapter) =>
     (adapter.listen.mqtt ?? []).map((filter) => ({ adapter, filter })),
@@ -206,7 +212,7 @@ export async function listenMqtt(
   broker.on('clientError', onError)
   broker.on('connectionError', onError)
 
-  const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
+  const serve = (socket: Socket, first: Buffer = NO_BYTES) => {
     if (!count.admit(socket, labels)) return
     const gate = new MqttGate(socket, intake, packetBytesMax, {
       onBytes: (bytes) => {
@@ -251,13 +257,17 @@ export async function listenMqtt(
       open.delete(socket)
     })
     broker.handle(socket)
-  })
+    // As Node hands over what it reads: the gate stands there.
+    if (first.length > 0) socket.push(first)
+  }
+  const server = createServer({ noDelay: true, keepAlive: true }, (socket) => serve(socket))
   const port = await bindServer(server, MQTT, address, metrics)
   return {
     protocol: MQTT,
     transport: 'mqtt',
     host: address.host,
     port,
+    serve,
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve))
       const sockets = [...open.keys()]

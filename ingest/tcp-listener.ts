@@ -1,5 +1,5 @@
-/** TCP listener of one adapter. */
-import { createServer, type Socket } from 'node:net'
+/** TCP listener of one adapter, and the connections of listeners whose protocol is known. */
+import { createServer, type Server, type Socket } from 'node:net'
 import type { Adapter } from '../device-adapters/adapter.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionCount } from './connection-count.ts'
@@ -17,13 +17,50 @@ export async function listenTcp(
   count: ConnectionCount,
   address: ListenAddress,
 ): Promise<Listener> {
-  const { limits, metrics } = intake
-  const labels = { protocol: adapter.id, transport: 'tcp' }
-  const open = new Map<Socket, { connection: Connection; openedMs: number }>()
+  const connections = new TcpConnections(intake, count)
+  const server = createTcpServer((socket) => connections.serve(socket, adapter))
+  const port = await bindServer(server, adapter.id, address, intake.metrics)
+  return {
+    protocol: adapter.id,
+    transport: 'tcp',
+    host: address.host,
+    port,
+    close: async () => {
+      const closed = new Promise((resolve) => server.close(resolve))
+      connections.close()
+      await closed
+    },
+  }
+}
 
+/** A server of sockets as devices need them. */
+export function createTcpServer(onSocket: (socket: Socket) => void): Server {
   // Half open, since a device that has closed its side may still wait for the replies.
-  const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, (socket) => {
-    if (!count.admit(socket, labels)) return
+  return createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, onSocket)
+}
+
+/** Open connections of one listener. */
+export class TcpConnections {
+  private readonly intake: Intake
+  private readonly count: ConnectionCount
+  private readonly open = new Map<Socket, { connection: Connection; openedMs: number }>()
+  private readonly sweep: NodeJS.Timeout
+
+  constructor(intake: Intake, count: ConnectionCount) {
+    this.intake = intake
+    this.count = count
+    // A timer of the socket would start anew with every byte that drips in.
+    this.sweep = setInterval(() => this.closeSilent(), SWEEP_EVERY_MS)
+  }
+
+  /**
+   * Takes what a socket sends, and answers it, until it closes.
+   * @param first What it has sent before.
+   */
+  serve(socket: Socket, adapter: Adapter, first?: Buffer): void {
+    const { intake, count, open } = this
+    const { limits, metrics } = intake
+    if (!count.admit(socket, { protocol: adapter.id, transport: 'tcp' })) return
     let timeout: LimitName = 'idleTimeoutMs'
     const closeSoon = () => {
       timeout = 'closingTimeoutMs'
@@ -59,34 +96,27 @@ export async function listenTcp(
       connection.gone()
       open.delete(socket)
     })
-  })
+    if (first !== undefined) connection.receive(first)
+  }
 
-  const port = await bindServer(server, adapter.id, address, metrics)
-  // A timer of the socket would start anew with every byte that drips in.
-  const sweep = setInterval(() => {
+  /** Reads and answers nothing more. */
+  close(): void {
+    clearInterval(this.sweep)
+    for (const [socket, { connection }] of this.open) {
+      connection.stop()
+      socket.destroy()
+    }
+  }
+
+  private closeSilent(): void {
+    const { limits, metrics } = this.intake
     const oldestMs = performance.now() - limits.firstFrameTimeoutMs
-    for (const [socket, { connection, openedMs }] of open) {
+    for (const [socket, { connection, openedMs }] of this.open) {
       // In the order of opening: all that follow are younger.
       if (openedMs > oldestMs) return
       if (!connection.owesFirstFrame) continue
       metrics.limitMet('firstFrameTimeoutMs')
       socket.destroy()
     }
-  }, SWEEP_EVERY_MS)
-
-  return {
-    protocol: adapter.id,
-    transport: 'tcp',
-    host: address.host,
-    port,
-    close: async () => {
-      clearInterval(sweep)
-      const closed = new Promise((resolve) => server.close(resolve))
-      for (const [socket, { connection }] of open) {
-        connection.stop()
-        socket.destroy()
-      }
-      await closed
-    },
   }
 }

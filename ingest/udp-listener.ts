@@ -12,7 +12,21 @@ import type { Receipt } from './receipt.ts'
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024
 
 /** @throws ListenError if the port cannot be had. */
-export async function listenUdp(adapter: Adapter, intake: Intake, address: ListenAddress): Promise<Listener> {
+export function listenUdp(adapter: Adapter, intake: Intake, address: ListenAddress): Promise<Listener> {
+  return listenDatagrams(adapter.id, () => adapter, intake, address)
+}
+
+/**
+ * @param protocol Name of the listener.
+ * @param adapterOf Whose a datagram is; undefined for one that is not taken.
+ * @throws ListenError if the port cannot be had.
+ */
+export async function listenDatagrams(
+  protocol: string,
+  adapterOf: (datagram: Buffer, remote: RemoteInfo) => Adapter | undefined,
+  intake: Intake,
+  address: ListenAddress,
+): Promise<Listener> {
   const { limits, metrics } = intake
   const socket = createSocket(isIPv6(address.host) ? 'udp6' : 'udp4')
   let pending = 0
@@ -22,7 +36,7 @@ export async function listenUdp(adapter: Adapter, intake: Intake, address: Liste
     // What is lost on the way is like what was never sent: of a reply, the device sends its question again.
     if (!closed) socket.send(bytes, remote.port, remote.address, () => undefined)
   }
-  const send = (replies: readonly Buffer[], remote: RemoteInfo) => {
+  const send = (adapter: Adapter, replies: readonly Buffer[], remote: RemoteInfo) => {
     // Port 0 is legal on the wire as that of a sender who wants no answer, and `send` throws at it.
     if (closed || remote.port === 0) return
     for (const reply of replies) {
@@ -31,11 +45,16 @@ export async function listenUdp(adapter: Adapter, intake: Intake, address: Liste
     }
   }
 
-  const takeFrame = (frame: Buffer, remote: RemoteInfo, session: ReturnType<Intake['open']>) => {
+  const takeFrame = (
+    adapter: Adapter,
+    frame: Buffer,
+    remote: RemoteInfo,
+    session: ReturnType<Intake['open']>,
+  ) => {
     let receipt: Receipt | undefined
     const accepted = intake.accept(adapter, session, frame, addressOf(remote), () => {
       pending--
-      if (receipt !== undefined) send(receipt.replies, remote)
+      if (receipt !== undefined) send(adapter, receipt.replies, remote)
     })
     const settle = (settled: Receipt) => {
       receipt = settled
@@ -44,7 +63,7 @@ export async function listenUdp(adapter: Adapter, intake: Intake, address: Liste
       }
       if (settled.kind === 'pending') return
       pending--
-      send(settled.replies, remote)
+      send(adapter, settled.replies, remote)
     }
     pending++
     if (accepted instanceof Promise) void accepted.then(settle)
@@ -52,6 +71,8 @@ export async function listenUdp(adapter: Adapter, intake: Intake, address: Liste
   }
 
   socket.on('message', (datagram, remote) => {
+    const adapter = adapterOf(datagram, remote)
+    if (adapter === undefined) return
     const session = intake.open(adapter, 'udp')
     const reader = new FrameReader(adapter, 'udp', limits.frameBytesMax)
     reader.push(datagram)
@@ -60,7 +81,7 @@ export async function listenUdp(adapter: Adapter, intake: Intake, address: Liste
         // No room: devices send again what gets no reply.
         const met = pending >= limits.pendingDatagramsMax ? 'pendingDatagramsMax' : intake.missingRoom
         if (met !== undefined) return metrics.limitMet(met)
-        takeFrame(frame, remote, session)
+        takeFrame(adapter, frame, remote, session)
       }
       if (reader.buffered > 0) throw new DecodeError('malformed', 'the datagram ends within a frame')
     } catch (error) {
@@ -69,17 +90,17 @@ export async function listenUdp(adapter: Adapter, intake: Intake, address: Liste
   })
 
   await new Promise<void>((resolve, reject) => {
-    socket.once('error', (error) => reject(new ListenError(adapter.id, address, error)))
+    socket.once('error', (error) => reject(new ListenError(protocol, address, error)))
     socket.bind({ port: address.port, address: address.host }, () => {
       socket.removeAllListeners('error')
       // After binding, errors of this socket concern single datagrams.
-      socket.on('error', () => metrics.faults.inc({ protocol: adapter.id, code: 'socket' }))
+      socket.on('error', () => metrics.faults.inc({ protocol, code: 'socket' }))
       socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES)
       resolve()
     })
   })
   return {
-    protocol: adapter.id,
+    protocol,
     transport: 'udp',
     host: address.host,
     port: socket.address().port,

@@ -25,6 +25,8 @@ export interface HarnessOptions {
   /** Beside {@link TEST_LIMITS}. */
   readonly limits?: Partial<Limits>
   readonly ackAfter?: 'journal' | 'database'
+  /** Also listens on the port that finds out the protocol, any free one. */
+  readonly detects?: boolean
   /** Folder of the journal, which then outlives the ingest; default: one of its own. */
   readonly journalFolder?: string
   /** Also what is stored stays in the journal. */
@@ -163,6 +165,7 @@ async function startOn(
     host: '127.0.0.1',
     adapters,
     ports: new Map([...adapters.keys(), 'mqtt'].map((id) => [id, 0])),
+    detectPort: options.detects === true ? 0 : undefined,
     databaseUrl,
     pool,
     journal: { folder: journalFolder, keepMs: keep, keepBytes: keep, segmentBytes: 8 * 1024 * 1024 },
