@@ -20,8 +20,9 @@
  */
 import type { AttributeValue } from '../../schemas/attributes.ts'
 import type { PositionBatch } from '../../schemas/position-batch.ts'
-import { CommandError, DecodeError, defineAdapter } from '../adapter.ts'
+import { DecodeError, defineAdapter } from '../adapter.ts'
 import { crc16Ibm } from '../checksums.ts'
+import { oneLine } from '../command-text.ts'
 import { type CellTower, setNetwork } from '../network.ts'
 import { degreesFromNmea, utcFromNmea } from '../units.ts'
 
@@ -103,10 +104,8 @@ export const wialon = defineAdapter({
   },
 })
 
-/** @throws CommandError if a control character would end the line. */
 function command(text: string): Buffer {
-  if (/\p{Cc}/u.test(text)) throw new CommandError('the text of a command holds a control character')
-  return Buffer.from(`${text}\r\n`, 'utf8')
+  return Buffer.from(`${oneLine(text)}\r\n`, 'utf8')
 }
 
 interface Packet {

@@ -1,0 +1,24 @@
+/** Texts that protocols' commands share. */
+import { CommandError, type Session } from './adapter.ts'
+
+/**
+ * `text` itself, which ends no frame.
+ * @throws CommandError if it holds a control character, such as the end of a line.
+ */
+export function oneLine(text: string): string {
+  if (/\p{Cc}/u.test(text)) throw new CommandError('the text of a command holds a control character')
+  return text
+}
+
+/**
+ * Option `devicePassword` of the session's device.
+ * @param usual What devices come with.
+ * @throws CommandError if it is more than letters and digits.
+ */
+export function passwordOf(session: Session, usual: string): string {
+  const password = String(session.device?.options.devicePassword ?? usual)
+  if (!/^[A-Za-z0-9]{1,32}$/.test(password)) {
+    throw new CommandError('the option devicePassword must be letters and digits')
+  }
+  return password
+}
