@@ -52,7 +52,13 @@ const STEPS: Record<SimulatedProtocol, { degrees: number; kmh: number; courseDeg
   'mqtt-json': { degrees: 1e-7, kmh: 0.01, courseDeg: 0.1 },
   suntech: { degrees: 1e-6, kmh: 0.01, courseDeg: 0.01 },
   ruptela: { degrees: 1e-7, kmh: 1, courseDeg: 0.01 },
+  gps103: { degrees: 1 / 600_000, kmh: 0.02, courseDeg: 0.01 },
+  tk103: { degrees: 1 / 600_000, kmh: 0.1, courseDeg: 0.01 },
+  watch: { degrees: 1e-6, kmh: 0.01, courseDeg: 0.1 },
 }
+
+/** Protocols of devices that are worn, not driven. */
+const WITHOUT_IGNITION: ReadonlySet<SimulatedProtocol> = new Set(['watch'])
 
 describe.each(Object.values(ENCODERS) as Encoder[])('$protocol', (encoder) => {
   const protocol = encoder.protocol as SimulatedProtocol
@@ -76,15 +82,11 @@ describe.each(Object.values(ENCODERS) as Encoder[])('$protocol', (encoder) => {
       expect(off(position.speed, report.speedKmh)).toBeLessThanOrEqual(step.kmh / 2 + 1e-3)
       const turn = off(position.course, report.courseDeg)
       expect(Math.min(turn, 360 - turn)).toBeLessThanOrEqual(step.courseDeg / 2 + 1e-9)
-      expect(position.attributes.ignition).toBe(report.ignition)
+      expect(position.attributes.ignition).toBe(WITHOUT_IGNITION.has(protocol) ? undefined : report.ignition)
     })
   })
 
-  if (encoder.transport !== 'http' && encoder.transport !== 'mqtt' && encoder.unanswered) {
-    test('gets no answer of the server', () => {
-      expect(receive(encoder, adapter, uniqueId, reports).answers).toHaveLength(0)
-    })
-  } else if (encoder.transport !== 'http' && encoder.transport !== 'mqtt') {
+  if (encoder.transport !== 'http' && encoder.transport !== 'mqtt') {
     test('understands the answers of the server', () => {
       const { answers } = receive(encoder, adapter, uniqueId, reports)
       let loggedIn = encoder.login === undefined
@@ -104,7 +106,7 @@ describe.each(Object.values(ENCODERS) as Encoder[])('$protocol', (encoder) => {
         rest = rest.subarray(answer.length)
       }
       if (protocol === 'gt06') expect(serials).toEqual(reports.map(({ serial }) => serial))
-      else expect(stored).toBe(reports.length)
+      else expect(stored).toBe(encoder.unanswered ? 0 : reports.length)
     })
   }
 })
@@ -154,6 +156,27 @@ test('ruptela reports its readings, and is told where they are not taken', () =>
   expect(position!.attributes).toMatchObject({ odometer: 1_234_567, power: 27.6, battery: 4.1, io27: 4 })
   const refused = Buffer.from('000264000235', 'hex')
   expect(ENCODERS.ruptela.answer(refused, true)).toEqual({ length: 6, kind: 'refused' })
+})
+
+test('gps103, tk103 and watches report their readings', () => {
+  const readingsOf = (protocol: 'gps103' | 'tk103' | 'watch') =>
+    receive(ENCODERS[protocol], adapters.get(protocol)!, '350000000022285', [base]).positions[0]
+  expect(readingsOf('gps103')).toMatchObject({ altitude: 149, attributes: { door: false } })
+  expect(readingsOf('tk103')).toMatchObject({ attributes: { charge: true, odometer: 1_234_567 } })
+  expect(readingsOf('watch')).toMatchObject({
+    altitude: 149,
+    satellites: 11,
+    attributes: { batteryLevel: 87, rssi: 100 },
+  })
+})
+
+test.each([
+  ['gps103', '**,imei:350000000022285,J'],
+  ['gps103', '**,imei:350000000022285,E;'],
+  ['tk103', '(350000000022285AV010)'],
+  ['watch', '[3G*9000002228*0005*RESET]'],
+] as const)('%s does not take the command %s for an answer', (protocol, text) => {
+  expect(ENCODERS[protocol].answer(Buffer.from(text), false)).toEqual({ length: text.length, kind: 'other' })
 })
 
 interface Received {

@@ -8,8 +8,7 @@
  * Source: "H02 protocol" as published for the Sinotrack and TK905 families.
  */
 import type { FrameEncoder } from './encoder.ts'
-
-const KMH_A_KNOT = 1.852
+import { eastOrWest, knots, nmeaMinutes, northOrSouth, twoDigits } from './nmea.ts'
 
 export const h02: FrameEncoder = {
   protocol: 'h02',
@@ -22,20 +21,20 @@ export const h02: FrameEncoder = {
 
   frames: (uniqueId, reports) =>
     reports.map((report) => {
-      const [date, time] = new Date(report.fixTimeMs).toISOString().split(/T|\./) as [string, string]
+      const { year, month, day, time } = twoDigits(report.fixTimeMs)
       const fields = [
         '*HQ',
         uniqueId,
         'V1',
-        time.replaceAll(':', ''),
+        time,
         'A',
-        minutes(report.latitudeDeg, 2),
-        report.latitudeDeg < 0 ? 'S' : 'N',
-        minutes(report.longitudeDeg, 3),
-        report.longitudeDeg < 0 ? 'W' : 'E',
-        (report.speedKmh / KMH_A_KNOT).toFixed(2).padStart(6, '0'),
+        nmeaMinutes(report.latitudeDeg, 2),
+        northOrSouth(report.latitudeDeg),
+        nmeaMinutes(report.longitudeDeg, 3),
+        eastOrWest(report.longitudeDeg),
+        knots(report.speedKmh).padStart(6, '0'),
         String(Math.round(report.courseDeg) % 360).padStart(3, '0'),
-        date.slice(8) + date.slice(5, 7) + date.slice(2, 4),
+        day + month + year,
         report.ignition ? 'FFFFFFFF' : 'FFFFFBFF',
       ]
       return Buffer.from(`${fields.join(',')}#`, 'ascii')
@@ -48,13 +47,4 @@ export const h02: FrameEncoder = {
     if (fields[2] === 'V4') return { length: end + 1, kind: 'stored', stored: { count: 1 } }
     return { length: end + 1, kind: 'other' }
   },
-}
-
-/** Degrees and minutes in one number, with four decimals of the minutes. */
-function minutes(degrees: number, digits: number): string {
-  // Rounded as a whole, so that 59.99996 minutes do not become 60.
-  const tenThousandths = Math.round(Math.abs(degrees) * 600_000)
-  const whole = Math.floor(tenThousandths / 600_000)
-  const rest = ((tenThousandths % 600_000) / 10_000).toFixed(4)
-  return String(whole).padStart(digits, '0') + rest.padStart(7, '0')
 }

@@ -1,5 +1,6 @@
 /** The protocols that devices can be simulated in, by the ids of the adapters that read them. */
 import type { Encoder } from './encoder.ts'
+import { gps103 } from './gps103.ts'
 import { gt06 } from './gt06.ts'
 import { h02 } from './h02.ts'
 import { mqttJson } from './mqtt-json.ts'
@@ -7,8 +8,21 @@ import { osmand } from './osmand.ts'
 import { ruptela } from './ruptela.ts'
 import { suntech } from './suntech.ts'
 import { teltonika } from './teltonika.ts'
+import { tk103 } from './tk103.ts'
+import { watch } from './watch.ts'
 
-export const ENCODERS = { teltonika, gt06, h02, osmand, 'mqtt-json': mqttJson, suntech, ruptela } as const
+export const ENCODERS = {
+  teltonika,
+  gt06,
+  h02,
+  osmand,
+  'mqtt-json': mqttJson,
+  suntech,
+  ruptela,
+  gps103,
+  tk103,
+  watch,
+} as const
 
 export type SimulatedProtocol = keyof typeof ENCODERS
 
