@@ -48,6 +48,9 @@ const RESULTS: ReadonlySet<number> = new Set([
   TYPE.smsAnswer,
 ])
 
+/** Texts have no code: "Immobilizer OK", "immobilizer is not configured", "Invalid speed". */
+const FAILED = /\b(not|invalid|error|failed|unknown|wrong)\b/i
+
 const PARTS_OF_DEGREE = 1e7
 const NO_PLACE = -0x8000_0000
 const MS_A_SECOND = 1000
@@ -185,5 +188,5 @@ function addResult(type: number, text: string, session: Session, out: PositionBa
   const row = out.addWithoutFix()
   out.set(row, 'type', type)
   if (text !== '') out.set(row, 'result', text)
-  session.answer({ ok: true, text })
+  session.answer({ ok: !FAILED.test(text), text })
 }

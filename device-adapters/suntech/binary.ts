@@ -4,7 +4,7 @@ import { DecodeError } from '../adapter.ts'
 import { ByteReader } from '../byte-reader.ts'
 import { setNetwork } from '../network.ts'
 import { ALERTS, EMERGENCIES } from './alarms.ts'
-import type { SuntechSession } from './fields.ts'
+import { type SuntechSession, signalOf } from './fields.ts'
 import { has, MAP } from './universal.ts'
 
 const MS_A_MINUTE = 60_000
@@ -58,7 +58,7 @@ export function decodeLegacyZip(frame: Buffer, session: SuntechSession, out: Pos
     if (reader.u8() === 0) out.set(row, 'archive', true)
   }
   if (Number(session.device?.options.hbm ?? 0) >= 2 && reader.left >= LEGACY_CELL_BYTES) {
-    const tower = { cid: reader.u16(), mcc: reader.u16(), mnc: reader.u8(), rssi: reader.u16() }
+    const tower = { cid: reader.u16(), mcc: reader.u16(), mnc: reader.u8(), rssi: signalOf(reader.i16()) }
     setNetwork(out, row, [{ ...tower, lac: reader.u16() }])
   }
 }

@@ -82,3 +82,8 @@ export class Fields {
 function numberOf(text: string): number {
   return /^[+-]?\d{1,15}(\.\d{0,9})?$/.test(text) ? Number(text) : Number.NaN
 }
+
+/** Signal of a cell, dBm; some devices leave out the sign. */
+export function signalOf(rssi: number): number {
+  return rssi > 0 ? -rssi : rssi
+}

@@ -3,7 +3,7 @@ import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError } from '../adapter.ts'
 import { setNetwork } from '../network.ts'
 import { ALERTS, EMERGENCIES } from './alarms.ts'
-import { Fields, type SuntechSession } from './fields.ts'
+import { Fields, type SuntechSession, signalOf } from './fields.ts'
 import { legacyDateAt, legacyPlaceAt } from './layout.ts'
 import { setSerialData } from './serial-data.ts'
 
@@ -53,7 +53,7 @@ export function decodeLegacy(values: readonly string[], session: SuntechSession,
   if (placeAt - dateAt - 2 === CELL_FIELDS_ST600) {
     const cell = new Fields(values, dateAt + 2)
     const tower = { cid: cell.hex(), mcc: cell.number(), mnc: cell.number(), lac: cell.hex() }
-    setTower(out, row, { ...tower, rssi: -Math.abs(cell.number()) })
+    setTower(out, row, { ...tower, rssi: cell.number() })
   }
   out.speedKmh[row] = fields.number()
   out.courseDeg[row] = fields.number()
@@ -111,9 +111,9 @@ interface Tower {
   readonly rssi: number
 }
 
-function setTower(out: PositionBatch, row: number, { mcc, mnc, lac, cid, rssi }: Tower): void {
-  if (Number.isNaN(mcc + mnc + lac + cid)) return
-  setNetwork(out, row, [{ mcc, mnc, lac, cid, ...(Number.isNaN(rssi) ? {} : { rssi }) }])
+function setTower(out: PositionBatch, row: number, { rssi, ...tower }: Tower): void {
+  if (Object.values(tower).some(Number.isNaN)) return
+  setNetwork(out, row, [Number.isNaN(rssi) ? tower : { ...tower, rssi: signalOf(rssi) }])
 }
 
 /** Cells of a report of the ST400 series. */
@@ -136,7 +136,7 @@ export function decodeSt4(values: readonly string[], session: SuntechSession, ou
     fields.skip() // timing advance
     // The serving cell has signal and area the other way round.
     const [rssi, lac] = i === 0 ? [fourth, fifth] : [fifth, fourth]
-    const tower = { mcc: mcc!, mnc: mnc!, lac: lac!, cid: cid!, rssi: rssi! }
+    const tower = { mcc: mcc!, mnc: mnc!, lac: lac!, cid: cid!, rssi: signalOf(rssi!) }
     if (Object.values(tower).some(Number.isNaN)) throw new DecodeError('malformed', 'a cell of no numbers')
     if (tower.cid > 0) towers.push(tower)
   }
