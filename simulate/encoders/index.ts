@@ -1,4 +1,5 @@
 /** The protocols that devices can be simulated in, by the ids of the adapters that read them. */
+import { eelink } from './eelink.ts'
 import type { Encoder } from './encoder.ts'
 import { gps103 } from './gps103.ts'
 import { gt06 } from './gt06.ts'
@@ -10,6 +11,7 @@ import { suntech } from './suntech.ts'
 import { teltonika } from './teltonika.ts'
 import { tk103 } from './tk103.ts'
 import { watch } from './watch.ts'
+import { wialon } from './wialon.ts'
 
 export const ENCODERS = {
   teltonika,
@@ -22,6 +24,8 @@ export const ENCODERS = {
   gps103,
   tk103,
   watch,
+  wialon,
+  eelink,
 } as const
 
 export type SimulatedProtocol = keyof typeof ENCODERS
