@@ -108,7 +108,7 @@ describe('a command', () => {
   it.each([
     [{}, 'type'],
     [{ type: 'constructor' }, 'type'],
-    [{ type: 'custom' }, 'attributes.data'],
+    [{ type: 'custom' }, 'attributes'],
     [{ type: 'custom', attributes: { data: '' } }, 'attributes.data'],
     [{ type: 'custom', attributes: { data: 'x'.repeat(1025) } }, 'attributes.data'],
     [{ type: 'custom', attributes: { data: 'a\u0000b' } }, 'attributes'],

@@ -25,14 +25,18 @@ const storable = (attributes: object) =>
     (value) => typeof value !== 'string' || (!value.includes('\0') && value.isWellFormed()),
   )
 
+/** Attributes of a type; they may be left out where none has to be given. */
+function attributesOf(type: CommandType) {
+  const attributes = COMMANDS[type] as z.ZodObject
+  return attributes.safeParse({}).success ? attributes.prefault({}) : attributes
+}
+
 /** One variant a type, each with its attributes. */
 const variants = COMMAND_TYPES.map((type) =>
   z
     .strictObject({
       type: z.literal(type),
-      attributes: (COMMANDS[type] as z.ZodObject)
-        .prefault({})
-        .refine(storable, 'must have no U+0000 and no half of a surrogate pair'),
+      attributes: attributesOf(type).refine(storable, 'must have no U+0000 and no half of a surrogate pair'),
       expiresInS: z
         .int()
         .min(COMMAND_EXPIRES_S.min)
