@@ -1,5 +1,5 @@
 /** Makes the outer parts of a damaged frame right again, so that the damage reaches what is behind them. */
-import { crc16Ibm, crc16X25 } from '../../device-adapters/checksums.ts'
+import { crc16Ibm, crc16Kermit, crc16X25 } from '../../device-adapters/checksums.ts'
 import type { Random } from './random.ts'
 
 /** Repairs `bytes` in place; those that are too short for the layout stay as they are. */
@@ -29,6 +29,14 @@ export const REPAIRS: Readonly<Record<string, Repair>> = {
     else bytes[2] = bytes.length - 5
     bytes.writeUInt16BE(crc16X25(bytes, 2, bytes.length - 4), bytes.length - 4)
     bytes.writeUInt16BE(0x0d0a, bytes.length - 2)
+  },
+  'ruptela tcp': (bytes) => {
+    if (bytes.length < 13 || bytes.length > 4096) return
+    bytes.writeUInt16BE(bytes.length - 4, 0)
+    // No IMEI is above 0x00038d7ea4c67fff.
+    bytes[2] = 0
+    bytes[3]! &= 0x01
+    bytes.writeUInt16BE(crc16Kermit(bytes, 2, bytes.length - 2), bytes.length - 2)
   },
   'h02 tcp': repairH02,
   'h02 udp': repairH02,
