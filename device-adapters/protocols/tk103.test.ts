@@ -146,6 +146,14 @@ test('takes BV00 for an answer where no VIN follows', () => {
   expect(session.answers).toHaveLength(1)
 })
 
+test('takes the position that was asked for for an answer', () => {
+  const session = new DeviceSession(tk103, 'tcp', () => undefined)
+  const batch = new PositionBatch(8)
+  decodeFrame(tk103, Buffer.from(`(${ID}BP04${COMPACT})`), session, batch)
+  expect(session.answers).toEqual([{ ok: true, text: '' }])
+  expect(batch.length).toBe(1)
+})
+
 test('reads the answers of a Daly battery as that battery gives them', () => {
   const { attributes } = positionOf(
     `(${ID}BS5190:02150000753001DC,91:0EE8060EDC0A01DC,92:42014101DC0A01DC,95:020EE10EE20EE800,96:0142400000000000)`,

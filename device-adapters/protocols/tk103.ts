@@ -87,8 +87,7 @@ const FLAGS = [
   [2, 3, 'ls1', false],
 ] as const
 
-/** B for the A of a command, and its number: the answer. BV00 is that too, where no VIN follows. */
-const ANSWERS = /^B(?:P04|T00|V0[01])$/
+const VIN_LENGTH = 17
 
 export const tk103 = defineAdapter({
   id: 'tk103',
@@ -130,7 +129,7 @@ export const tk103 = defineAdapter({
     // The parenthesis counts as the first character of 11 digits where they are registered as 12.
     if (id!.length === 11 && frame[0] === OPEN) session.identify(`(${id}`, id!)
     else session.identify(id!)
-    if (ANSWERS.test(type!) && body.length < 17) session.answer({ ok: true, text: body })
+    if (isAnswer(type!, body)) session.answer({ ok: true, text: type === 'BP04' ? '' : body })
     ;(DECODERS.get(type!) ?? (/^DW[56]/.test(type!) ? decodeScan : decodePosition))(
       { type: type!, body, yearFirst: compact !== null },
       session,
@@ -235,8 +234,13 @@ function setType(row: number, type: string, data: string, out: PositionBatch): v
   if (alarm) out.set(row, 'alarm', alarm)
 }
 
+/** An answer to AP00, which is a position, to AT00, AV00 or AV01; BV00 may also be a VIN. */
+function isAnswer(type: string, body: string): boolean {
+  return /^B(?:P04|T00|V0[01])$/.test(type) && !(type === 'BV00' && body.length === VIN_LENGTH)
+}
+
 function decodeVin({ body }: Message, _: Session, out: PositionBatch): void {
-  if (body.length === 17) out.set(out.addWithoutFix(), 'vin', body)
+  if (body.length === VIN_LENGTH) out.set(out.addWithoutFix(), 'vin', body)
 }
 
 /** More cells follow the first, whose fields differ from model to model. */

@@ -184,6 +184,18 @@ test.each([
   expect(decode(text)).toMatchObject({ positions: [], replies: [], error: { code: 'malformed' } })
 })
 
+test('gives a position that is sent again, with another index and as UD2, the same digest', () => {
+  const digestOf = (text: string) => {
+    const batch = new PositionBatch(8)
+    decodeFrame(watch, Buffer.from(text), new DeviceSession(watch, 'tcp', () => undefined), batch)
+    return [batch.digestHigh[0], batch.digestLow[0]]
+  }
+  const content = position('UD').slice(position('UD').indexOf('*UD') + 1, -1)
+  const first = digestOf(frame(content, 'ZJ', '0034*'))
+  expect(digestOf(frame(content.replace('UD', 'UD2'), 'ZJ', '0035*'))).toEqual(first)
+  expect(digestOf(frame(content.replace('18.56', '18.57'), 'ZJ', '0034*'))).not.toEqual(first)
+})
+
 test('knows a stream by its first bytes', () => {
   const starts = (text: string) => watch.starts!(Buffer.from(text), 'tcp')
   expect(starts('[3G*8809')).toBeUndefined()

@@ -72,7 +72,11 @@ export const watch = defineAdapter<WatchState>({
       const text = textOf(content).slice(0, ANSWER_LENGTH_MAX)
       session.answer({ ok: text !== '0', text })
     }
+    const firstRow = out.length
     decoderOf(type)?.(content, session, out)
+    // What is sent again has another index, and as UD2 another type.
+    const end = content.byteOffset - frame.byteOffset + content.length
+    for (let row = firstRow; row < out.length; row++) out.setRecord(row, end - content.length, end)
   },
 
   ack(frame) {
