@@ -48,6 +48,8 @@ const STEPS: Record<SimulatedProtocol, { degrees: number; kmh: number; courseDeg
   teltonika: { degrees: 1e-7, kmh: 1, courseDeg: 1 },
   gt06: { degrees: 1 / 1_800_000, kmh: 1, courseDeg: 1 },
   h02: { degrees: 1 / 600_000, kmh: 0.02, courseDeg: 1 },
+  meitrack: { degrees: 1e-6, kmh: 1, courseDeg: 1 },
+  atrack: { degrees: 1e-6, kmh: 1, courseDeg: 1 },
   osmand: { degrees: 1e-7, kmh: 0.002, courseDeg: 0.1 },
   'mqtt-json': { degrees: 1e-7, kmh: 0.01, courseDeg: 0.1 },
   suntech: { degrees: 1e-6, kmh: 0.01, courseDeg: 0.01 },
@@ -59,8 +61,8 @@ const STEPS: Record<SimulatedProtocol, { degrees: number; kmh: number; courseDeg
   eelink: { degrees: 1 / 1_800_000, kmh: 1, courseDeg: 1 },
 }
 
-/** Protocols of devices that are worn, not driven. */
-const WITHOUT_IGNITION: ReadonlySet<SimulatedProtocol> = new Set(['watch'])
+/** Protocols of devices that are worn, not driven, or have inputs, of which none is the ignition's for sure. */
+const WITHOUT_IGNITION: ReadonlySet<SimulatedProtocol> = new Set(['meitrack', 'watch'])
 
 describe.each(Object.values(ENCODERS) as Encoder[])('$protocol', (encoder) => {
   const protocol = encoder.protocol as SimulatedProtocol
@@ -132,6 +134,41 @@ test('teltonika does not take a command for an answer', () => {
   const command = Buffer.from('000000000000000f0c010500000007676574696e666f0100004312', 'hex')
   expect(ENCODERS.teltonika.answer(command.subarray(0, 4), true)).toBeUndefined()
   expect(ENCODERS.teltonika.answer(command, true)).toEqual({ length: command.length, kind: 'other' })
+})
+
+test('meitrack reports its readings, the ignition as an input', () => {
+  const sent = [base, { ...base, ignition: false }]
+  const { positions } = receive(ENCODERS.meitrack, adapters.get('meitrack')!, '350000000022285', sent)
+  expect(positions[0]).toMatchObject({ altitude: 149, satellites: 11 })
+  expect(positions[0]!.attributes).toMatchObject({
+    odometer: 1_234_567,
+    power: 27.6,
+    battery: 4.1,
+    event: 35,
+    status: 4,
+  })
+  expect(positions[1]!.attributes.status).toBe(0)
+})
+
+test('atrack reports its readings', () => {
+  const [position] = receive(ENCODERS.atrack, adapters.get('atrack')!, '350000000022285', [base]).positions
+  expect(position).toMatchObject({ altitude: 149, satellites: 11 })
+  expect(position!.attributes).toMatchObject({
+    odometer: 1_234_600,
+    power: 27.6,
+    battery: 4.1,
+    type: 2,
+    temp1: 200,
+  })
+})
+
+test.each([
+  ['meitrack', '@@A25,350000000022285,A10*58\r\n'],
+  ['atrack', 'AT$INFO=?\r\n'],
+] as const)('%s waits for the end of a command, and does not take it for an answer', (protocol, command) => {
+  const { answer } = ENCODERS[protocol]
+  expect(answer(Buffer.from(command.slice(0, 4)), true)).toBeUndefined()
+  expect(answer(Buffer.from(command), true)).toEqual({ length: command.length, kind: 'other' })
 })
 
 test('gt06 sends a heartbeat that the server answers', () => {

@@ -1,9 +1,12 @@
 /** The protocols that devices can be simulated in, by the ids of the adapters that read them. */
+
+import { atrack } from './atrack.ts'
 import { eelink } from './eelink.ts'
 import type { Encoder } from './encoder.ts'
 import { gps103 } from './gps103.ts'
 import { gt06 } from './gt06.ts'
 import { h02 } from './h02.ts'
+import { meitrack } from './meitrack.ts'
 import { mqttJson } from './mqtt-json.ts'
 import { osmand } from './osmand.ts'
 import { ruptela } from './ruptela.ts'
@@ -17,6 +20,8 @@ export const ENCODERS = {
   teltonika,
   gt06,
   h02,
+  meitrack,
+  atrack,
   osmand,
   'mqtt-json': mqttJson,
   suntech,
