@@ -1,16 +1,22 @@
-/** `fleetflow decode`: recorded device messages as JSON lines on standard input, what they decode to on standard output. */
+/**
+ * `fleetflow decode`: recorded device messages as JSON lines on standard input, what they decode to on standard output.
+ * The protocol of lines that do not say it is found out.
+ */
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Adapter } from '../device-adapters/adapter.ts'
+import { DetectedStreams } from '../device-adapters/detected-streams.ts'
+import { Detection } from '../device-adapters/detection.ts'
 import { type DecodedLine, RecordedLine, RecordedStream } from '../device-adapters/recorded-line.ts'
 import { loadAdapters } from '../device-adapters/registry.ts'
 
 export async function decode(options: { readonly protocol?: string }): Promise<void> {
   const adapters = await loadAdapters()
   const streams = new Map<string, RecordedStream>()
+  const detected = new DetectedStreams(new Detection(adapters.values()))
   for await (const text of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
     if (text.trim() === '') continue
-    const decoded = decodeLine(text, options.protocol, adapters, streams)
+    const decoded = decodeLine(text, options.protocol, adapters, streams, detected)
     if (!process.stdout.write(`${JSON.stringify(decoded)}\n`)) await once(process.stdout, 'drain')
   }
 }
@@ -21,6 +27,7 @@ function decodeLine(
   protocol: string | undefined,
   adapters: ReadonlyMap<string, Adapter>,
   streams: Map<string, RecordedStream>,
+  detected: DetectedStreams,
 ): DecodedLine {
   let given: unknown
   try {
@@ -41,6 +48,7 @@ function decodeLine(
   }
   const line = parsed.data
   const id = line.protocol
+  if (id === '') return detected.decode(line, Date.now())
   const adapter = adapters.get(id)
   if (adapter === undefined) {
     const known = [...adapters.keys()].join(', ')

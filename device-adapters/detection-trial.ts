@@ -55,15 +55,16 @@ export class Trial {
   reads = false
   /** Whole frames that were broken. */
   faults = 0
+  /** Bytes of the whole frames so far, and of what is between them. */
+  readBytes = 0
   /** 0 to 100. */
   scorePercent = 0
   /** Why it has this score, as words that follow a colon. */
   reason = 'too few bytes'
   private readonly context: TrialContext
-  /** As long as the first bytes leave it open there is none. */
+  /** The first bytes fit. */
+  private begun = false
   private session: DeviceSession | undefined
-  /** Bytes of the frames read so far. */
-  private readBytes = 0
 
   constructor(adapter: Adapter, context: TrialContext) {
     this.adapter = adapter
@@ -77,7 +78,7 @@ export class Trial {
    */
   look(bytes: Buffer, isWhole: boolean): void {
     if (this.refuted) return
-    if (this.session === undefined && !this.begins(bytes, isWhole)) return
+    if (!this.begun && !this.begins(bytes, isWhole)) return
     while (!this.refuted && this.readBytes < bytes.length) {
       const rest = bytes.subarray(this.readBytes)
       const length = this.frameLength(rest)
@@ -92,13 +93,15 @@ export class Trial {
     }
   }
 
-  /**
-   * Decodes bytes that are one frame, where delimiters and lengths may be missing.
-   * @param isFramed The bytes begin as on the wire, and must fit in that, too.
-   */
-  lookAtFrame(frame: Buffer, isFramed: boolean): void {
-    if (isFramed && !this.begins(frame, true)) return
-    this.decode(frame)
+  /** Decodes bytes that are one frame, where delimiters and lengths may be missing. */
+  lookAtFrame(frame: Buffer): void {
+    if (this.begun || this.begins(frame, true)) this.decode(frame)
+  }
+
+  /** Takes it as settled that the stream is of this protocol as far as its first bytes tell: these are later ones. */
+  goOn(): this {
+    this.begun = true
+    return this
   }
 
   /** Whether it is settled by the first bytes that it may be this protocol. */
@@ -111,6 +114,7 @@ export class Trial {
       return false
     }
     if (starts === true) {
+      this.begun = true
       this.say(SCORE.begins, 'first bytes fit')
       return true
     }

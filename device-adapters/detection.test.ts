@@ -3,17 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { type Adapter, DecodeError, defineAdapter } from './adapter.ts'
 import { Detection, type Finding } from './detection.ts'
 import { delimitedBy } from './framing.ts'
+import { deviceOf } from './recorded-line.ts'
 import { loadAdapters } from './registry.ts'
 import { startsWith } from './signature.ts'
-import {
-  deviceOf,
-  framesOfVector,
-  nameOf,
-  RECEIVED_MS,
-  type Vector,
-  vectorsOf,
-  wireBytes,
-} from './vectors-fixture.ts'
+import { framesOfVector, nameOf, RECEIVED_MS, type Vector, vectorsOf, wireBytes } from './vectors-fixture.ts'
 
 const adapters = await loadAdapters()
 const detection = new Detection(adapters.values())
@@ -47,14 +40,14 @@ const nameOfFinding = (finding: Finding) =>
 
 /** What is found when the pieces come one after the other. */
 function found(detection: Detection, pieces: readonly (Buffer | string)[], setup?: Vector['setup']): string {
-  const stream = detection.stream(RECEIVED_MS, () => deviceOf(setup))
+  const stream = detection.stream(RECEIVED_MS, () => deviceOf(setup ?? {}))
   for (const piece of pieces) stream.push(typeof piece === 'string' ? Buffer.from(piece, 'latin1') : piece)
   return nameOfFinding(stream.finding)
 }
 
 /** What is found by one message alone. */
 function foundByOne(adapter: Adapter, vector: Vector): string {
-  const find = () => deviceOf(vector.setup)
+  const find = () => deviceOf(vector.setup ?? {})
   if (vector.transport === 'tcp') return found(detection, [wireBytes(vector)!], vector.setup)
   const { finding } =
     vector.transport === 'udp'

@@ -78,18 +78,12 @@ export class Detection {
    * @param find Devices whose model or options a frame may need to be read.
    */
   stream(nowMs: number, find?: FindDevice<KnownDevice>): StreamDetector {
-    return new StreamDetector(this.adapters, this.context('tcp', nowMs, find))
+    return new StreamDetector(() => this.trialsOf('tcp', nowMs, find))
   }
 
   /** Which protocol a datagram is of, which must hold whole frames. */
   datagram(bytes: Buffer, nowMs: number, find?: FindDevice<KnownDevice>): Detected {
-    const context = this.context('udp', nowMs, find)
-    const trials = this.adapters
-      .filter(
-        ({ starts, frame, listen }) =>
-          starts !== undefined && frame !== undefined && listen.udp !== undefined,
-      )
-      .map((adapter) => new Trial(adapter, context))
+    const trials = this.trialsOf('udp', nowMs, find)
     if (bytes.length > 0) for (const trial of trials) trial.look(bytes, true)
     return settle(trials, bytes)
   }
@@ -97,7 +91,7 @@ export class Detection {
   /** Which protocol a frame of a stream is of, of which delimiters or length may be missing. */
   frame(bytes: Buffer, nowMs: number, find?: FindDevice<KnownDevice>): Detected {
     const trials = this.trialsOf('tcp', nowMs, find)
-    if (bytes.length > 0) for (const trial of trials) trial.lookAtFrame(bytes, true)
+    if (bytes.length > 0) for (const trial of trials) trial.lookAtFrame(bytes)
     return settle(trials, bytes)
   }
 
@@ -111,14 +105,40 @@ export class Detection {
       ({ adapter }) =>
         transport === 'http' || (adapter.listen.mqtt ?? []).some((filter) => topicFits(filter, topic)),
     )
-    for (const trial of trials) trial.lookAtFrame(frame, false)
+    for (const trial of trials) trial.goOn().lookAtFrame(frame)
     return settle(trials, frame)
   }
 
+  /**
+   * Whether bytes may follow whole frames on a stream, or in another datagram, of a device that speaks a protocol.
+   * @param isFrame They are one frame, where delimiters and lengths may be missing.
+   */
+  mayFollow(
+    bytes: Buffer,
+    adapter: Adapter,
+    transport: 'tcp' | 'udp',
+    isFrame: boolean,
+    nowMs: number,
+    find?: FindDevice<KnownDevice>,
+  ): boolean {
+    const trial = new Trial(adapter, this.context(transport, nowMs, find)).goOn()
+    if (isFrame) trial.lookAtFrame(bytes)
+    else trial.look(bytes, transport === 'udp')
+    if (trial.refuted) return false
+    // A frame that is broken or cut has to begin at least as one that begins a stream.
+    const isRead = trial.faults === 0 && (isFrame || trial.readBytes === bytes.length)
+    return isRead || adapter.starts?.(bytes, transport) === true
+  }
+
+  /** Of all adapters that can be found on a transport. */
   private trialsOf(transport: Transport, nowMs: number, find?: FindDevice<KnownDevice>): Trial[] {
     const context = this.context(transport, nowMs, find)
+    const isStream = transport === 'tcp' || transport === 'udp'
     return this.adapters
-      .filter(({ listen }) => listen[transport] !== undefined)
+      .filter(
+        ({ listen, starts, frame }) =>
+          listen[transport] !== undefined && (!isStream || (starts !== undefined && frame !== undefined)),
+      )
       .map((adapter) => new Trial(adapter, context))
   }
 
@@ -136,9 +156,8 @@ export interface Detected {
 /** Detection of one stream: takes its bytes as they come, and keeps them until it is known whose they are. */
 export class StreamDetector implements Detected {
   finding: Finding = WAITING
-  private readonly adapters: readonly Adapter[]
-  private readonly context: TrialContext
-  /** Of the protocols that were possible after the first bytes. */
+  private readonly begin: () => Trial[]
+  /** None before the first bytes: most of what opens a connection and sends nothing needs no memory. */
   private trials: Trial[] | undefined
   private carriers: readonly (readonly [Carrier, Starts])[] = CARRIERS
   private held = Buffer.alloc(0)
@@ -146,9 +165,9 @@ export class StreamDetector implements Detected {
   private looks = 0
   private nextLookBytes = 1
 
-  constructor(adapters: readonly Adapter[], context: TrialContext) {
-    this.adapters = adapters
-    this.context = context
+  /** @param begin Makes the trials of the protocols that may be found. */
+  constructor(begin: () => Trial[]) {
+    this.begin = begin
   }
 
   /** All bytes since the beginning. */
@@ -172,12 +191,7 @@ export class StreamDetector implements Detected {
 
   private look(): Finding {
     const { bytes } = this
-    this.trials ??= this.adapters
-      .filter(
-        ({ starts, frame, listen }) =>
-          starts !== undefined && frame !== undefined && listen.tcp !== undefined,
-      )
-      .map((adapter) => new Trial(adapter, this.context))
+    this.trials ??= this.begin()
     for (const trial of this.trials) trial.look(bytes, false)
     this.carriers = this.carriers.filter(([, starts]) => starts(bytes) !== false)
     const [carrier] = this.carriers

@@ -16,7 +16,8 @@ const hex = z.string().regex(/^([0-9a-f]{2})*$/i, 'must be hex')
 
 /** One recorded message. Units and shapes as in the vectors. */
 export const RecordedLine = z.object({
-  protocol: z.string(),
+  /** '' where it is to be found out. */
+  protocol: z.string().default(''),
   /** Lines of one protocol and stream share a connection. */
   stream: z.union([z.number(), z.string()]).default(0),
   seq: z.number().optional(),
@@ -78,7 +79,7 @@ export class RecordedStream {
   private readonly adapter: Adapter
   private readonly connections = new Map<Transport, { session: DeviceSession; reader: FrameReader }>()
   private readonly batch = new PositionBatch(ROWS)
-  private device: KnownDevice = { model: '', options: {} }
+  private device: KnownDevice = deviceOf({})
   private setup: Readonly<Record<string, unknown>> = {}
   /** Device that a line named last: it stands for datagrams that name none. */
   private uniqueId = ''
@@ -87,12 +88,16 @@ export class RecordedStream {
     this.adapter = adapter
   }
 
+  /** Whether bytes wait for the rest of their frame. */
+  get isWithinFrame(): boolean {
+    return (this.connections.get('tcp')?.reader.buffered ?? 0) > 0
+  }
+
   /** @param nowMs Time of receipt where the line gives none, ms UTC. */
   decode(line: RecordedLine, nowMs: number): DecodedLine {
     const { adapter, batch } = this
     this.setup = { ...this.setup, ...line.setup }
-    const model = this.setup.modelOverride
-    this.device = { model: typeof model === 'string' ? model : '', options: this.setup }
+    this.device = deviceOf(this.setup)
     const transport = line.transport === 'frame' ? 'tcp' : line.transport
     const { session, reader } = this.connection(transport)
     if (session.uniqueId !== '') session.device = this.device
@@ -143,32 +148,49 @@ export class RecordedStream {
   }
 }
 
+/** Model and options of a device that is registered with this setup. */
+export function deviceOf(setup: Readonly<Record<string, unknown>>): KnownDevice {
+  const { modelOverride } = setup
+  return { model: typeof modelOverride === 'string' ? modelOverride : '', options: setup }
+}
+
 /** Frames of the line; the error that ends them where the stream cannot be read on. */
 function* framesOf(line: RecordedLine, reader: FrameReader): Iterable<Buffer | DecodeError> {
+  const { bytes, isFrame } = bytesOf(line)
+  if (isFrame) {
+    yield bytes
+    return
+  }
+  reader.push(bytes)
+  try {
+    for (let next = reader.next(); next !== undefined; next = reader.next()) yield next
+  } catch (failure) {
+    yield DecodeError.of(failure)
+  }
+}
+
+/** What came in: a whole frame, or bytes that are still to be cut into frames. */
+export function bytesOf(line: RecordedLine): { readonly bytes: Buffer; readonly isFrame: boolean } {
   if (line.http !== undefined) {
     const { method, uri, headers = {}, body = '' } = line.http
     const header = (wanted: string) =>
       Object.entries(headers).find(([name]) => name.toLowerCase() === wanted)?.[1] ?? ''
-    yield httpFrame({
+    const bytes = httpFrame({
       method,
       target: uri,
       contentType: header('content-type'),
       idempotencyKey: header('idempotency-key'),
       body: Buffer.from(body, 'utf8'),
     })
-  } else if (line.mqtt !== undefined) {
-    yield mqttFrame({ topic: line.mqtt.topic, payload: Buffer.from(line.mqtt.payload, 'utf8') })
-  } else if (line.frame !== undefined) {
-    yield Buffer.from(line.frame, 'hex')
-  } else {
-    const bytes = line.transport === 'udp' ? (line.udpBytes ?? line.bytes) : line.bytes
-    reader.push(Buffer.from(bytes ?? '', 'hex'))
-    try {
-      for (let frame = reader.next(); frame !== undefined; frame = reader.next()) yield frame
-    } catch (failure) {
-      yield DecodeError.of(failure)
-    }
+    return { bytes, isFrame: true }
   }
+  if (line.mqtt !== undefined) {
+    const { topic, payload } = line.mqtt
+    return { bytes: mqttFrame({ topic, payload: Buffer.from(payload, 'utf8') }), isFrame: true }
+  }
+  if (line.frame !== undefined) return { bytes: Buffer.from(line.frame, 'hex'), isFrame: true }
+  const hex = line.transport === 'udp' ? (line.udpBytes ?? line.bytes) : line.bytes
+  return { bytes: Buffer.from(hex ?? '', 'hex'), isFrame: false }
 }
 
 /** A bug of the adapter is told with its cause, for whoever mends it. */

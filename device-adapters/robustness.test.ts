@@ -8,9 +8,9 @@ import { PositionBatch } from '../schemas/position-batch.ts'
 import { type Adapter, DecodeError } from './adapter.ts'
 import { DeviceSession } from './decoder.ts'
 import { FrameReader } from './frames.ts'
+import { deviceOf } from './recorded-line.ts'
 import { loadAdapters } from './registry.ts'
 import {
-  deviceOf,
   framesOf,
   framesOfVector,
   nameOf,
@@ -66,7 +66,7 @@ for (const [id, adapter] of await loadAdapters()) {
         fc.property(fc.uint8Array({ maxLength: 300 }), (array) => {
           const bytes = Buffer.from(array)
           batch.reset()
-          tryDecode(adapter, bytes, new DeviceSession(adapter, 'tcp', () => deviceOf()), batch)
+          tryDecode(adapter, bytes, new DeviceSession(adapter, 'tcp', () => deviceOf({})), batch)
           if (adapter.frame !== undefined) tryFrames(adapter, bytes)
         }),
         { numRuns: 2000 },

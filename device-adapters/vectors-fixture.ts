@@ -4,7 +4,7 @@ import type { PositionBatch } from '../schemas/position-batch.ts'
 import { type Adapter, DecodeError, type Transport } from './adapter.ts'
 import { DeviceSession, decodeFrame } from './decoder.ts'
 import { FrameReader } from './frames.ts'
-import { type DecodedLine, type RecordedLine, RecordedStream } from './recorded-line.ts'
+import { type DecodedLine, deviceOf, type RecordedLine, RecordedStream } from './recorded-line.ts'
 import { httpFrame, mqttFrame } from './requests.ts'
 
 /** A recorded message and what it decodes to. */
@@ -93,15 +93,9 @@ export function transportOf({ transport }: Vector): Transport {
   return transport === 'frame' ? 'tcp' : transport
 }
 
-/** Model and options that the device of a message is registered with. */
-export function deviceOf(setup: Readonly<Record<string, unknown>> = {}) {
-  const { modelOverride } = setup
-  return { model: typeof modelOverride === 'string' ? modelOverride : '', options: setup }
-}
-
 /** A session of a device that is registered, whatever its name. */
 export function sessionOf(adapter: Adapter, vector: Vector): DeviceSession {
-  const session = new DeviceSession(adapter, transportOf(vector), () => deviceOf(vector.setup))
+  const session = new DeviceSession(adapter, transportOf(vector), () => deviceOf(vector.setup ?? {}))
   session.receivedMs = RECEIVED_MS
   return session
 }

@@ -8,9 +8,9 @@ import { COMMANDS, type CommandType } from '../schemas/command.ts'
 import type { CommandEncoder, Transport } from './adapter.ts'
 import { DeviceSession, toBuffer } from './decoder.ts'
 import { FrameReader } from './frames.ts'
-import type { RecordedPosition } from './recorded-line.ts'
+import { deviceOf, type RecordedPosition } from './recorded-line.ts'
 import { loadAdapters } from './registry.ts'
-import { decodeAll, deviceOf, linesOf, nameOf, vectorsOf, wireBytes } from './vectors-fixture.ts'
+import { decodeAll, linesOf, nameOf, vectorsOf, wireBytes } from './vectors-fixture.ts'
 
 /** A command and its bytes, `protocols/NAME.commands.jsonl`: what the device is set up as, its dialect, and the transport where it is not TCP. */
 interface CommandVector {

@@ -1,0 +1,121 @@
+/**
+ * Recorded lines that do not say their protocol, as `decode` takes them: it is found out for each stream. Recordings of
+ * several protocols may count their streams alike, so a line that is undoubtedly of another protocol than the one before
+ * is a line of another connection.
+ */
+import type { Adapter } from './adapter.ts'
+import type { Detected, Detection, StreamDetector } from './detection.ts'
+import { bytesOf, type DecodedLine, deviceOf, type RecordedLine, RecordedStream } from './recorded-line.ts'
+
+/** Code of a line of which the protocol is not known yet. */
+const UNDETECTED = 'undetected'
+
+/** Lines of one stream that are kept while they do not tell; then it is begun anew. */
+const HELD_LINES_MAX = 256
+
+/** What is known of the lines of one stream. */
+interface Known {
+  /** Connections by protocol, the one of the last line last. */
+  readonly connections: Map<Adapter, RecordedStream>
+  /** Lines that did not tell, and what they are so far. */
+  held: RecordedLine[]
+  detector: StreamDetector | undefined
+}
+
+export class DetectedStreams {
+  private readonly detection: Detection
+  private readonly streams = new Map<number | string, Known>()
+
+  constructor(detection: Detection) {
+    this.detection = detection
+  }
+
+  /**
+   * Decodes a line by the protocol that it turns out to be of. One that does not tell has the error `undetected` and the
+   * protocol ''; where a later line tells, it is decoded then, and counts for the state of the connection only.
+   * @param nowMs Time of receipt where the line gives none, ms UTC.
+   */
+  decode(line: RecordedLine, nowMs: number): DecodedLine {
+    const known = this.streams.get(line.stream) ?? { connections: new Map(), held: [], detector: undefined }
+    this.streams.set(line.stream, known)
+    const alone = this.detect(line, nowMs)
+    const adapter = adapterOf(alone) ?? this.following(known, line, nowMs) ?? this.begun(known, line, nowMs)
+    if (adapter === undefined) {
+      const { protocol, stream, seq } = line
+      const message = (known.detector ?? alone).explain()
+      return { protocol, stream, seq, positions: [], replies: [], error: { code: UNDETECTED, message } }
+    }
+    const connection = known.connections.get(adapter) ?? new RecordedStream(adapter)
+    known.connections.delete(adapter)
+    known.connections.set(adapter, connection)
+    // What waited is of this protocol where it could begin its stream.
+    const { held } = known
+    known.held = []
+    known.detector = undefined
+    for (const before of held) {
+      if (this.mayFollow(before, adapter, nowMs))
+        connection.decode({ ...before, protocol: adapter.id }, nowMs)
+    }
+    return connection.decode({ ...line, protocol: adapter.id }, nowMs)
+  }
+
+  private detect(line: RecordedLine, nowMs: number): Detected {
+    const { detection } = this
+    const { bytes } = bytesOf(line)
+    const find = () => deviceOf(line.setup ?? {})
+    switch (line.transport) {
+      case 'tcp': {
+        const stream = detection.stream(nowMs, find)
+        stream.push(bytes)
+        return stream
+      }
+      case 'udp':
+        return detection.datagram(bytes, nowMs, find)
+      case 'frame':
+        return detection.frame(bytes, nowMs, find)
+      default:
+        return detection.request(bytes, line.transport, nowMs, line.mqtt?.topic)
+    }
+  }
+
+  /** The protocol of the connection that the line goes on with: the last one, or the only one that it may be. */
+  private following({ connections }: Known, line: RecordedLine, nowMs: number): Adapter | undefined {
+    const adapters = [...connections.keys()]
+    const last = adapters.at(-1)
+    if (last === undefined || line.transport === 'http' || line.transport === 'mqtt') return undefined
+    if (line.transport === 'tcp' && connections.get(last)!.isWithinFrame) return last
+    if (this.mayFollow(line, last, nowMs)) return last
+    const possible = adapters.filter((adapter) => this.mayFollow(line, adapter, nowMs))
+    return possible.length === 1 ? possible[0] : undefined
+  }
+
+  /** The protocol that the first lines of a stream tell together. */
+  private begun(known: Known, line: RecordedLine, nowMs: number): Adapter | undefined {
+    if (line.transport !== 'tcp') return undefined
+    const { bytes } = bytesOf(line)
+    known.detector ??= this.detection.stream(nowMs, () => deviceOf(line.setup ?? {}))
+    const { kind } = known.detector.push(bytes)
+    if (known.held.length > 0 && (kind === 'unknown' || known.held.length >= HELD_LINES_MAX)) {
+      // Lines of two connections, or of none: what comes next may tell with the later ones.
+      known.held = []
+      known.detector = undefined
+      return this.begun(known, line, nowMs)
+    }
+    const adapter = adapterOf(known.detector)
+    if (adapter === undefined) known.held.push(line)
+    return adapter
+  }
+
+  private mayFollow(line: RecordedLine, adapter: Adapter, nowMs: number): boolean {
+    if (line.transport !== 'tcp' && line.transport !== 'udp' && line.transport !== 'frame') return false
+    const { bytes, isFrame } = bytesOf(line)
+    const transport = line.transport === 'udp' ? 'udp' : 'tcp'
+    return this.detection.mayFollow(bytes, adapter, transport, isFrame, nowMs, () =>
+      deviceOf(line.setup ?? {}),
+    )
+  }
+}
+
+function adapterOf({ finding }: Detected): Adapter | undefined {
+  return finding.kind === 'adapter' ? finding.adapter : undefined
+}
