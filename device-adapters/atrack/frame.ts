@@ -9,7 +9,7 @@ const LENGTH_MIN = 18
 
 export const KEEP_ALIVE_BYTES = 12
 /** Of a line that begins with a dollar sign. */
-const LINE_BYTES_MAX = 1024
+const LINE_BYTES_MAX = 512
 
 /** Prefix (`@P`, or what the device is set to), CRC, length: first bytes of a text packet, and the beginning of them. */
 const TEXT_HEAD = /^[\s\S]{2},[0-9A-Fa-f]{4},(\d{1,5}),/

@@ -18,11 +18,13 @@ const FIXED_RECORD_BYTES = 52
 
 /**
  * Records of a CCC frame.
- * @throws DecodeError if it has records shorter than the layout.
+ * @throws DecodeError if it has records of another layout, or shorter than that.
  */
 export function countOfFixedRecords(bytes: Buffer, { typeAt, end }: Frame): number {
   const reader = new ByteReader(bytes, typeAt + TYPE_BYTES, end)
-  reader.skip(2)
+  // Readings of vehicle buses (T622), in a layout of its own; documents have it in either order of the bytes.
+  const version = reader.u16()
+  if (version === 0x0501 || version === 0x0105) throw new DecodeError('unsupported', 'CCC of version 0501')
   const recordBytes = reader.u16LittleEndian()
   if (recordBytes < FIXED_RECORD_BYTES) throw new DecodeError('unsupported', `CCC of ${recordBytes} bytes`)
   reader.skip(4)

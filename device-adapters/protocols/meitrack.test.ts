@@ -194,6 +194,12 @@ test('refuses records of CCC shorter than their layout', () => {
   expect(decode(bytes).error).toMatchObject({ code: 'unsupported' })
 })
 
+test('refuses records of CCC in the layout of vehicle buses', () => {
+  const bytes = fixedFrame([fixedRecord(35, 1)])
+  bytes.writeUInt16BE(0x0501, bytes.indexOf('CCC,') + 4)
+  expect(decode(bytes)).toMatchObject({ positions: [], replies: [], error: { code: 'unsupported' } })
+})
+
 test('reads access points, neighbours and the driver of CCE', () => {
   const record = Buffer.from(
     [
