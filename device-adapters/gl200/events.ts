@@ -2,7 +2,7 @@
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import type { Session } from '../adapter.ts'
 import { setNetwork } from '../network.ts'
-import { hexOf, numberOf, towerOf } from './fields.ts'
+import { DEGREES, hexOf, numberOf, towerOf } from './fields.ts'
 import { addFix } from './location.ts'
 import { CONTENT, type Message, modelOfMessage } from './message.ts'
 
@@ -49,7 +49,6 @@ const REPORT_TYPES: Readonly<
 const REPORT_TYPE_AT = CONTENT + 2
 const BATTERY_AT = CONTENT + 5
 
-const DEGREES = /^-?\d{1,3}\.\d{6}$/
 const CODE = /^\d{4}$/
 const AREA = /^[0-9a-f]{4}$/i
 const CELL = /^[0-9a-f]{4,8}$/i

@@ -2,6 +2,9 @@
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import type { CellTower } from '../network.ts'
 
+/** A longitude or latitude. */
+export const DEGREES = /^-?\d{1,3}\.\d{6}$/
+
 /** Reads the fields of a message one after the other. Reading past the last one is a RangeError. */
 export class FieldReader {
   readonly values: readonly string[]

@@ -97,10 +97,16 @@ export function readLocation(fields: FieldReader, model: string, out: PositionBa
   return row
 }
 
-/** Appends a fix of the fields HDOP to time; without a place or a time, a row without one. */
+/**
+ * Appends a fix of the fields HDOP to time; without a place or a time, a row without one.
+ * @throws RangeError if something else stands there.
+ */
 export function addFix(values: readonly string[], out: PositionBatch): number {
   const [hdop = '', speed = '', course = '', altitude = '', longitude = '', latitude = '', time = ''] = values
   const placed = longitude !== '' && latitude !== '' && time !== ''
+  if (placed && Number.isNaN(timeOf(time) + numberOf(latitude) + numberOf(longitude))) {
+    throw new RangeError(`no place and time: ${longitude}, ${latitude}, ${time}`)
+  }
   const row = placed ? out.add(timeOf(time), numberOf(latitude), numberOf(longitude)) : out.addWithoutFix()
   out.set(row, 'hdop', numberOf(hdop))
   if (placed) {

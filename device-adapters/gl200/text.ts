@@ -5,7 +5,7 @@ import { type CellTower, setNetwork } from '../network.ts'
 import { readCan } from './can.ts'
 import { readEri } from './eri.ts'
 import { addEvent } from './events.ts'
-import { FieldReader, hoursOf, numberOf, towerOf } from './fields.ts'
+import { DEGREES, FieldReader, hoursOf, numberOf, towerOf } from './fields.ts'
 import { readInformation } from './information.ts'
 import { readLocation } from './location.ts'
 import { CONTENT, type Message, messageOf, modelOfMessage } from './message.ts'
@@ -67,11 +67,11 @@ function decodeAnswer(message: Message, session: Session, out: PositionBatch): v
   session.answer({ ok: true, text: result })
 }
 
-/** Ignition on and off, real or told by the voltage or by motion: name, how long it was off or on, location, hours, km. */
+/** Ignition on and off, real or told by the voltage: name, on some two more, how long it was off or on, location, hours, km. */
 function readIgnition(fields: FieldReader, message: Message, session: Session, out: PositionBatch): void {
   const model = modelOfMessage(message, session)
   fields.skip(1)
-  if (model === 'CV200') fields.skip(2)
+  if (model === 'CV200' || (DEGREES.test(fields.peek(7)) && DEGREES.test(fields.peek(8)))) fields.skip(2)
   fields.skip(1)
   const row = readLocation(fields, model, out)
   out.set(row, 'ignition', message.type.endsWith('GN'))
