@@ -59,6 +59,7 @@ const STEPS: Record<SimulatedProtocol, { degrees: number; kmh: number; courseDeg
   watch: { degrees: 1e-6, kmh: 0.01, courseDeg: 0.1 },
   wialon: { degrees: 1 / 6_000_000, kmh: 0.01, courseDeg: 0.1 },
   eelink: { degrees: 1 / 1_800_000, kmh: 1, courseDeg: 1 },
+  gl200: { degrees: 1e-6, kmh: 0.1, courseDeg: 1 },
 }
 
 /** Protocols of devices that are worn, not driven, or have inputs, of which none is the ignition's for sure. */
@@ -195,6 +196,17 @@ test('ruptela reports its readings, and is told where they are not taken', () =>
   expect(position!.attributes).toMatchObject({ odometer: 1_234_567, power: 27.6, battery: 4.1, io27: 4 })
   const refused = Buffer.from('000264000235', 'hex')
   expect(ENCODERS.ruptela.answer(refused, true)).toEqual({ length: 6, kind: 'refused' })
+})
+
+test('gl200 reports its readings', () => {
+  const [position] = receive(ENCODERS.gl200, adapters.get('gl200')!, '350000000022285', [base]).positions
+  expect(position).toMatchObject({ altitude: 149 })
+  expect(position!.attributes).toMatchObject({
+    odometer: 1_234_600,
+    power: 27.6,
+    batteryLevel: 87,
+    type: 'FRI',
+  })
 })
 
 test('gps103, tk103 and watches report their readings', () => {

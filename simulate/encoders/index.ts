@@ -3,6 +3,7 @@
 import { atrack } from './atrack.ts'
 import { eelink } from './eelink.ts'
 import type { Encoder } from './encoder.ts'
+import { gl200 } from './gl200.ts'
 import { gps103 } from './gps103.ts'
 import { gt06 } from './gt06.ts'
 import { h02 } from './h02.ts'
@@ -31,6 +32,7 @@ export const ENCODERS = {
   watch,
   wialon,
   eelink,
+  gl200,
 } as const
 
 export type SimulatedProtocol = keyof typeof ENCODERS
