@@ -204,7 +204,7 @@ test('gl200 reports its readings', () => {
   expect(position!.attributes).toMatchObject({
     odometer: 1_234_600,
     power: 27.6,
-    batteryLevel: 87,
+    batteryLevel: 88,
     type: 'FRI',
   })
 })
