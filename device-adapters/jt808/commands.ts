@@ -71,7 +71,8 @@ function custom(session: Session<Jt808State>, data: string): Buffer {
   if (model.startsWith('JC')) {
     return message(session, TRANSPARENT, Buffer.concat([Buffer.from([ONLINE_COMMAND]), ascii(data)]))
   }
-  if (!TEXT_MODELS.has(model) && /^7e([0-9a-f]{2}){13,2048}7e$/i.test(data)) return Buffer.from(data, 'hex')
+  if (!TEXT_MODELS.has(model) && /^(7e|e7)([0-9a-f]{2}){13,2048}\1$/i.test(data))
+    return Buffer.from(data, 'hex')
   return message(session, TEXT, Buffer.concat([Buffer.from([URGENT]), ascii(data)]))
 }
 

@@ -41,6 +41,8 @@ const ALTERNATIVE_ESCAPES: Escapes = new Map([
 
 /** Checksum and delimiter. */
 const TAIL_BYTES = 2
+/** Bits of the attributes. */
+const LENGTH = 0x03ff
 const ENCRYPTED = 0x1c00
 const PACKAGED = 0x2000
 const VERSIONED = 0x4000
@@ -60,6 +62,8 @@ export interface Header {
   /** Number of the terminal as it is on the wire. */
   readonly id: Buffer
   readonly serial: number
+  /** Whether the body is one part of a larger one. */
+  readonly isPart: boolean
   /** Bytes of the frame that are the body. */
   readonly bodyAt: number
   readonly bodyEnd: number
@@ -121,8 +125,14 @@ export function headerOf(frame: Buffer): Header {
   const version = !isLock && (attributes & VERSIONED) !== 0 ? reader.u8() : undefined
   const id = reader.bytes(version !== undefined ? 10 : delimiter === ALTERNATIVE_DELIMITER ? 7 : 6)
   const serial = isLock ? reader.u8() : reader.u16()
-  if (!isLock && (attributes & ENCRYPTED) !== 0) throw new DecodeError('unsupported', 'the body is encrypted')
-  if (!isLock && (attributes & PACKAGED) !== 0) reader.skip(4)
+  const bodyBytes = attributes & LENGTH
+  // Longer bodies than the standard has run over into the bits of the encryption.
+  if (!isLock && (attributes & ENCRYPTED) !== 0 && bodyBytes === reader.left) {
+    throw new DecodeError('unsupported', 'the body is encrypted')
+  }
+  // One package of several, told from a bit that a maker set for nothing by the length.
+  const isPart = !isLock && (attributes & PACKAGED) !== 0 && bodyBytes !== reader.left
+  if (isPart) reader.skip(4)
   return {
     delimiter,
     type,
@@ -130,14 +140,10 @@ export function headerOf(frame: Buffer): Header {
     version,
     id,
     serial,
+    isPart,
     bodyAt: reader.at,
     bodyEnd: frame.length - TAIL_BYTES,
   }
-}
-
-/** Whether the message is a part of a larger one. */
-export function isPart({ attributes }: Header): boolean {
-  return (attributes & PACKAGED) !== 0
 }
 
 export function hasValidChecksum(frame: Buffer): boolean {

@@ -1,13 +1,13 @@
 /** Messages without a place: status, answers to commands, settings, cards. */
 import { bit, type Field, type Fields, field, type Report, times, trimmed } from './report.ts'
 
-/** Message 0x0002: empty, or battery %, signal, status, u8 each. */
+/** Message 0x0002: empty, or battery %, signal, and mostly status, u8 each. */
 export function heartbeat(report: Report): void {
-  if (report.left < 3) return
+  if (report.left < 2) return
   report.withoutFix()
   report.set('batteryLevel', report.u8())
   report.set('rssi', report.u8())
-  report.set('status', report.u8())
+  if (report.left > 0) report.set('status', report.u8())
 }
 
 /** Message 0x0210 of seven bytes: battery %, time. */
@@ -17,9 +17,9 @@ export function batteryTime(report: Report): void {
   report.set('batteryLevel', level)
 }
 
-/** Message 0x0107: type u16, maker 5, model 20, id 7, ICCID in BCD; then versions. */
+/** Message 0x0107: type u16, maker 5, model 20, id 7 (since 2019: 30 and 30), ICCID in BCD; then versions. */
 export function properties(report: Report): void {
-  report.skip(2 + 5 + 20 + 7)
+  report.skip(2 + 5 + (report.version === undefined ? 20 + 7 : 30 + 30))
   report.withoutFix()
   report.set('iccid', report.hex(10))
 }

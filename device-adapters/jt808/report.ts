@@ -18,6 +18,8 @@ const GBK = new TextDecoder('gbk')
 
 export class Report extends ByteReader {
   readonly session: Session
+  /** Version of the protocol, of the standard of 2019; undefined before. */
+  readonly version: number | undefined
   private readonly out: PositionBatch
   private readonly bodyAt: number
   private readonly bodyEnd: number
@@ -28,8 +30,16 @@ export class Report extends ByteReader {
   private readonly cellTowers: CellTower[] = []
   private readonly wifi: AccessPoint[] = []
 
-  constructor(frame: Buffer, at: number, limit: number, session: Session, out: PositionBatch) {
+  constructor(
+    frame: Buffer,
+    at: number,
+    limit: number,
+    session: Session,
+    out: PositionBatch,
+    version?: number,
+  ) {
     super(frame, at, limit)
+    this.version = version
     this.session = session
     this.out = out
     this.bodyAt = at

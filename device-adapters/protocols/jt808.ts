@@ -31,7 +31,6 @@ import {
   type Header,
   hasValidChecksum,
   headerOf,
-  isPart,
   isText,
   LOCK_LOCATION,
   LOCK_LOCATION_BLIND,
@@ -222,10 +221,10 @@ function decodeMessage(frame: Buffer, session: Session<Jt808State>, out: Positio
   if (!session.state.peer?.id.equals(id)) session.state.peer = { delimiter, version, id: Buffer.from(id) }
   const { read, batch } = layoutOf(header)
   if (read === undefined && batch === undefined) return
-  if (isPart(header)) throw new DecodeError('unsupported', 'the message is one package of several')
+  if (header.isPart) throw new DecodeError('unsupported', 'the message is one package of several')
   if (batch) readBatch(frame, header, session, out)
   else if (read !== undefined) {
-    const report = new Report(frame, header.bodyAt, header.bodyEnd, session, out)
+    const report = new Report(frame, header.bodyAt, header.bodyEnd, session, out, header.version)
     read(report)
     report.finish()
   }
@@ -268,8 +267,8 @@ function queriedLocation(report: Report): void {
 /** `(ID,1,001,ELOCK,…)`: what a lock reports, or `BASE,2`: a question for the time. */
 function decodeText(frame: Buffer, session: Session, out: PositionBatch): void {
   const id = /^\((\d{10,15}),/.exec(frame.toString('latin1', 0, 20))?.[1]
-  if (id === undefined) throw new DecodeError('malformed', 'the text names no terminal')
-  session.identify(id)
+  if (id !== undefined) session.identify(id)
+  else if (session.uniqueId === '') throw new DecodeError('malformed', 'the text names no terminal')
   if (asksTime(frame)) return
   const report = new Report(frame, 0, frame.length, session, out)
   bracketedText(report)
