@@ -60,10 +60,12 @@ const STEPS: Record<SimulatedProtocol, { degrees: number; kmh: number; courseDeg
   wialon: { degrees: 1 / 6_000_000, kmh: 0.01, courseDeg: 0.1 },
   eelink: { degrees: 1 / 1_800_000, kmh: 1, courseDeg: 1 },
   gl200: { degrees: 1e-6, kmh: 0.1, courseDeg: 1 },
+  jt808: { degrees: 1e-6, kmh: 0.1, courseDeg: 1 },
+  galileo: { degrees: 1e-6, kmh: 0.1, courseDeg: 0.1 },
 }
 
 /** Protocols of devices that are worn, not driven, or have inputs, of which none is the ignition's for sure. */
-const WITHOUT_IGNITION: ReadonlySet<SimulatedProtocol> = new Set(['meitrack', 'watch'])
+const WITHOUT_IGNITION: ReadonlySet<SimulatedProtocol> = new Set(['meitrack', 'watch', 'galileo'])
 
 describe.each(Object.values(ENCODERS) as Encoder[])('$protocol', (encoder) => {
   const protocol = encoder.protocol as SimulatedProtocol
@@ -228,6 +230,30 @@ test.each([
   ['watch', '[3G*9000002228*0005*RESET]'],
 ] as const)('%s does not take the command %s for an answer', (protocol, text) => {
   expect(ENCODERS[protocol].answer(Buffer.from(text), false)).toEqual({ length: text.length, kind: 'other' })
+})
+
+test('jt808 reports its readings, and is told where they are not taken', () => {
+  const adapter = adapters.get('jt808')!
+  const [position] = receive(ENCODERS.jt808, adapter, '350000000022285', [base]).positions
+  expect(position).toMatchObject({ altitude: 149, satellites: 11 })
+  expect(position!.attributes).toMatchObject({ odometer: 1_234_500, rssi: 28 })
+  const session = new DeviceSession(adapter, 'tcp', () => undefined)
+  const login = ENCODERS.jt808.login!('350000000022285')
+  decodeFrame(adapter, login, session, new PositionBatch(8))
+  const refused = adapter.refuse!(login, session) as Buffer
+  expect(ENCODERS.jt808.answer(refused, false)).toEqual({ length: refused.length, kind: 'refused' })
+})
+
+test('galileo reports its readings, and does not take a command for an answer', () => {
+  const [position] = receive(ENCODERS.galileo, adapters.get('galileo')!, '350000000022285', [base]).positions
+  expect(position).toMatchObject({ altitude: 149 })
+  expect(position!.attributes).toMatchObject({ index: 1, odometer: 1_234_567, power: 27.6, battery: 4.1 })
+  const command = Buffer.from(
+    '01200003313233343536373839303132333435040000e000000000e1067374617475731f64',
+    'hex',
+  )
+  expect(ENCODERS.galileo.answer(command.subarray(0, 9), true)).toBeUndefined()
+  expect(ENCODERS.galileo.answer(command, true)).toEqual({ length: command.length, kind: 'other' })
 })
 
 interface Received {

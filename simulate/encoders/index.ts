@@ -3,10 +3,12 @@
 import { atrack } from './atrack.ts'
 import { eelink } from './eelink.ts'
 import type { Encoder } from './encoder.ts'
+import { galileo } from './galileo.ts'
 import { gl200 } from './gl200.ts'
 import { gps103 } from './gps103.ts'
 import { gt06 } from './gt06.ts'
 import { h02 } from './h02.ts'
+import { jt808 } from './jt808.ts'
 import { meitrack } from './meitrack.ts'
 import { mqttJson } from './mqtt-json.ts'
 import { osmand } from './osmand.ts'
@@ -33,6 +35,8 @@ export const ENCODERS = {
   wialon,
   eelink,
   gl200,
+  jt808,
+  galileo,
 } as const
 
 export type SimulatedProtocol = keyof typeof ENCODERS
