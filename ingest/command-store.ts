@@ -15,6 +15,12 @@ export interface ClaimedCommand {
   readonly state: 'sent' | 'failed'
 }
 
+export interface Claim {
+  readonly commands: readonly ClaimedCommand[]
+  /** An `engineStop` is due, and the vehicle's last position is from before the device came back. */
+  readonly stale: boolean
+}
+
 /** Expired by one statement at most; the next takes the others. */
 const EXPIRE_ROWS = 1_000
 
@@ -46,16 +52,30 @@ export class CommandStore {
    * Takes the oldest commands of a device that have not expired out of the queue; from here on they count as sent.
    * An `engineStop` that waited until the vehicle moved fails instead, and that is audited.
    * @param serial Number of the first.
+   * @param sinceMs When the device came back.
+   * @param waits Whether a stale position keeps an `engineStop`, and all behind it, in the queue.
    */
-  async claim(deviceId: number, serial: number, rowsMax: number): Promise<ClaimedCommand[]> {
-    const { rows } = await this.pool.query<ClaimedCommand>(
-      // The speed is looked up only where it matters: CASE keeps the order of what it evaluates.
-      `WITH due AS (
+  async claim(
+    deviceId: number,
+    serial: number,
+    rowsMax: number,
+    { sinceMs, waits }: { readonly sinceMs: number; readonly waits: boolean },
+  ): Promise<Claim> {
+    const { rows } = await this.pool.query<Claim>(
+      // The position is looked up only where it matters: for the first engineStop, which is the only row that asks.
+      `WITH stop AS (
+         SELECT c.id, p.speed_kmh, coalesce(p.received_at < $5, false) AS stale
+         FROM (SELECT min(id) AS id FROM commands
+               WHERE device_id = $1 AND state = 'queued' AND expires_at > now() AND type = 'engineStop') c
+         LEFT JOIN LATERAL last_position($1) p ON true
+         WHERE c.id IS NOT NULL),
+       due AS (
          SELECT id FROM commands WHERE device_id = $1 AND state = 'queued' AND expires_at > now()
+           AND NOT EXISTS (SELECT FROM stop WHERE stop.stale AND $6 AND commands.id >= stop.id)
          ORDER BY id LIMIT $3 FOR UPDATE),
        judged AS (
          SELECT c.id, (row_number() OVER (ORDER BY c.id))::integer - 1 + $2 AS serial,
-           CASE WHEN c.type = 'engineStop' THEN last_speed_kmh(c.device_id) END AS speed_kmh
+           CASE WHEN c.type = 'engineStop' THEN (SELECT speed_kmh FROM stop) END AS speed_kmh
          FROM due JOIN commands c USING (id)),
        claimed AS (
          UPDATE commands c SET
@@ -72,10 +92,13 @@ export class CommandStore {
          SELECT organization_id, 'command-failed', 'device ' || device_id, jsonb_build_object(
            'command', id, 'type', type, 'code', 'vehicle-moving', 'speedKmh', speed_kmh, 'speedKmhMax', $4::real)
          FROM claimed WHERE state = 'failed')
-       SELECT id, type, attributes, serial, state FROM claimed ORDER BY id`,
-      [deviceId, serial, rowsMax, this.options.engineStopSpeedKmhMax],
+       SELECT coalesce((SELECT stale FROM stop), false) AS stale, coalesce((
+         SELECT json_agg(json_build_object(
+           'id', id, 'type', type, 'attributes', attributes, 'serial', serial, 'state', state) ORDER BY id)
+         FROM claimed), '[]') AS commands`,
+      [deviceId, serial, rowsMax, this.options.engineStopSpeedKmhMax, new Date(sinceMs), waits],
     )
-    return rows
+    return rows[0]!
   }
 
   /** Back into the queue, where they were: nothing of them was written. */

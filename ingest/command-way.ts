@@ -5,6 +5,8 @@ import { type DeviceSession, toBuffer } from '../device-adapters/decoder.ts'
 export interface CommandWay {
   readonly adapter: Adapter
   readonly session: DeviceSession
+  /** Since when the device has been there without a break, ms since 1970-01-01T00:00Z. */
+  readonly sinceMs: number
   /** Whether the device can be written to now. */
   readonly open: boolean
   /** @returns False if nothing was written, since the way was closed meanwhile. */

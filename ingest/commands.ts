@@ -35,6 +35,7 @@ export class CommandDelivery implements Channel {
   private readonly store: CommandStore
   private readonly answers: CommandAnswers
   private readonly devices: DeviceRegistry
+  private readonly limits: Limits
   private readonly metrics: IngestMetrics
   private readonly log: Logger
   /** Devices that may have queued commands. A device that hangs on another process stays until its next claim here. */
@@ -51,6 +52,7 @@ export class CommandDelivery implements Channel {
   constructor(options: CommandDeliveryOptions) {
     const { pool, limits, metrics, log, engineStopSpeedKmhMax } = options
     this.devices = options.devices
+    this.limits = limits
     this.metrics = metrics
     this.log = log
     this.store = new CommandStore(pool, { engineStopSpeedKmhMax, answerMs: limits.commandAnswerMs })
@@ -136,10 +138,23 @@ export class CommandDelivery implements Channel {
       // Before the claim: what is queued after it is told of, and adds the device again.
       this.queued.delete(deviceId)
       try {
-        const claimed = await this.store.claim(deviceId, way.session.commandSerial, CLAIM_ROWS)
-        const allSent = await this.send(deviceId, way, claimed)
-        if (!allSent || claimed.length === CLAIM_ROWS) this.queued.add(deviceId)
+        const { sinceMs, session } = way
+        const waits = Date.now() - sinceMs < this.limits.engineStopWaitMs
+        const position = { sinceMs, waits }
+        const { commands, stale } = await this.store.claim(
+          deviceId,
+          session.commandSerial,
+          CLAIM_ROWS,
+          position,
+        )
+        const allSent = await this.send(deviceId, way, commands)
         this.failing = false
+        if (stale && !waits) this.metrics.limitMet('engineStopWaitMs')
+        const held = stale && waits
+        const more = commands.length === CLAIM_ROWS
+        if (!allSent || more || held) this.queued.add(deviceId)
+        // The sweep comes back to what waits for a position.
+        if (held && !more) return
       } catch (error) {
         // The sweep comes back to it.
         this.queued.add(deviceId)

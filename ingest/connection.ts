@@ -51,6 +51,8 @@ export class Connection implements Replaceable, CommandWay {
   private closed = false
   private faults = 0
   private heldBytes = 0
+  /** Receipt of the frame that named the device. */
+  sinceMs = 0
   /** Of the device, once it is known. */
   private traffic: DeviceTraffic | undefined
   private readonly ownBudget: ByteBudget
@@ -250,6 +252,7 @@ export class Connection implements Replaceable, CommandWay {
     if (this.closed) return
     this.traffic?.leave(this)
     this.traffic = traffic
+    this.sinceMs = this.session.receivedMs
     traffic?.join(this, this.intake.limits.connectionsPerDeviceMax)
   }
 

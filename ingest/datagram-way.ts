@@ -10,17 +10,20 @@ import type { Intake } from './intake.ts'
 export class DatagramWay implements CommandWay {
   readonly adapter: Adapter
   readonly session: IntakeSession
+  readonly sinceMs: number
   private readonly closesMs: number
   private readonly write: (bytes: Buffer) => void
 
   private constructor(
     adapter: Adapter,
     session: IntakeSession,
+    sinceMs: number,
     returnMs: number,
     write: (bytes: Buffer) => void,
   ) {
     this.adapter = adapter
     this.session = session
+    this.sinceMs = sinceMs
     this.closesMs = performance.now() + returnMs
     this.write = write
   }
@@ -45,11 +48,14 @@ export class DatagramWay implements CommandWay {
     intake: Intake,
     write: (bytes: Buffer) => void,
   ): void {
-    const { device } = session
+    const { device, receivedMs } = session
     if (adapter.commands === undefined || device === undefined) return
+    const before = device.traffic.datagramWay
     // The numbers of commands go on, since the device knows nothing of our sessions.
-    session.commandSerial = device.traffic.datagramWay?.session.commandSerial ?? 0
-    device.traffic.datagramWay = new DatagramWay(adapter, session, intake.limits.datagramReturnMs, write)
+    session.commandSerial = before?.session.commandSerial ?? 0
+    const sinceMs = before?.open ? before.sinceMs : receivedMs
+    const { datagramReturnMs } = intake.limits
+    device.traffic.datagramWay = new DatagramWay(adapter, session, sinceMs, datagramReturnMs, write)
     intake.commands.offer(device.id)
   }
 }

@@ -55,6 +55,11 @@ export const LIMITS = {
   unsentReplyBytesMax: 65_536,
   /** Commands that wait for one device; one more is refused. */
   queuedCommandsPerDeviceMax: 100,
+  /**
+   * How long an engineStop waits, ms, for a position from after the device came back: the last one before may say that
+   * the vehicle stands when it has started since. Then it goes by that one.
+   */
+  engineStopWaitMs: 30_000,
   /** How long a device is reached at the address of its last datagram, ms: networks between forget the way back. */
   datagramReturnMs: 30_000,
   /** Answers of devices to commands that wait for the database; more are dropped. */

@@ -60,29 +60,25 @@ CREATE TABLE audit_events (
 );
 CREATE INDEX audit_events_organization ON audit_events (organization_id, id);
 
--- Speed of the last undoubted position, which is the one that last_positions gives; null where there is none, or none
--- with a speed. For ingest, which has no tenant.
-CREATE FUNCTION last_speed_kmh(device integer) RETURNS real
+-- The last undoubted position, which is the one that last_positions gives; no row where there is none. For ingest,
+-- which has no tenant.
+CREATE FUNCTION last_position(device integer) RETURNS SETOF positions
   LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
 DECLARE
-  last positions;
   window_start timestamptz;
   window_end timestamptz := 'infinity';
 BEGIN
   FOREACH window_start IN ARRAY
     ARRAY[now() - interval '1 day', now() - interval '8 days', now() - interval '64 days', '-infinity']
   LOOP
-    SELECT p.* INTO last FROM positions p
-    WHERE p.device_id = device AND p.quality = 0 AND p.fix_time >= window_start AND p.fix_time < window_end
-    ORDER BY p.fix_time DESC, p.digest DESC LIMIT 1;
-    IF FOUND THEN
-      RETURN last.speed_kmh;
-    END IF;
+    RETURN QUERY SELECT p.* FROM positions p
+      WHERE p.device_id = device AND p.quality = 0 AND p.fix_time >= window_start AND p.fix_time < window_end
+      ORDER BY p.fix_time DESC, p.digest DESC LIMIT 1;
+    EXIT WHEN FOUND;
     window_end := window_start;
   END LOOP;
-  RETURN NULL;
 END $$;
-REVOKE ALL ON FUNCTION last_speed_kmh FROM PUBLIC;
+REVOKE ALL ON FUNCTION last_position FROM PUBLIC;
 
 ALTER TABLE commands ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_events ENABLE ROW LEVEL SECURITY;

@@ -1,7 +1,8 @@
-/** Commands in the table, and what GT06 devices say, for tests. */
+/** Commands in the table, and what devices say, for tests. */
 import type pg from 'pg'
+import { crc16Ibm } from '../device-adapters/checksums.ts'
 import { encode } from '../device-adapters/gt06/frame.ts'
-import type { IngestHarness } from './ingest-harness.ts'
+import { type IngestHarness, packet } from './ingest-harness.ts'
 
 export interface CommandRow {
   readonly id: number
@@ -43,4 +44,27 @@ export function gt06Answer(serial: number, text: string): Buffer {
   content.write(text, 5, 'latin1')
   content.writeUInt16BE(1, 5 + text.length)
   return encode(0x15, content, 2)
+}
+
+/** An answer of codec 12. */
+export function teltonikaAnswer(text: string): Buffer {
+  const bytes = Buffer.alloc(20 + text.length)
+  bytes.writeUInt32BE(8 + text.length, 4)
+  bytes.set([0x0c, 1, 6], 8)
+  bytes.writeUInt32BE(text.length, 11)
+  bytes.write(text, 15, 'latin1')
+  bytes[15 + text.length] = 1
+  return withChecksum(bytes)
+}
+
+/** A packet of codec 8 with one position. */
+export function positionAt(timeMs: number, speedKmh: number): Buffer {
+  const bytes = packet(1, timeMs)
+  bytes.writeUInt16BE(speedKmh, 32)
+  return withChecksum(bytes)
+}
+
+function withChecksum(bytes: Buffer): Buffer {
+  bytes.writeUInt32BE(crc16Ibm(bytes, 8, bytes.length - 4), bytes.length - 4)
+  return bytes
 }

@@ -113,10 +113,9 @@ test('a bug of an encoder fails its command, and no other', async () => {
   const broken = await queue(harness, id, 'rebootDevice')
   await queue(harness, id, 'custom', { data: 'fine' })
   expect(await line(device, 5)).toBe('fine\n')
-  expect(await commandRow(harness.pool, broken)).toMatchObject({
-    state: 'failed',
-    failure: 'adapter-bug: the adapter failed on this command',
-  })
+  await expect
+    .poll(() => commandRow(harness.pool, broken))
+    .toMatchObject({ state: 'failed', failure: 'adapter-bug: the adapter failed on this command' })
 })
 
 test('a type that is a name of every object is no command', async () => {

@@ -2,9 +2,15 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { crc16Ibm } from '../device-adapters/checksums.ts'
-import { type CommandRow, commandRow, gt06Answer, gt06Login, queue } from './command-fixture.ts'
-import { IngestHarness, login, packet } from './ingest-harness.ts'
+import {
+  type CommandRow,
+  commandRow,
+  gt06Answer,
+  gt06Login,
+  queue,
+  teltonikaAnswer,
+} from './command-fixture.ts'
+import { IngestHarness, login } from './ingest-harness.ts'
 
 /** `engineStop` as the first command of a GT06 session. */
 const RELAY = '787812800c0000000052656c61792c312300009dee0d0a'
@@ -107,6 +113,7 @@ describe('a command to a connected device', () => {
     const long = await give(id, 'custom', { data: 'x'.repeat(1_000) })
     const fine = await give(id, 'custom', { data: 'STATUS#' })
     expect(Buffer.from(await device.reply(22), 'hex').toString()).toContain('STATUS#')
+    await expect.poll(() => stateOf(long)).toBe('failed')
     expect(await command(unknown)).toMatchObject({
       state: 'failed',
       sent_at: null,
@@ -183,45 +190,6 @@ describe('a command to a device that is away', () => {
   })
 })
 
-test('a command to a moving vehicle is looked at once more before it is sent', async () => {
-  const imei = newImei()
-  const id = await harness.register(imei)
-  const moving = await give(id, 'engineStop')
-  // 36 km/h, as the packets of the harness have it.
-  const reporting = await teltonika(imei)
-  expect(await reporting.reply(31)).toContain(Buffer.from('setdigout 1').toString('hex'))
-  reporting.send(packet(1, Date.now()))
-  expect(await reporting.reply(4)).toBe('00000001')
-  await expect.poll(() => harness.storedOf(id)).toBe(1)
-  expect(await stateOf(moving)).toBe('sent')
-
-  const stop = await give(id, 'engineStop')
-  await expect.poll(() => stateOf(stop)).toBe('failed')
-  expect(await command(stop)).toMatchObject({
-    sent_at: null,
-    failure:
-      'vehicle-moving: the vehicle moved at 36.0 km/h when the command could be sent; 5 km/h are allowed',
-  })
-  const { rows } = await harness.pool.query('SELECT * FROM audit_events WHERE subject = $1', [`device ${id}`])
-  expect(rows).toEqual([
-    expect.objectContaining({
-      organization_id: harness.organizationId,
-      user_id: null,
-      action: 'command-failed',
-      details: { command: stop, type: 'engineStop', code: 'vehicle-moving', speedKmh: 36, speedKmhMax: 5 },
-    }),
-  ])
-
-  const standing = packet(1, Date.now() + 1_000)
-  standing.writeUInt16BE(0, 10 + 22)
-  reporting.send(withChecksum(standing))
-  expect(await reporting.reply(4)).toBe('00000001')
-  await expect.poll(() => harness.storedOf(id)).toBe(2)
-  const sent = await give(id, 'engineStop')
-  expect(await reporting.reply(31)).toContain(Buffer.from('setdigout 1').toString('hex'))
-  expect(await stateOf(sent)).toBe('sent')
-})
-
 describe('a command over UDP', () => {
   let udp: UdpSocket
   const received: string[] = []
@@ -269,19 +237,3 @@ describe('a command over UDP', () => {
     await expect.poll(() => stateOf(last)).toBe('sent')
   })
 })
-
-/** An answer of codec 12. */
-function teltonikaAnswer(text: string): Buffer {
-  const bytes = Buffer.alloc(20 + text.length)
-  bytes.writeUInt32BE(8 + text.length, 4)
-  bytes.set([0x0c, 1, 6], 8)
-  bytes.writeUInt32BE(text.length, 11)
-  bytes.write(text, 15, 'latin1')
-  bytes[15 + text.length] = 1
-  return withChecksum(bytes)
-}
-
-function withChecksum(packet: Buffer): Buffer {
-  packet.writeUInt32BE(crc16Ibm(packet, 8, packet.length - 4), packet.length - 4)
-  return packet
-}
