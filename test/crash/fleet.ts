@@ -3,13 +3,20 @@ import type { Report } from '../../simulate/encoders/encoder.ts'
 import type { SimulatedProtocol } from '../../simulate/encoders/index.ts'
 import { uniqueIdOf } from '../../simulate/unique-ids.ts'
 
-/** All transports: TCP twice (an answer for a packet, an answer for each record), UDP, HTTP, MQTT. */
+/** All protocols whose devices learn what is stored, over all transports. */
 export const PROTOCOLS = [
   'teltonika',
   'gt06',
   'h02',
   'osmand',
   'mqtt-json',
+  'jt808',
+  'meitrack',
+  'atrack',
+  'ruptela',
+  'eelink',
+  'wialon',
+  'galileo',
 ] as const satisfies SimulatedProtocol[]
 export type CrashProtocol = (typeof PROTOCOLS)[number]
 

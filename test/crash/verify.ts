@@ -3,7 +3,7 @@
  * that was never sent.
  */
 import type pg from 'pg'
-import { type FleetDevice, numberOf, recordOf, TOLERANCE } from './fleet.ts'
+import { type CrashProtocol, type FleetDevice, numberOf, recordOf, TOLERANCE } from './fleet.ts'
 import type { DeviceJournal } from './simulator.ts'
 
 export interface Verdict {
@@ -37,6 +37,9 @@ export function complaintsOfVerdict(verdict: Verdict): string[] {
   ]
 }
 
+/** Their heartbeats have a status, and so become rows without a place. */
+const WITH_STATUS_ROWS: ReadonlySet<CrashProtocol> = new Set(['gt06', 'eelink'])
+
 interface Row {
   readonly fix_ms: number
   readonly latitude: number | null
@@ -66,7 +69,7 @@ export async function verify(
     )
     const found = new Uint8Array(journal.made)
     for (const row of rows) {
-      if (device.protocol === 'gt06' && row.latitude === null) {
+      if (row.latitude === null && WITH_STATUS_ROWS.has(device.protocol)) {
         heartbeats++
         continue
       }
