@@ -31,6 +31,17 @@ const MODELS = {
   h02: 'ST-901',
   osmand: 'OsmAnd',
   'mqtt-json': 'MQTT gateway',
+  gl200: 'GV300',
+  jt808: 'JT/T 808-2013',
+  gps103: 'TK103B',
+  tk103: 'TK103',
+  suntech: 'ST300',
+  meitrack: 'T366',
+  wialon: 'Wialon IPS',
+  ruptela: 'FM-Eco4',
+  eelink: 'TK116',
+  galileo: 'Galileosky 7',
+  atrack: 'AK11',
 } as const
 
 export type DemoProtocol = keyof typeof MODELS
