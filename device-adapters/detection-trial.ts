@@ -31,6 +31,7 @@ const FIX_TIME_AHEAD_MAX_MS = 2 * 24 * 3600 * 1000
 const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d
 const SPACE = 0x20
+const DOLLAR = 0x24
 
 /** A device that is registered: what a stream is depends on nobody's registry. */
 const ANY_DEVICE: KnownDevice = { model: '', options: {} }
@@ -132,7 +133,7 @@ export class Trial {
       this.refute(SCORE.breaksFrame, `first bytes fit, frame breaks: ${DecodeError.of(error).message}`)
       return undefined
     }
-    if (length < 0 && !isPadding(rest.subarray(0, -length))) {
+    if (length < 0 && !isPadding(rest.subarray(0, -length), this.readBytes > 0)) {
       this.refute(SCORE.breaksFrame, `first bytes fit, then ${-length} bytes belong to no frame`)
       return undefined
     }
@@ -215,7 +216,14 @@ export class Trial {
   }
 }
 
-/** Line ends and fill bytes, which stand between frames and belong to none. */
-function isPadding(bytes: Buffer): boolean {
-  return bytes.every((byte) => byte === LINE_FEED || byte === CARRIAGE_RETURN || byte === SPACE || byte === 0)
+/** Line ends and fill bytes, which stand between frames and belong to none; a dollar may end the frame before them. */
+function isPadding(bytes: Buffer, follows: boolean): boolean {
+  return bytes.every(
+    (byte, i) =>
+      byte === LINE_FEED ||
+      byte === CARRIAGE_RETURN ||
+      byte === SPACE ||
+      byte === 0 ||
+      (byte === DOLLAR && i === 0 && follows),
+  )
 }
