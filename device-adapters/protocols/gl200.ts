@@ -108,9 +108,11 @@ function lengthField(bytes: Buffer): readonly [at: number, bytes: 1 | 2] | undef
   return head === '+ACK' && bytes[4] === 0x3a ? undefined : LENGTHS[head]
 }
 
-/** A text message up to its end, which is no part of it; a datagram may lack that. */
+/** A text message up to its end, which is a part of it in datagrams alone; they may lack it. */
 function textLength(bytes: Buffer, datagram: boolean): number {
-  for (let at = 0; at < bytes.length; at++) if (bytes[at] === DOLLAR || bytes[at] === 0) return at
+  for (let at = 0; at < bytes.length; at++) {
+    if (bytes[at] === DOLLAR || bytes[at] === 0) return datagram ? at + 1 : at
+  }
   return datagram ? bytes.length : 0
 }
 
