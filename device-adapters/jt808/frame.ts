@@ -8,6 +8,7 @@ export const DELIMITER = 0x7e
 export const ALTERNATIVE_DELIMITER = 0xe7
 const TEXT_START = 0x28
 const TEXT_END = ')'
+const TEXT_MAX_BYTES = 512
 
 /** Escape and the byte after it, to the byte that is meant. */
 type Escapes = ReadonlyMap<number, ReadonlyMap<number, number>>
@@ -77,10 +78,18 @@ export function frameBytes(bytes: Buffer): number {
   const start = startOf(bytes)
   if (start > 0) return -start
   const first = bytes[0]!
-  const end = first === TEXT_START ? bytes.indexOf(TEXT_END) : bytes.indexOf(first, 1)
+  if (first === TEXT_START) return textBytes(bytes)
+  const end = bytes.indexOf(first, 1)
   if (end < 0) return 0
   // Two delimiters side by side: the first ends a frame of which the beginning is lost.
-  return end === 1 && first !== TEXT_START ? -1 : end + 1
+  return end === 1 ? -1 : end + 1
+}
+
+/** A bracket that is a byte of something else must not hold back the frames after it. */
+function textBytes(bytes: Buffer): number {
+  const end = bytes.subarray(0, TEXT_MAX_BYTES).indexOf(TEXT_END)
+  if (end >= 0) return end + 1
+  return bytes.length < TEXT_MAX_BYTES ? 0 : -1
 }
 
 function startOf(bytes: Buffer): number {
