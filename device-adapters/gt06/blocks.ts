@@ -86,11 +86,22 @@ export function lbs(widths: LbsWidths = {}): Block {
   return (message) => message.setNetwork([readTower(message, widths)])
 }
 
+/** Bytes of a list of cells that is not filled, after its length of 0; the first of them may hold what was there before. */
+const EMPTY_CELLS_BYTES = 45
+const EMPTY_CELLS_HEAD_BYTES = 9
+
 /** {@link lbs} after its length u8, which counts itself in most devices; 0 means that there is none. */
 export function sizedLbs(widths: LbsWidths = {}): Block {
   return (message) => {
     const length = message.u8()
-    if (length === 0) return
+    if (length === 0) {
+      const { at, frame } = message
+      const unfilled = frame.subarray(at + EMPTY_CELLS_HEAD_BYTES, at + EMPTY_CELLS_BYTES)
+      if (message.left >= EMPTY_CELLS_BYTES && unfilled.every((byte) => byte === 0)) {
+        message.skip(EMPTY_CELLS_BYTES)
+      }
+      return
+    }
     const start = message.at
     message.setNetwork([readTower(message, widths)])
     const rest = length - 1 - (message.at - start)

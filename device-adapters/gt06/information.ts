@@ -25,13 +25,17 @@ function answer(message: Message, serial: number, text: string): void {
   message.session.answer({ serial, ok: !REFUSAL.test(text), text })
 }
 
-/** Message 0x15: length u8, server flag u32, text. The length counts flag and text; 0 = no answer. */
+/**
+ * Message 0x15: length u8, server flag u32, text. The length counts flag and text. Some devices leave it 0, and fill
+ * the message up with NULs and a language u16.
+ */
 export const commandAnswer: Block = (message) => {
   message.withoutFix()
   const length = message.u8()
-  if (length < 4) return
+  if (length < 4 && message.left < 6) return
   const serial = message.u32()
-  const text = message.text(length - 4)
+  const text = message.text(length < 4 ? message.left - 2 : length - 4)
+  if (text === '') return
   answer(message, serial, text)
   if (text.startsWith('<ICCID:')) message.set('iccid', text.slice(7, 27))
   else message.set('result', text)

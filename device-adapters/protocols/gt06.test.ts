@@ -252,3 +252,33 @@ test('a message without content, serial number and checksum has the digest of it
   expect([...out.recordEnd.subarray(0, 2)]).toEqual([4, 4])
   expect(out.digestLow[0]).toBe(out.digestLow[1])
 })
+
+test('reads what follows a list of cells that is not filled', () => {
+  const unfilled = `00${'000000000004'}${'00'.repeat(39)}`
+  const line = decode(LOGIN, frame(0x16, `${GPS.slice(0, 36)}${unfilled}7e061b0982`))
+  expect(line.positions[0]!.attributes).toMatchObject({
+    batteryLevel: 100,
+    rssi: 27,
+    alarm: 'removing,vibration',
+    ignition: true,
+    charge: true,
+  })
+})
+
+test('reads an answer whose length was left 0', () => {
+  const device = session()
+  const content = `0000000005${text('DYD=Success!')}${'00'.repeat(20)}0001`
+  decodeFrame(adapter, Buffer.from(frame(0x15, content), 'hex'), device, new PositionBatch(8))
+  expect(device.answers).toEqual([{ serial: 5, ok: true, text: 'DYD=Success!' }])
+})
+
+test('speaks to clones by their model and options', () => {
+  const of = (device: Partial<KnownDevice>) =>
+    commandBytes(adapter.commands?.engineStop?.({}, session(device)))
+  expect(of({ model: 'G109' })).toContain(text('DYD#'))
+  expect(of({ options: { alternative: true, devicePassword: '4321' } })).toContain(text('DYD,4321#'))
+  expect(() => of({ options: { alternative: true, devicePassword: 'a#b' } })).toThrow(CommandError)
+  expect(of({ options: { language: true } })).toMatch(
+    new RegExp(`0c00000000${text('Relay,1#')}00020000.{4}0d0a$`),
+  )
+})

@@ -18,6 +18,7 @@
 import { QUALITY } from '../../schemas/quality.ts'
 import { CommandError, DecodeError, defineAdapter, type Session } from '../adapter.ts'
 import { luhnDigit } from '../checksums.ts'
+import { passwordOf } from '../command-text.ts'
 import { alert, status, statusVxt01, wideAlert } from '../gt06/alarms.ts'
 import {
   accModeStored,
@@ -287,7 +288,7 @@ const VARIANTS_BY_TYPE: ReadonlyMap<number, readonly Variant[]> = new Map(
 
 export const gt06 = defineAdapter<Gt06State>({
   id: 'gt06',
-  version: 1,
+  version: 2,
   makers: ['Concox', 'Jimi', 'many others'],
   source: 'Concox GT06 GPS tracker communication protocol v1.8.1; Jimi JM-VL03 protocol V1.1.2',
   listen: { tcp: 5023 },
@@ -333,13 +334,13 @@ export const gt06 = defineAdapter<Gt06State>({
 })
 
 /** What a length field of one byte leaves: 255 − type, text length, flag, serial number, checksum. */
-const COMMAND_MAX_CHARACTERS = 245
+const COMMAND_MAX_BYTES = 245
 
-/** Option `alternative` of a device: the relay commands of clones, which begin with its `devicePassword`. */
+/** Relay commands of clones: by the option `alternative`, with the device's password; of a G109 without one. */
 function relayCommand(session: Session, standard: string, clone: string): Buffer {
-  const { alternative, devicePassword } = session.device?.options ?? {}
-  const password = typeof devicePassword === 'string' ? devicePassword : '123456'
-  return textCommand(alternative === true ? `${clone},${password}#` : standard, session)
+  if (session.device?.model === 'G109') return textCommand(`${clone}#`, session)
+  const alternative = session.device?.options.alternative === true
+  return textCommand(alternative ? `${clone},${passwordOf(session, '123456')}#` : standard, session)
 }
 
 function layoutOf(frame: Buffer, session: Session<Gt06State>): Layout {
@@ -378,12 +379,13 @@ function login(message: Message): void {
  * @throws CommandError if the text does not fit into a short frame.
  */
 function textCommand(text: string, session: Session): Buffer {
-  if (text.length > COMMAND_MAX_CHARACTERS) {
-    throw new CommandError(`a command has at most ${COMMAND_MAX_CHARACTERS} characters, got ${text.length}`)
+  // Option `language` of a device: it shall answer in English, 2.
+  const language = session.device?.options.language === true ? [0, 2] : []
+  const bytes = [...Buffer.from(text, 'latin1'), ...language]
+  if (bytes.length > COMMAND_MAX_BYTES) {
+    throw new CommandError(`a command has at most ${COMMAND_MAX_BYTES} characters, got ${bytes.length}`)
   }
-  const content = Buffer.alloc(5 + text.length)
-  content.writeUInt8(4 + text.length, 0)
+  const content = Buffer.from([4 + text.length, 0, 0, 0, 0, ...bytes])
   content.writeUInt32BE(session.commandSerial, 1)
-  content.write(text, 5, 'latin1')
   return encode(0x80, content, 0)
 }
