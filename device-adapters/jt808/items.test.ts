@@ -155,8 +155,9 @@ test.each(TRANSPARENT)('reads the transparent message %s', (body, meaning) => {
   expect(position).toMatchObject({ noFix: true, attributes: meaning })
 })
 
-test('a transparent message of an unknown kind is answered, and no position', () => {
+test('a transparent message of an unknown kind, or without what it is for, is no position', () => {
   expect(positionsOf('0900', 'aa0102')).toEqual([])
+  expect(positionsOf('0900', `40${text('GTSL|6|x')}`)).toEqual([])
   expect(positionsOf('0900', `${VEHICLE}7701`)).toEqual([])
 })
 

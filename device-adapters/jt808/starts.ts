@@ -31,23 +31,33 @@ const TYPES: readonly (readonly [from: number, to: number])[] = [
 
 /** Delimiter, message id, attributes. */
 const HEAD_BYTES = 5
+const TERMINAL_MAX_BYTES = 10
 /** Encryption, and a bit that is reserved, which are not in use; 2019 gives the version. */
 const UNUSED_ATTRIBUTES = 0x9c
 const VERSIONED = 0x40
 const VERSION_MAX = 3
+/** The first 14 digits of an IMEI are less. */
+const IMEI_LIMIT = 1e14
 
 /** See `Adapter.starts`. */
 export function starts(bytes: Buffer): boolean | undefined {
   const first = bytes[0]
   if (first !== DELIMITER && first !== ALTERNATIVE_DELIMITER) return bracketed(bytes)
-  // The last byte may be an escape whose second byte is to come.
-  const plain = plainOf(bytes.subarray(0, 2 * HEAD_BYTES + 4)).subarray(0, HEAD_BYTES + 1)
+  // An escape whose second byte is to come is left out.
+  const plain = plainOf(bytes.subarray(0, 2 * (HEAD_BYTES + 1 + TERMINAL_MAX_BYTES)))
   // What is known of the message id, and the ids that it may become.
   const low = (plain[1] ?? 0) * 0x100 + (plain[2] ?? 0)
   const high = (plain[1] ?? 0xff) * 0x100 + (plain[2] ?? 0xff)
   if (!TYPES.some(([from, to]) => from <= high && to >= low)) return false
-  if (plain.length < HEAD_BYTES + 1) return undefined
-  if (low === LOCK_LOCATION || low === LOCK_LOCATION_BLIND) return true
-  if ((plain[3]! & UNUSED_ATTRIBUTES) !== 0) return false
-  return (plain[3]! & VERSIONED) === 0 || plain[5]! <= VERSION_MAX
+  if (plain.length <= HEAD_BYTES) return undefined
+
+  const isLock = low === LOCK_LOCATION || low === LOCK_LOCATION_BLIND
+  if (!isLock && (plain[3]! & UNUSED_ATTRIBUTES) !== 0) return false
+  const isVersioned = !isLock && (plain[3]! & VERSIONED) !== 0
+  if (isVersioned && plain[HEAD_BYTES]! > VERSION_MAX) return false
+  const at = isVersioned ? HEAD_BYTES + 1 : HEAD_BYTES
+  const end = at + (isVersioned ? TERMINAL_MAX_BYTES : first === ALTERNATIVE_DELIMITER ? 7 : 6)
+  if (plain.length < end) return undefined
+  const isDigits = /^\d+$/.test(plain.toString('hex', at, end))
+  return isDigits || (!isVersioned && plain.readUIntBE(at, 6) < IMEI_LIMIT)
 }

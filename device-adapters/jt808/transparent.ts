@@ -32,10 +32,11 @@ export function transparent(report: Report): void {
 /** `GTSL|…|…|…|DRIVER|…`, or any text. */
 function driverText(report: Report): void {
   const text = trimmed(report.latin1(report.left))
-  if (text === '') return
+  const isDriver = text.startsWith('GTSL')
+  const value = isDriver ? (text.split('|', 5)[4] ?? '') : text
+  if (value === '') return
   report.withoutFix()
-  if (!text.startsWith('GTSL')) report.set('data', text)
-  else report.set('driverUniqueId', text.split('|', 5)[4] ?? '')
+  report.set(isDriver ? 'driverUniqueId' : 'data', value)
 }
 
 function obdText(report: Report): void {
