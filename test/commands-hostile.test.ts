@@ -87,6 +87,8 @@ test('a device that does not read loses its connection, and no command that was 
   const deaf = await connected('deaf')
   deaf.socket.pause()
   const met = await limitMet('unsentReplyBytesMax')
+  const written = () => harness.metric('fleetflow_commands_total', { state: 'sent' })
+  const writtenBefore = await written()
   await queueMany(id, 'configuration', BULKY_COMMANDS)
   await expect.poll(() => limitMet('unsentReplyBytesMax'), { timeout: 5_000 }).toBe(met + 1)
   await expect
@@ -94,6 +96,7 @@ test('a device that does not read loses its connection, and no command that was 
     .toBe(0)
   await expect.poll(() => count(id, 'queued'), { timeout: 5_000 }).toBeGreaterThan(10)
   const sent = await count(id, 'sent')
+  expect(sent).toBe((await written()) - writtenBefore)
   expect((await count(id, 'queued')) + sent).toBe(BULKY_COMMANDS)
 
   // Those that were written come first, and the others in their order when it listens again.

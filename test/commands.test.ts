@@ -137,6 +137,29 @@ describe('a command to a connected device', () => {
     expect(await older.reply(RELAY.length / 2)).toBe(RELAY)
   })
 
+  test('is kept from a connection that has another name than the device has now', async () => {
+    const [imei, renamed] = [newImei(), newImei()]
+    const id = await harness.register(imei)
+    const device = await gt06(imei)
+    await harness.pool.query('UPDATE devices SET unique_id = $2 WHERE id = $1', [id, renamed])
+    const successor = harness.device(harness.portOf('gt06'))
+    await expect
+      .poll(() => {
+        if (successor.silent) successor.send(gt06Login(renamed))
+        return successor.silent
+      })
+      .toBe(false)
+    successor.socket.destroy()
+    await expect.poll(() => harness.metric('fleetflow_connections', { protocol: 'gt06' })).toBe(1)
+    const kept = await give(id, 'engineStop')
+    const other = newImei()
+    const sent = await give(await harness.register(other), 'engineStop')
+    await gt06(other)
+    await expect.poll(() => stateOf(sent)).toBe('sent')
+    expect(await stateOf(kept)).toBe('queued')
+    expect(device.silent).toBe(true)
+  })
+
   test('is kept from a device that is disabled', async () => {
     const imei = newImei()
     const id = await harness.register(imei)
