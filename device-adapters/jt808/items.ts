@@ -14,6 +14,7 @@ import {
   minus,
   per,
   type Report,
+  raw,
   sequence,
   skip,
   text,
@@ -90,7 +91,7 @@ const ITEMS: Fields = new Map<number, Field>([
   [0xf7, battery],
   [0xf8, stepsOrTemperature],
   [0xf9, reception],
-  [0xfb, (report) => report.set('container', report.latin1(report.left))],
+  [0xfb, raw('container')],
   [0xfc, field('geofence', 'u8')],
   [0xfe, various],
 ])

@@ -7,9 +7,9 @@ import {
   per,
   percentOfByte,
   type Report,
+  raw,
   sequence,
   skip,
-  text,
   times,
 } from './report.ts'
 
@@ -71,7 +71,7 @@ const CURRENT: Fields = new Map<number, Field>([
   [0x000e, (report) => report.set('throttle', percentOfByte(report.left === 1 ? report.u8() : report.u16()))],
   [0x0050, (report) => report.set('vin', report.latin1(17))],
   [0x0051, (report) => report.set('cvn', report.hex(report.left))],
-  [0x0052, text('calid')],
+  [0x0052, raw('calid')],
   [0x0100, field('tripOdometer', 'u16', per(10))],
   [0x0102, field('tripFuel', 'u16', per(10))],
   [0x0112, field('hardAccelerationCount', 'u16')],

@@ -162,6 +162,11 @@ export function text(key: string): Field {
   return (report) => report.set(key, trimmed(report.latin1(report.left)))
 }
 
+/** Bytes that take the rest of their item, as Latin-1: what some devices send there is no text. */
+export function raw(key: string): Field {
+  return (report) => report.set(key, report.bytes(report.left).toString('latin1'))
+}
+
 /** Several fields, one after the other. */
 export function sequence(...fields: readonly Field[]): Field {
   return (report) => {
