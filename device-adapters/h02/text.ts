@@ -30,20 +30,21 @@ export function decodeText(fields: string[], session: Session, out: PositionBatc
   const [, id, type] = fields
   if (id !== undefined && id !== '') session.identify(id)
   const decode = DECODERS.get(type!) ?? (type!.startsWith('V') ? decodeFix : undefined)
-  decode?.(fields, out)
+  decode?.(fields, out, session)
 }
 
 /** Decoders by type; every other type that starts with a V is a fix. */
-const DECODERS: ReadonlyMap<string, (fields: string[], out: PositionBatch) => void> = new Map([
-  ['NBR', decodeNeighbours],
-  ['LINK', decodeLink],
-  ['VP1', decodeVp1],
-  ['V3', decodeV3],
-  ['V4', decodeResult],
-  ['SMS', decodeSms],
-  ['HTBT', decodeHeartbeat],
-  ['V0', decodeHeartbeat],
-])
+const DECODERS: ReadonlyMap<string, (fields: string[], out: PositionBatch, session: Session) => void> =
+  new Map([
+    ['NBR', decodeNeighbours],
+    ['LINK', decodeLink],
+    ['VP1', decodeVp1],
+    ['V3', decodeV3],
+    ['V4', decodeResult],
+    ['SMS', decodeSms],
+    ['HTBT', decodeHeartbeat],
+    ['V0', decodeHeartbeat],
+  ])
 
 interface TextFix {
   readonly timeMs: number
@@ -131,12 +132,15 @@ function decodeFix(fields: string[], out: PositionBatch): void {
   else if (fields[4] === 'A') throw new DecodeError('malformed', 'a valid fix without a place')
 }
 
-/** V4: the result is what stands between the type and the fix. */
-function decodeResult(fields: string[], out: PositionBatch): void {
+/** V4: the result is what stands between the type and the fix; its last field is the time of the command. */
+function decodeResult(fields: string[], out: PositionBatch, session: Session): void {
   for (let at = fields.length - 9; at > 3; at--) {
     const fix = fixAt(fields, at)
     if (fix === undefined) continue
-    out.set(addFix(fix, out), 'result', fields.slice(3, at).join(','))
+    const result = fields.slice(3, at)
+    out.set(addFix(fix, out), 'result', result.join(','))
+    if (/^\d{6}$/.test(result.at(-1)!)) result.pop()
+    session.answer({ ok: !result.includes('ERROR'), text: result.join(',') })
     return
   }
 }
@@ -208,9 +212,11 @@ function decodeLink(fields: string[], out: PositionBatch): void {
 }
 
 /** What a tracker answers to a command that came as a short message. */
-function decodeSms(fields: string[], out: PositionBatch): void {
+function decodeSms(fields: string[], out: PositionBatch, session: Session): void {
   const text = fields.slice(3).join(',')
-  if (text !== '') out.set(out.addWithoutFix(), 'result', text)
+  if (text === '') return
+  out.set(out.addWithoutFix(), 'result', text)
+  session.answer({ ok: true, text })
 }
 
 function decodeHeartbeat(fields: string[], out: PositionBatch): void {

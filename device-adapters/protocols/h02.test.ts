@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { PositionBatch } from '../../schemas/position-batch.ts'
 import { QUALITY } from '../../schemas/quality.ts'
-import type { Transport } from '../adapter.ts'
+import { CommandError, type Transport } from '../adapter.ts'
 import { DeviceSession, decodeFrame } from '../decoder.ts'
 import { FrameReader } from '../frames.ts'
 import { type DecodedLine, RecordedStream } from '../recorded-line.ts'
@@ -197,4 +197,38 @@ test('encodes its commands', () => {
   expect(commands?.engineStop?.({}, session)).toBe('*HQ,123456789012345,S20,010203,1,1#')
   expect(commands?.engineResume?.({}, session)).toBe('*HQ,123456789012345,S20,010203,1,0#')
   expect(commands?.custom?.({ data: 'CXZT' }, session)).toBe('CXZT')
+  expect(() => commands?.custom?.({ data: 'CXZT#\r\n*HQ' }, session)).toThrow(CommandError)
+})
+
+test.each([
+  ['V4,S20,DONE,130305,050316,A', true, 'S20,DONE'],
+  ['V4,S20,ERROR,130305,050316,A', false, 'S20,ERROR'],
+  ['V4,S14,100,10,1,3,130305,050316,A', true, 'S14,100,10,1,3'],
+  ['V4,S23,165.165.33.250:8800,130305,050316,A', true, 'S23,165.165.33.250:8800'],
+])('tells what became of a command: %s', (head, ok, text) => {
+  const session = new DeviceSession(h02, 'tcp', () => undefined)
+  const frame = `*TH,2020916012,${head},2212.8745,N,11346.6574,E,14.28,028,220902,FFFFFBFF#`
+  decodeFrame(h02, Buffer.from(frame), session, new PositionBatch(8))
+  expect(session.answers).toEqual([{ ok, text }])
+})
+
+test('takes the answer to a short message for one to a command', () => {
+  const session = new DeviceSession(h02, 'tcp', () => undefined)
+  decodeFrame(h02, Buffer.from('*HQ,9180271064,SMS,VOLT:13.1V,GSM:26#'), session, new PositionBatch(8))
+  expect(session.answers).toEqual([{ ok: true, text: 'VOLT:13.1V,GSM:26' }])
+})
+
+test('sends a receipt of every fix to a device that waits for it', () => {
+  const v5 = '*HQ,9180271064,V5,091233,V,2348.8912,N,09021.3302,E,000.00,000,051219,FFFFBBFF#'
+  const replies = (bytes: Buffer, options: Record<string, unknown>) => {
+    const stream = new RecordedStream(h02)
+    const line = { protocol: 'h02', stream: 1, transport: 'tcp', setup: options } as const
+    return stream
+      .decode({ ...line, bytes: bytes.toString('hex') }, RECEIVED_MS)
+      .replies.map((reply) => hex(reply).toString())
+  }
+  expect(replies(Buffer.from(v5), { ack: true })).toEqual(['*HQ,9180271064,R12,030405#'])
+  expect(replies(hex(SHORT), { ack: true })).toEqual(['*HQ,4106011660,R12,030405#'])
+  expect(replies(Buffer.from(v5), {})).toEqual([])
+  expect(replies(Buffer.from('*HQ,4106011660,XT,1,100#'), { ack: true })).toEqual([])
 })

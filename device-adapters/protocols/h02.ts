@@ -19,6 +19,7 @@
  */
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, defineAdapter, type Session } from '../adapter.ts'
+import { oneLine } from '../command-text.ts'
 import { decodeText, fieldsOf, fixAt, setStatus, utcOf } from '../h02/text.ts'
 import { degreesFromNmea, kmhFromKnots } from '../units.ts'
 
@@ -74,12 +75,17 @@ export const h02 = defineAdapter({
   },
 
   ack(frame, session) {
-    if (frame[0] !== TEXT_MARKER) return undefined
+    if (frame[0] !== TEXT_MARKER) return receipt(session)
     const fields = fieldsOf(frame)
     const [maker, id, type] = fields
     if (type === 'HTBT' || type === 'V0') return `${maker},${id},${type}#`
-    if (id === '' || (type !== 'NBR' && (type !== 'V1' || fixAt(fields, 3) === undefined))) return undefined
-    return `*HQ,${id},V4,${type},${digitsOf(session.receivedMs)}#`
+    if (id === '') return undefined
+    if (type === 'NBR' || (type === 'V1' && fixAt(fields, 3) !== undefined)) {
+      return `*HQ,${id},V4,${type},${digitsOf(session.receivedMs)}#`
+    }
+    return type !== 'V1' && type?.startsWith('V') && fixAt(fields, 3) !== undefined
+      ? receipt(session)
+      : undefined
   },
 
   commands: {
@@ -87,8 +93,12 @@ export const h02 = defineAdapter({
     engineResume: (_, session) => command(session, 'S20', '1,0'),
     alarmArm: (_, session) => command(session, 'SCF', '0,0'),
     alarmDisarm: (_, session) => command(session, 'SCF', '1,1'),
-    positionPeriodic: ({ frequency }, session) => command(session, 'S71', `22,${frequency}`),
-    custom: ({ data }) => data,
+    // Option `alternative` of a device: watches and clones that know D1.
+    positionPeriodic: ({ frequency }, session) =>
+      session.device?.options.alternative === true
+        ? command(session, 'D1', String(frequency))
+        : command(session, 'S71', `22,${frequency}`),
+    custom: ({ data }) => oneLine(data),
   },
 })
 
@@ -148,6 +158,12 @@ function batteryLevelOf(value: number): number | undefined {
   if (value >= 0xf1 && value <= 0xf6) return batteryLevelOf(value & 0x0f)
   if (value === 0 || value > 100) return undefined
   return [0, 0, 10, 20, 60, 80, 100][value] ?? value
+}
+
+/** Option `ack` of a device: it waits for a receipt of each fix, of those too that its document leaves unanswered. */
+function receipt(session: Session): string | undefined {
+  if (session.device?.options.ack !== true || session.uniqueId === '') return undefined
+  return `*HQ,${session.uniqueId},R12,${digitsOf(session.receivedMs).slice(8)}#`
 }
 
 /** `yyyyMMddHHmmss`, UTC. */
