@@ -74,3 +74,15 @@ test('what is no protocol at all says so', () => {
     error: { code: 'undetected', message: 'no known protocol begins so' },
   })
 })
+
+test('pieces of a frame are put together where its stream is known, and where it begins with them', () => {
+  const streams = new DetectedStreams(detection)
+  const decode = (bytes: string) =>
+    streams.decode(anonymous({ transport: 'tcp', bytes: hex(bytes) }), RECEIVED_MS)
+  const fix = (second: string) =>
+    `*HQ,1234567890,V1,1200${second},A,2235.0000,N,11350.0000,E,010.00,090,011126,FFFFFBFF#`
+  expect(decode(fix('01'))).toMatchObject({ protocol: 'h02', positions: [{ latitude: 22.583333333333332 }] })
+  const pieces = [fix('02').slice(0, 30), fix('02').slice(30, 50), fix('02').slice(50)].map(decode)
+  expect(pieces.map(({ protocol }) => protocol)).toEqual(['h02', 'h02', 'h02'])
+  expect(pieces.map(({ positions }) => positions.length)).toEqual([0, 0, 1])
+})

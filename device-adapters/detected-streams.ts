@@ -39,7 +39,10 @@ export class DetectedStreams {
     const known = this.streams.get(line.stream) ?? { connections: new Map(), held: [], detector: undefined }
     this.streams.set(line.stream, known)
     const alone = this.detect(line, nowMs)
-    const adapter = adapterOf(alone) ?? this.following(known, line, nowMs) ?? this.begun(known, line, nowMs)
+    const { held } = known
+    const surely = adapterOf(alone) ?? this.following(known, line, alone, nowMs)
+    const together = surely === undefined || held.length > 0 ? this.begun(known, line, nowMs) : undefined
+    const adapter = surely ?? together
     if (adapter === undefined) {
       const { protocol, stream, seq } = line
       const message = (known.detector ?? alone).explain()
@@ -48,13 +51,10 @@ export class DetectedStreams {
     const connection = known.connections.get(adapter) ?? new RecordedStream(adapter)
     known.connections.delete(adapter)
     known.connections.set(adapter, connection)
-    // What waited is of this protocol where it could begin its stream.
-    const { held } = known
     known.held = []
     known.detector = undefined
-    for (const before of held) {
-      if (this.mayFollow(before, adapter, nowMs))
-        connection.decode({ ...before, protocol: adapter.id }, nowMs)
+    if (adapter === together) {
+      for (const before of held) connection.decode({ ...before, protocol: adapter.id }, nowMs)
     }
     return connection.decode({ ...line, protocol: adapter.id }, nowMs)
   }
@@ -78,23 +78,45 @@ export class DetectedStreams {
     }
   }
 
-  /** The protocol of the connection that the line goes on with: the last one, or the only one that it may be. */
-  private following({ connections }: Known, line: RecordedLine, nowMs: number): Adapter | undefined {
-    const adapters = [...connections.keys()]
-    const last = adapters.at(-1)
-    if (last === undefined || line.transport === 'http' || line.transport === 'mqtt') return undefined
-    if (line.transport === 'tcp' && connections.get(last)!.isWithinFrame) return last
-    if (this.mayFollow(line, last, nowMs)) return last
-    const possible = adapters.filter((adapter) => this.mayFollow(line, adapter, nowMs))
-    return possible.length === 1 ? possible[0] : undefined
+  /** The protocol of the connection that the line surely goes on with. */
+  private following({ connections }: Known, line: RecordedLine, alone: Detected, nowMs: number) {
+    const known = [...connections.keys()]
+    const { transport } = line
+    if (known.length === 0 || transport === 'http' || transport === 'mqtt') return undefined
+    const { bytes, isFrame } = bytesOf(line)
+    const wire = transport === 'udp' ? 'udp' : 'tcp'
+    const find = () => deviceOf(line.setup ?? {})
+    const fitting = known.filter((adapter) => alone.fits.includes(adapter))
+    if (fitting.length > 0) {
+      // What names no device begins as one protocol does, and may still be the middle of another.
+      const possible = known.filter(
+        (adapter) =>
+          fitting.includes(adapter) || this.detection.mayFollow(bytes, adapter, wire, isFrame, nowMs, find),
+      )
+      return possible.length === 1 ? possible[0] : undefined
+    }
+    const isWhole = (adapter: Adapter) =>
+      this.detection.surelyFollows(bytes, adapter, wire, isFrame, nowMs, find)
+    const isRest = (adapter: Adapter) => {
+      const begun = connections.get(adapter)!.rest
+      if (begun.length === 0 || transport !== 'tcp') return false
+      const stream = this.detection.stream(nowMs, find)
+      stream.push(Buffer.concat([begun, bytes]))
+      if (adapterOf(stream) === adapter) return true
+      // A piece in the middle.
+      return known.length === 1 && alone.broken.length === 0 && stream.broken.includes(adapter)
+    }
+    const sure = known.filter((adapter) => isRest(adapter) || isWhole(adapter))
+    if (sure.length > 0) return sure.length === 1 ? sure[0] : undefined
+    // Broken frames, and cut ones, of the only protocol that there was are its own.
+    return known.length === 1 && alone.broken.includes(known[0]!) ? known[0] : undefined
   }
 
   /** The protocol that the first lines of a stream tell together. */
   private begun(known: Known, line: RecordedLine, nowMs: number): Adapter | undefined {
     if (line.transport !== 'tcp') return undefined
-    const { bytes } = bytesOf(line)
     known.detector ??= this.detection.stream(nowMs, () => deviceOf(line.setup ?? {}))
-    const { kind } = known.detector.push(bytes)
+    const { kind } = known.detector.push(bytesOf(line).bytes)
     if (known.held.length > 0 && (kind === 'unknown' || known.held.length >= HELD_LINES_MAX)) {
       // Lines of two connections, or of none: what comes next may tell with the later ones.
       known.held = []
@@ -102,17 +124,8 @@ export class DetectedStreams {
       return this.begun(known, line, nowMs)
     }
     const adapter = adapterOf(known.detector)
-    if (adapter === undefined) known.held.push(line)
+    if (adapter === undefined) known.held = [...known.held, line]
     return adapter
-  }
-
-  private mayFollow(line: RecordedLine, adapter: Adapter, nowMs: number): boolean {
-    if (line.transport !== 'tcp' && line.transport !== 'udp' && line.transport !== 'frame') return false
-    const { bytes, isFrame } = bytesOf(line)
-    const transport = line.transport === 'udp' ? 'udp' : 'tcp'
-    return this.detection.mayFollow(bytes, adapter, transport, isFrame, nowMs, () =>
-      deviceOf(line.setup ?? {}),
-    )
   }
 }
 

@@ -1,8 +1,15 @@
 /** What one protocol makes of the first bytes of a stream or datagram: evidence for the detection, and words for people. */
 import type { PositionBatch } from '../schemas/position-batch.ts'
 import { QUALITY } from '../schemas/quality.ts'
-import { type Adapter, DecodeError, type KnownDevice, type Transport } from './adapter.ts'
+import {
+  type Adapter,
+  DecodeError,
+  type DecodeErrorCode,
+  type KnownDevice,
+  type Transport,
+} from './adapter.ts'
 import { DeviceSession, decodeFrame, type FindDevice } from './decoder.ts'
+import { unescaped } from './frames.ts'
 
 /** How sure the evidence is that a device speaks a protocol, percent. Only whoever {@link Trial.reads} may be chosen. */
 const SCORE = {
@@ -50,22 +57,25 @@ export interface TrialContext {
 /** A protocol that is tried on the bytes of one stream, or of one datagram. */
 export class Trial {
   readonly adapter: Adapter
+  /** The first bytes fit. */
+  begun = false
   /** No bytes that may follow make it this protocol. */
   refuted = false
   /** A whole frame named its device or gave an undoubted position, and none after it was broken. */
   reads = false
-  /** Whole frames that were broken. */
+  /** Whole frames that were broken, and how the last of them was. */
   faults = 0
-  /** Bytes of the whole frames so far, and of what is between them. */
-  readBytes = 0
+  fault: DecodeErrorCode | undefined
+  /** Nothing is left of the bytes so far: there is no piece of a frame at their end. */
+  isBetweenFrames = false
   /** 0 to 100. */
   scorePercent = 0
   /** Why it has this score, as words that follow a colon. */
   reason = 'too few bytes'
   private readonly context: TrialContext
-  /** The first bytes fit. */
-  private begun = false
   private session: DeviceSession | undefined
+  /** Bytes of the whole frames so far, and of what is between them. */
+  private readBytes = 0
 
   constructor(adapter: Adapter, context: TrialContext) {
     this.adapter = adapter
@@ -80,6 +90,7 @@ export class Trial {
   look(bytes: Buffer, isWhole: boolean): void {
     if (this.refuted) return
     if (!this.begun && !this.begins(bytes, isWhole)) return
+    this.isBetweenFrames = false
     while (!this.refuted && this.readBytes < bytes.length) {
       const rest = bytes.subarray(this.readBytes)
       const length = this.frameLength(rest)
@@ -89,14 +100,17 @@ export class Trial {
         else if (!this.reads) this.say(SCORE.awaitsEnd, 'first bytes fit, frame has not ended')
         return
       }
-      if (length > 0) this.decode(rest.subarray(0, length))
+      if (length > 0) this.take(rest.subarray(0, length))
       this.readBytes += Math.abs(length)
     }
+    this.isBetweenFrames = true
   }
 
   /** Decodes bytes that are one frame, where delimiters and lengths may be missing. */
   lookAtFrame(frame: Buffer): void {
-    if (this.begun || this.begins(frame, true)) this.decode(frame)
+    if (!this.begun && !this.begins(frame, true)) return
+    this.decode(frame)
+    this.isBetweenFrames = true
   }
 
   /** Takes it as settled that the stream is of this protocol as far as its first bytes tell: these are later ones. */
@@ -144,6 +158,17 @@ export class Trial {
     return length
   }
 
+  private take(wire: Buffer): void {
+    let frame: Buffer
+    try {
+      frame = unescaped(this.adapter, wire)
+    } catch (error) {
+      this.broke(SCORE.breaksFrame, `first bytes fit, frame breaks: ${DecodeError.of(error).message}`)
+      return
+    }
+    this.decode(frame)
+  }
+
   private decode(frame: Buffer): void {
     const { adapter, context } = this
     const { scratch, nowMs, transport, find } = context
@@ -155,9 +180,10 @@ export class Trial {
       decodeFrame(adapter, frame, session, scratch)
     } catch (error) {
       const { code, message } = DecodeError.of(error)
-      if (code === 'checksum') this.fault(SCORE.checksum, 'frame fits, checksum fails')
-      else if (code === 'unsupported') this.fault(SCORE.unsupported, `frame fits, not supported: ${message}`)
-      else this.fault(SCORE.breaksLayout, `frame fits, layout does not: ${message}`)
+      this.fault = code
+      if (code === 'checksum') this.broke(SCORE.checksum, 'frame fits, checksum fails')
+      else if (code === 'unsupported') this.broke(SCORE.unsupported, `frame fits, not supported: ${message}`)
+      else this.broke(SCORE.breaksLayout, `frame fits, layout does not: ${message}`)
       return
     }
     session.answers.length = 0
@@ -169,7 +195,7 @@ export class Trial {
   private weigh(uniqueId: string): void {
     const { scratch, nowMs } = this.context
     if (uniqueId !== '' && !NAME.test(uniqueId)) {
-      this.fault(SCORE.breaksLayout, 'frame fits, no device can have its name')
+      this.broke(SCORE.breaksLayout, 'frame fits, no device can have its name')
       return
     }
     let placed = false
@@ -202,7 +228,7 @@ export class Trial {
   }
 
   /** The bytes are a frame of it, which cannot be read. */
-  private fault(scorePercent: number, reason: string): void {
+  private broke(scorePercent: number, reason: string): void {
     this.faults++
     this.reads = false
     if (this.faults >= FAULTS_MAX) this.refuted = true

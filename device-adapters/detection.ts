@@ -110,9 +110,25 @@ export class Detection {
   }
 
   /**
-   * Whether bytes may follow whole frames on a stream, or in another datagram, of a device that speaks a protocol.
+   * Whether bytes that do not begin as a stream does are surely whole frames of a protocol all the same: of a connection
+   * that has begun. A checksum has to hold that fails when a byte is changed.
    * @param isFrame They are one frame, where delimiters and lengths may be missing.
    */
+  surelyFollows(
+    bytes: Buffer,
+    adapter: Adapter,
+    transport: 'tcp' | 'udp',
+    isFrame: boolean,
+    nowMs: number,
+    find?: FindDevice<KnownDevice>,
+  ): boolean {
+    if (!this.mayFollow(bytes, adapter, transport, isFrame, nowMs, find)) return false
+    const damaged = Buffer.from(bytes)
+    damaged[bytes.length >> 1]! ^= 0xff
+    return this.following(damaged, adapter, transport, isFrame, nowMs, find).fault === 'checksum'
+  }
+
+  /** Whether bytes may be whole frames of a connection that has begun, however they begin. */
   mayFollow(
     bytes: Buffer,
     adapter: Adapter,
@@ -121,13 +137,22 @@ export class Detection {
     nowMs: number,
     find?: FindDevice<KnownDevice>,
   ): boolean {
+    const trial = this.following(bytes, adapter, transport, isFrame, nowMs, find)
+    return !trial.refuted && trial.faults === 0 && trial.isBetweenFrames
+  }
+
+  private following(
+    bytes: Buffer,
+    adapter: Adapter,
+    transport: 'tcp' | 'udp',
+    isFrame: boolean,
+    nowMs: number,
+    find?: FindDevice<KnownDevice>,
+  ): Trial {
     const trial = new Trial(adapter, this.context(transport, nowMs, find)).goOn()
     if (isFrame) trial.lookAtFrame(bytes)
-    else trial.look(bytes, transport === 'udp')
-    if (trial.refuted) return false
-    // A frame that is broken or cut has to begin at least as one that begins a stream.
-    const isRead = trial.faults === 0 && (isFrame || trial.readBytes === bytes.length)
-    return isRead || adapter.starts?.(bytes, transport) === true
+    else trial.look(bytes, true)
+    return trial
   }
 
   /** Of all adapters that can be found on a transport. */
@@ -150,6 +175,10 @@ export class Detection {
 /** A finding, and why, as a sentence for people. */
 export interface Detected {
   readonly finding: Finding
+  /** Protocols that read all of it, no frame broken or cut. */
+  readonly fits: readonly Adapter[]
+  /** Protocols that it begins as, with frames that are broken or cut. */
+  readonly broken: readonly Adapter[]
   explain(): string
 }
 
@@ -189,6 +218,14 @@ export class StreamDetector implements Detected {
     return explanation(this.trials ?? [], this.bytes)
   }
 
+  get fits(): readonly Adapter[] {
+    return settle(this.trials ?? [], this.bytes).fits
+  }
+
+  get broken(): readonly Adapter[] {
+    return settle(this.trials ?? [], this.bytes).broken
+  }
+
   private look(): Finding {
     const { bytes } = this
     this.trials ??= this.begin()
@@ -214,13 +251,26 @@ export class StreamDetector implements Detected {
 }
 
 function settle(trials: readonly Trial[], bytes: Buffer): Detected {
-  const explain = () => explanation(trials, bytes)
   const possible = trials.filter(({ refuted }) => !refuted)
+  const adaptersOf = (some: readonly Trial[]) => some.map(({ adapter }) => adapter)
+  return {
+    finding: findingOf(possible),
+    fits: adaptersOf(
+      possible.filter(({ begun, faults, isBetweenFrames }) => begun && faults === 0 && isBetweenFrames),
+    ),
+    broken: adaptersOf(
+      possible.filter(({ begun, faults, isBetweenFrames }) => begun && (faults > 0 || !isBetweenFrames)),
+    ),
+    explain: () => explanation(trials, bytes),
+  }
+}
+
+/** @param possible Trials that are not refuted. */
+function findingOf(possible: readonly Trial[]): Finding {
   // One that could not read its frame is no doubt against one that could.
   const [first, ...others] = possible.filter(({ reads, faults }) => reads || faults === 0)
-  if (first?.reads && others.length === 0)
-    return { finding: { kind: 'adapter', adapter: first.adapter }, explain }
-  return { finding: possible.length === 0 ? UNKNOWN : WAITING, explain }
+  if (first?.reads && others.length === 0) return { kind: 'adapter', adapter: first.adapter }
+  return possible.length === 0 ? UNKNOWN : WAITING
 }
 
 /** Such as `looks like gt06 (80 %): frame fits, checksum fails; h02 (10 %): …`. */

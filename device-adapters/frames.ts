@@ -18,6 +18,11 @@ export class FrameReader {
     this.frameBytesMax = Math.min(adapter.maxFrameBytes, frameBytesMax)
   }
 
+  /** What waits for the rest of its frame. */
+  get waiting(): Buffer {
+    return this.rest
+  }
+
   /** Bytes that wait for the rest of their frame. */
   get buffered(): number {
     return this.rest.length
@@ -72,6 +77,7 @@ export class FrameReader {
   }
 }
 
-function unescaped(adapter: Adapter, wire: Buffer): Buffer {
+/** A frame as `decode` gets it. @param wire What `frame` found. */
+export function unescaped(adapter: Adapter, wire: Buffer): Buffer {
   return adapter.unescape === undefined ? wire : adapter.unescape(wire)
 }

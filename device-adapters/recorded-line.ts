@@ -71,6 +71,7 @@ export interface DecodedLine {
   readonly error: { readonly code: string; readonly message: string } | null
 }
 
+const NO_BYTES = Buffer.alloc(0)
 /** Room for positions at first: a line mostly holds one, and there may be thousands of streams. */
 const ROWS = 64
 
@@ -88,9 +89,9 @@ export class RecordedStream {
     this.adapter = adapter
   }
 
-  /** Whether bytes wait for the rest of their frame. */
-  get isWithinFrame(): boolean {
-    return (this.connections.get('tcp')?.reader.buffered ?? 0) > 0
+  /** What waits for the rest of its frame. */
+  get rest(): Buffer {
+    return this.connections.get('tcp')?.reader.waiting ?? NO_BYTES
   }
 
   /** @param nowMs Time of receipt where the line gives none, ms UTC. */

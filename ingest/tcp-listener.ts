@@ -51,6 +51,8 @@ export class TcpConnections {
     this.count = count
     // A timer of the socket would start anew with every byte that drips in.
     this.sweep = setInterval(() => this.closeSilent(), SWEEP_EVERY_MS)
+    // It is there before the port, which may not be had.
+    this.sweep.unref()
   }
 
   /**
