@@ -25,6 +25,7 @@ const ALARMS: Readonly<Partial<Record<string, string>>> = {
   TEM: 'temperature',
   JDR: 'jamming',
   JDS: 'jamming',
+  CRA: 'accident',
 }
 
 /** Harsh behaviour, by the lower digit of the report type: at high or middle speed, and of any. */
@@ -44,6 +45,9 @@ const REPORT_TYPES: Readonly<
   IGL: (type, out, row) => out.set(row, 'ignition', type % LOWER_DIGIT !== 1),
   HBM: (type, out, row) => out.set(row, 'alarm', BEHAVIOUR[type % LOWER_DIGIT]),
 }
+
+/** Types that say whether the battery is being charged. */
+const CHARGE: Readonly<Partial<Record<string, boolean>>> = { BTC: true, STC: false }
 
 /** Place of a report type, of the name of the device on, and of a battery level in reports of GL500 and GL530. */
 const REPORT_TYPE_AT = CONTENT + 2
@@ -86,6 +90,8 @@ export function addEvent(message: Message, session: Session, out: PositionBatch)
     if (at !== undefined && /^\d{1,3}$/.test(last)) out.set(row, 'batteryLevel', numberOf(last))
   }
 
+  const charge = CHARGE[type]
+  if (charge !== undefined) out.set(row, 'charge', charge)
   const alarm = ALARMS[type]
   if (alarm !== undefined) out.set(row, 'alarm', alarm)
   if (!told && alarm === undefined) out.rollback(mark)

@@ -99,10 +99,9 @@ export function repeated(name: string, min: number, max: number, ...rules: reado
   }
 }
 
-/** Whatever is left, if there are `fields` or more. */
-export function rest(fields: number): Rule {
-  return (values, at, _taken, next) => values.length - at >= fields && next(values.length)
-}
+/** Whatever is left but the last field: one field or more. */
+export const ALL_BUT_LAST: Rule = (values, at, _taken, next) =>
+  values.length - at >= 2 && next(values.length - 1)
 
 /** What `rule` takes of all fields from `at` on; undefined if they do not fit it. */
 export function match(rule: Rule, values: readonly string[], at: number): Taken | undefined {

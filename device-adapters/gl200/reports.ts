@@ -8,7 +8,16 @@ import { type AccessPoint, type CellTower, setNetwork } from '../network.ts'
 import { hasBit, hexOf, hoursOf, macOf, maskOf, numberOf, setDeviceStatus, towerOf } from './fields.ts'
 import { addTaken, LOCATION } from './location.ts'
 import { type Message, spanOf } from './message.ts'
-import { either, field, optional, type Rule, repeated, rest, sequence, type Taken } from './pattern.ts'
+import {
+  ALL_BUT_LAST,
+  either,
+  field,
+  optional,
+  type Rule,
+  repeated,
+  sequence,
+  type Taken,
+} from './pattern.ts'
 
 /** A report: what its fields are, and what they say. */
 export interface Report {
@@ -23,7 +32,7 @@ const VIN = /^[0-9A-Z]{17}$/
 const COUNT = field(/^[0-9a-f]{4}$/i)
 const END = sequence(field(/^(\d{14})?$/), COUNT)
 /** Anything, and send time or not: such reports are of the time of their fix alone. */
-const OPEN_END = sequence(rest(2))
+const OPEN_END = sequence(ALL_BUT_LAST, COUNT)
 /** Most locations of one report; documents say 15. */
 const LOCATIONS_MAX = 99
 /** Cells that are read of one report. */
