@@ -1,5 +1,5 @@
 /** Makes the outer parts of a damaged frame right again, so that the damage reaches what is behind them. */
-import { crc16Ibm, crc16Kermit, crc16X25 } from '../../device-adapters/checksums.ts'
+import { crc16Ibm, crc16Kermit, crc16Modbus, crc16X25 } from '../../device-adapters/checksums.ts'
 import type { Random } from './random.ts'
 
 /** Repairs `bytes` in place; those that are too short for the layout stay as they are. */
@@ -37,6 +37,15 @@ export const REPAIRS: Readonly<Record<string, Repair>> = {
     bytes[2] = 0
     bytes[3]! &= 0x01
     bytes.writeUInt16BE(crc16Kermit(bytes, 2, bytes.length - 2), bytes.length - 2)
+  },
+  'galileo tcp': (bytes) => {
+    if (bytes.length < 8 || bytes.length > 0x7fff) return
+    if (bytes[0] === 0x01 && bytes.readUIntBE(3, 3) === 0x01001c) bytes.writeUInt16BE(bytes.length - 3, 1)
+    else {
+      if (bytes[0] !== 0x07 && bytes[0] !== 0x08) bytes[0] = 0x01
+      bytes.writeUInt16LE(bytes.length - 5, 1)
+      bytes.writeUInt16LE(crc16Modbus(bytes, 0, bytes.length - 2), bytes.length - 2)
+    }
   },
   'h02 tcp': repairH02,
   'h02 udp': repairH02,
