@@ -19,7 +19,7 @@
  * A message that can be read is kept with a wrong checksum or length, but marked: devices in the field have them.
  *
  * Source: JT/T 808-2011, 808-2013 and 808-2019; JT/T 1078-2016 and T/JSATL 12-2017 for the items of video and driver
- * assistance; items of makers from the documents of Huabao, Jimi, AOVX and Jointech.
+ * assistance. Items and messages of makers are those of their devices' recorded frames and of other public servers.
  */
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { QUALITY } from '../../schemas/quality.ts'
