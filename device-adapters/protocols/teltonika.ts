@@ -62,7 +62,7 @@ class State extends RecordState implements PhotoState {
 
 export const teltonika = defineAdapter<State>({
   id: 'teltonika',
-  version: 1,
+  version: 2,
   makers: ['Teltonika'],
   source: 'https://wiki.teltonika-gps.com/view/Teltonika_Data_Sending_Protocols, November 2023',
   listen: { tcp: 5027, udp: 5027 },

@@ -13,7 +13,9 @@
 type Line = 'any' | 'fm' | 'fm-not-6' | 'fm6' | 'fm-or-tat' | 'FMB003' | 'TAT100'
 
 /**
- * - `unsigned`, `signed`: the value divided by the divisor. `kilometres`: as metres. `boolean`: whether it is above 0.
+ * - `unsigned`, `signed`: the value divided by the divisor. `kilometres`: as metres. `minutes`: as milliseconds.
+ *   `boolean`: whether it is above 0.
+ * - `sensor`: as `unsigned`, but from 2000 on a fault of a Bluetooth sensor, which is kept raw.
  * - `alarm`: raises the alarm of that name when above 0; `driving`, `geofence`: the alarm depends on the value.
  * - `text64`: 8 bytes as a decimal text. `key`: an iButton or RFID key, least significant byte first; 0 is none.
  * - `speed`: speed over ground, in place of the GPS element's.
@@ -24,6 +26,8 @@ export type ElementKind =
   | 'unsigned'
   | 'signed'
   | 'kilometres'
+  | 'minutes'
+  | 'sensor'
   | 'boolean'
   | 'alarm'
   | 'driving'
@@ -63,18 +67,30 @@ const ELEMENTS: readonly Row[] = [
   [17, 'any', 'axisX', 'signed'],
   [18, 'any', 'axisY', 'signed'],
   [19, 'any', 'axisZ', 'signed'],
+  [20, 'fm-not-6', 'bleBattery2', 'sensor'],
   [21, 'any', 'rssi'],
+  [22, 'fm-not-6', 'bleBattery3', 'sensor'],
+  [23, 'fm-not-6', 'bleBattery4', 'sensor'],
   [24, 'fm', 'speed', 'speed'],
   [25, 'any', 'bleTemp1', 'signed', 100],
   [26, 'any', 'bleTemp2', 'signed', 100],
   [27, 'any', 'bleTemp3', 'signed', 100],
   [28, 'any', 'bleTemp4', 'signed', 100],
+  [29, 'fm-not-6', 'bleBattery1', 'sensor'],
   [30, 'fm', 'faultCount'],
   [31, 'fm', 'engineLoad'],
   [32, 'fm', 'coolantTemp', 'signed'],
   [36, 'fm', 'rpm'],
+  [37, 'fm-not-6', 'obdSpeed'],
+  [39, 'fm-not-6', 'intakeTemp', 'signed'],
+  [40, 'fm-not-6', 'massAirFlow', 'unsigned', 100],
+  [41, 'fm-not-6', 'throttle'],
   [43, 'fm', 'milDistance'],
+  [48, 'fm-not-6', 'fuelLevel'],
+  [53, 'fm-not-6', 'ambientTemp', 'signed'],
   [57, 'fm', 'hybridBatteryLevel', 'signed'],
+  [58, 'fm-not-6', 'oilTemp', 'signed'],
+  [60, 'fm-not-6', 'fuelConsumption', 'unsigned', 100],
   [66, 'any', 'power', 'unsigned', 1000],
   [67, 'any', 'battery', 'unsigned', 1000],
   [68, 'fm', 'batteryCurrent', 'unsigned', 1000],
@@ -89,9 +105,14 @@ const ELEMENTS: readonly Row[] = [
   [83, 'fm-not-6', 'fuelUsed', 'unsigned', 10],
   [84, 'fm-not-6', 'fuel', 'unsigned', 10],
   [85, 'fm-not-6', 'rpm'],
+  [86, 'fm-not-6', 'bleHumidity1', 'sensor', 10],
   [87, 'fm-not-6', 'obdOdometer'],
   [89, 'fm-not-6', 'fuelLevel'],
+  [102, 'fm-not-6', 'hours', 'minutes'],
+  [104, 'fm-not-6', 'bleHumidity2', 'sensor', 10],
+  [106, 'fm-not-6', 'bleHumidity3', 'sensor', 10],
   [107, 'fm', 'fuelUsed', 'unsigned', 10],
+  [108, 'fm-not-6', 'bleHumidity4', 'sensor', 10],
   [110, 'fm', 'fuelConsumption', 'unsigned', 10],
   [113, 'fm', 'batteryLevel'],
   [115, 'fm', 'engineTemp', 'signed', 10],
@@ -123,21 +144,35 @@ const ELEMENTS: readonly Row[] = [
   [702, 'fm6', 'bleTemp2', 'signed', 10],
   [703, 'fm6', 'bleTemp3', 'signed', 10],
   [704, 'fm6', 'bleTemp4', 'signed', 10],
+  [705, 'fm6', 'bleBattery1', 'sensor'],
+  [706, 'fm6', 'bleBattery2', 'sensor'],
+  [707, 'fm6', 'bleBattery3', 'sensor'],
+  [708, 'fm6', 'bleBattery4', 'sensor'],
   [10644, 'fm', 'tempProbe1', 'signed', 100],
   [10645, 'fm', 'tempProbe2', 'signed', 100],
   [10646, 'fm', 'tempProbe3', 'signed', 100],
   [10647, 'fm', 'tempProbe4', 'signed', 100],
   [10648, 'fm', 'tempProbe5', 'signed', 100],
   [10649, 'fm', 'tempProbe6', 'signed', 100],
-  [10800, 'fm', 'eyeTemp1', 'signed', 100],
-  [10801, 'fm', 'eyeTemp2', 'signed', 100],
-  [10802, 'fm', 'eyeTemp3', 'signed', 100],
-  [10803, 'fm', 'eyeTemp4', 'signed', 100],
-  [10832, 'fm', 'eyeRoll1', 'signed'],
-  [10833, 'fm', 'eyeRoll2', 'signed'],
-  [10834, 'fm', 'eyeRoll3', 'signed'],
-  [10835, 'fm', 'eyeRoll4', 'signed'],
 ]
+
+/** Elements of the four sensors EYE: of each the first id, the others follow. */
+const EYE: readonly Row[] = (
+  [
+    [10800, 'eyeTemp', 'signed', 100],
+    [10804, 'eyeHumidity'],
+    [10808, 'eyeMagnet', 'boolean'],
+    [10812, 'eyeMotion', 'boolean'],
+    [10816, 'eyePitch', 'signed'],
+    [10820, 'eyeLowBattery', 'boolean'],
+    [10824, 'eyeBattery', 'unsigned', 1000],
+    [10832, 'eyeRoll', 'signed'],
+    [10836, 'eyeMotionCount'],
+    [10840, 'eyeMagnetCount'],
+  ] satisfies readonly (readonly [first: number, key: string, kind?: ElementKind, divisor?: number])[]
+).flatMap(([id, key, kind = 'unsigned', divisor = 1]) =>
+  [0, 1, 2, 3].map((sensor): Row => [id + sensor, 'fm', `${key}${sensor + 1}`, kind, divisor]),
+)
 
 /** Elements 287 to 298 and 1200 to 1203 of a TAT100: four cells of LAC, cell id, signal strength and MNC. */
 const TOWERS: readonly Row[] = [0, 1, 2, 3].flatMap((cell) =>
@@ -173,7 +208,7 @@ export function elementsOf(model: string): Elements {
   const name = lines.join()
   let table = tables.get(name)
   if (table === undefined) {
-    table = byId([...ELEMENTS, ...TOWERS].filter(([, line]) => lines.includes(line)))
+    table = byId([...ELEMENTS, ...EYE, ...TOWERS].filter(([, line]) => lines.includes(line)))
     tables.set(name, table)
   }
   return table

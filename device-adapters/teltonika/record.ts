@@ -179,7 +179,7 @@ function setSpecialElement(
   out: PositionBatch,
   row: number,
   state: RecordState,
-  { key, kind }: Element,
+  { key, kind, divisor }: Element,
   id: number,
   frame: Buffer,
   at: number,
@@ -189,6 +189,13 @@ function setSpecialElement(
   switch (kind) {
     case 'kilometres':
       out.set(row, key, value * 1000)
+      return
+    case 'minutes':
+      out.set(row, key, value * 60_000)
+      return
+    case 'sensor':
+      if (value < SENSOR_FAULT_MIN) out.set(row, key, value / divisor)
+      else out.set(row, rawName(id), value)
       return
     case 'alarm':
       if (value > 0) out.set(row, 'alarm', key)
@@ -241,6 +248,9 @@ function setSpecialElement(
   }
   state.gathered = true
 }
+
+/** From here on the value of a Bluetooth sensor says why there is none. */
+const SENSOR_FAULT_MIN = 2000
 
 /** Green driving, by its type. */
 const DRIVING_ALARMS = [undefined, 'hardAcceleration', 'hardBraking', 'hardCornering']
