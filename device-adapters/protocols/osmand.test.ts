@@ -168,7 +168,7 @@ test('reads a batch, whose location is an array, and JSON without a content type
 test.each([
   ['no device_id', { location: { timestamp, coords } }],
   ['no location', { device_id: '7' }],
-  ['no coords', { device_id: '7', location: { timestamp } }],
+  ['empty coords', { device_id: '7', location: { timestamp, coords: {} } }],
   ['no time', { device_id: '7', location: { coords } }],
   [
     'a latitude that is text',
@@ -192,6 +192,23 @@ test.each([
   const { positions, error } = json(body)
   expect(positions).toEqual([])
   expect(error?.code).toBe('malformed')
+})
+
+test('takes JSON without a place for a status, with its alarm', () => {
+  const location = { timestamp, event: 'heartbeat', alarm: 'sos', battery: { level: 0.5, is_charging: true } }
+  expect(json({ device_id: '7', location }).positions).toEqual([
+    {
+      device: '7',
+      noFix: true,
+      deviceTime: timestamp,
+      attributes: { event: 'heartbeat', alarm: 'sos', batteryLevel: 50, charge: true },
+    },
+  ])
+})
+
+test('leaves out where a phone takes notifications', () => {
+  const { positions } = request('/?id=1&lat=1&lon=2&notificationToken=secret')
+  expect(positions[0]!.attributes).toEqual({})
 })
 
 test('takes names of the prototype of objects for plain names', () => {

@@ -39,7 +39,7 @@ const SECONDS_BELOW = 1e11
 
 export const osmand = defineAdapter({
   id: 'osmand',
-  version: 1,
+  version: 2,
   makers: ['OsmAnd', 'Traccar Client', 'phones'],
   source: 'https://www.traccar.org/osmand; background-geolocation, Location Data Schema',
   listen: { http: 5055 },
@@ -76,6 +76,8 @@ function decodeForm(parameters: URLSearchParams, session: Session, out: Position
     switch (key) {
       case 'id':
       case 'deviceid':
+      // Where a phone takes notifications: of no use here, and a secret.
+      case 'notificationToken':
         break
       case 'timestamp':
         timeMs = timeFrom(value)
@@ -169,15 +171,18 @@ function decodeJson(root: JsonObject, session: Session, out: PositionBatch): voi
 }
 
 function addLocation(location: JsonObject, out: PositionBatch): void {
-  const coords = objectFrom('coords', location.coords)
+  const coords = objectFrom('coords', location.coords ?? {})
   const battery = objectFrom('battery', location.battery ?? {})
   const activity = objectFrom('activity', location.activity ?? {})
   const timestamp = location.timestamp
-  const row = out.add(
-    timeFrom(typeof timestamp === 'number' ? String(timestamp) : (textOf(location, 'timestamp') ?? '')),
-    requiredNumberOf(coords, 'latitude'),
-    requiredNumberOf(coords, 'longitude'),
+  const timeMs = timeFrom(
+    typeof timestamp === 'number' ? String(timestamp) : (textOf(location, 'timestamp') ?? ''),
   )
+  // A heartbeat or a change of the settings may have no place.
+  const row =
+    location.coords === undefined || location.coords === null
+      ? out.addWithoutFix(timeMs)
+      : out.add(timeMs, requiredNumberOf(coords, 'latitude'), requiredNumberOf(coords, 'longitude'))
   out.altitudeM[row] = numberOf(coords, 'altitude')
   out.speedKmh[row] = kmhFromMetersPerSecond(unsignedOf(coords, 'speed'))
   out.courseDeg[row] = unsignedOf(coords, 'heading')
@@ -185,6 +190,7 @@ function addLocation(location: JsonObject, out: PositionBatch): void {
 
   const attributes = new ReportedAttributes()
   attributes.set('event', textOf(location, 'event'))
+  attributes.set('alarm', textOf(location, 'alarm'))
   attributes.set('motion', booleanOf(location, 'is_moving'))
   attributes.set('odometer', numberOf(location, 'odometer'))
   attributes.set('mock', booleanOf(location, 'mock'))
