@@ -83,7 +83,6 @@ export class CommandDelivery implements Channel {
 
   told(payload: string): void {
     const deviceId = Number(payload)
-    // Of a device that is unknown here nothing has to be kept: it is looked for when it is known.
     if (!Number.isInteger(deviceId)) return
     this.queued.add(deviceId)
     this.offer(deviceId)
@@ -205,6 +204,7 @@ export class CommandDelivery implements Channel {
       const { expired, queued } = await this.store.expire()
       if (expired > 0) this.metrics.commands.inc({ state: 'expired' }, expired)
       this.metrics.commandsQueued.set(queued)
+      this.failing = false
     } catch (error) {
       this.failed(error)
       return

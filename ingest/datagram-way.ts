@@ -7,24 +7,18 @@ import type { CommandWay } from './command-way.ts'
 import type { IntakeSession } from './frame-context.ts'
 import type { Intake } from './intake.ts'
 
+/** One a device: each datagram renews it, so that who is about to send goes by the newest. */
 export class DatagramWay implements CommandWay {
-  readonly adapter: Adapter
-  readonly session: IntakeSession
-  readonly sinceMs: number
-  private readonly closesMs: number
-  private readonly write: (bytes: Buffer) => void
+  adapter: Adapter
+  session: IntakeSession
+  sinceMs: number
+  private closesMs = 0
+  private write: (bytes: Buffer) => void
 
-  private constructor(
-    adapter: Adapter,
-    session: IntakeSession,
-    sinceMs: number,
-    returnMs: number,
-    write: (bytes: Buffer) => void,
-  ) {
+  private constructor(adapter: Adapter, session: IntakeSession, write: (bytes: Buffer) => void) {
     this.adapter = adapter
     this.session = session
-    this.sinceMs = sinceMs
-    this.closesMs = performance.now() + returnMs
+    this.sinceMs = session.receivedMs
     this.write = write
   }
 
@@ -39,7 +33,7 @@ export class DatagramWay implements CommandWay {
   }
 
   /**
-   * Keeps the way that a datagram of a registered device came, instead of the one before.
+   * Keeps the way that a datagram of a registered device came.
    * @param write Sends to the address that the datagram came from.
    */
   static keep(
@@ -48,14 +42,18 @@ export class DatagramWay implements CommandWay {
     intake: Intake,
     write: (bytes: Buffer) => void,
   ): void {
-    const { device, receivedMs } = session
+    const { device } = session
     if (adapter.commands === undefined || device === undefined) return
     const before = device.traffic.datagramWay
+    const way = before instanceof DatagramWay ? before : new DatagramWay(adapter, session, write)
+    if (!way.open) way.sinceMs = session.receivedMs
     // The numbers of commands go on, since the device knows nothing of our sessions.
-    session.commandSerial = before?.session.commandSerial ?? 0
-    const sinceMs = before?.open ? before.sinceMs : receivedMs
-    const { datagramReturnMs } = intake.limits
-    device.traffic.datagramWay = new DatagramWay(adapter, session, sinceMs, datagramReturnMs, write)
+    session.commandSerial = way.session.commandSerial
+    way.adapter = adapter
+    way.session = session
+    way.write = write
+    way.closesMs = performance.now() + intake.limits.datagramReturnMs
+    device.traffic.datagramWay = way
     intake.commands.offer(device.id)
   }
 }

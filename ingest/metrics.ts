@@ -26,6 +26,8 @@ export function ingestMetrics(registry: Registry, limits: Limits) {
   const replies = counter('replies_total', 'Replies sent to devices.', ['protocol'])
   const limitsMet = counter('limits_total', 'Times that a limit was met.', ['limit'])
   const limitValues = gauge('limit', 'Value of a limit, in the unit that its name says.', ['limit'])
+  const commands = counter('commands_total', 'Commands to devices that came into a state.', ['state'])
+  for (const state of ['sent', 'acknowledged', 'failed', 'expired']) commands.inc({ state }, 0)
   const limitTallies = new Map<string, Tally>()
   for (const [limit, value] of Object.entries({ ...limits, ...FIXED_LIMITS })) {
     limitValues.set({ limit }, value)
@@ -57,7 +59,7 @@ export function ingestMetrics(registry: Registry, limits: Limits) {
     }),
     connections: gauge('connections', 'Open connections of devices.', ['protocol', 'transport']),
     /** States that commands came into here; they are queued by the API. */
-    commands: counter('commands_total', 'Commands to devices that came into a state.', ['state']),
+    commands,
     commandsQueued: new Gauge({
       name: 'fleetflow_commands_queued',
       help: 'Commands that wait for their devices, in the whole database.',

@@ -1,6 +1,6 @@
 /** Commands to devices, and answers of devices, that are not as they should be. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { defineAdapter } from '../device-adapters/adapter.ts'
+import { DecodeError, defineAdapter } from '../device-adapters/adapter.ts'
 import { delimitedBy } from '../device-adapters/framing.ts'
 import { commandRow, queue } from './command-fixture.ts'
 import { type Device, IngestHarness } from './ingest-harness.ts'
@@ -25,6 +25,10 @@ const teller = defineAdapter({
     const [id = '', serial, ...text] = frame.toString().trim().split(' ')
     session.identify(id)
     if (serial === undefined) return
+    if (serial === 'broken') {
+      session.answer({ ok: true, text: 'of a broken frame' })
+      throw new DecodeError('malformed', 'broken')
+    }
     const answer = { ok: true, text: text.join(' ').replaceAll('\\0', '\0') }
     session.answer(serial === '-' ? answer : { ...answer, serial: Number(serial) })
   },
@@ -137,6 +141,16 @@ test('an answer is kept without U+0000, and no longer than its limit', async () 
   await expect.poll(async () => (await commandRow(harness.pool, asked)).state).toBe('acknowledged')
   expect((await commandRow(harness.pool, asked)).answer).toBe(`ab${'é'.repeat(2_047)}`)
   expect(await limitMet('commandAnswerBytesMax')).toBe(1)
+})
+
+test('an answer in a frame that breaks its protocol is none', async () => {
+  const id = await harness.register('stutterer')
+  const device = await connected('stutterer')
+  const asked = await queue(harness, id, 'custom', { data: 'tell' })
+  await line(device, 5)
+  device.send('stutterer broken\nstutterer\nstutterer 0 whole\n')
+  await expect.poll(async () => (await commandRow(harness.pool, asked)).state).toBe('acknowledged')
+  expect((await commandRow(harness.pool, asked)).answer).toBe('whole')
 })
 
 test.each(['99', '4294967295', '1e300', 'NaN', '-1', '0.5'])(
