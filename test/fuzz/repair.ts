@@ -1,5 +1,12 @@
 /** Makes the outer parts of a damaged frame right again, so that the damage reaches what is behind them. */
-import { crc16Ibm, crc16Kermit, crc16Modbus, crc16X25 } from '../../device-adapters/checksums.ts'
+import {
+  crc8Nrsc5,
+  crc16CcittFalse,
+  crc16Ibm,
+  crc16Kermit,
+  crc16Modbus,
+  crc16X25,
+} from '../../device-adapters/checksums.ts'
 import type { Random } from './random.ts'
 
 /** Repairs `bytes` in place; those that are too short for the layout stay as they are. */
@@ -47,8 +54,35 @@ export const REPAIRS: Readonly<Record<string, Repair>> = {
       bytes.writeUInt16LE(crc16Modbus(bytes, 0, bytes.length - 2), bytes.length - 2)
     }
   },
+  'gl200 tcp': repairGl200,
+  'gl200 udp': repairGl200,
   'h02 tcp': repairH02,
   'h02 udp': repairH02,
+}
+
+function repairGl200(bytes: Buffer, random: Random): void {
+  if (bytes.length < 24 || bytes.length > 8192 || bytes[0] !== 0x2b) return
+  if (bytes[1] === 0) {
+    bytes.writeUInt16BE(bytes.length, 2)
+    bytes[4] = 0
+    // Digits of the IMEI.
+    for (let at = 5; at < 13; at++) bytes[at]! &= 0x77
+    bytes[5]! &= 0x07
+    bytes[bytes.length - 2] = crc8Nrsc5(bytes, 0, bytes.length - 2)
+    return
+  }
+  const head = bytes.toString('latin1', 0, 4)
+  if (head === '+RSP' || head === '+EVT' || head === '+INF') {
+    bytes.writeUInt16BE(bytes.length, head === '+INF' ? 7 : 9)
+    bytes.writeUInt16BE(crc16CcittFalse(bytes, 4, bytes.length - 4), bytes.length - 4)
+    return
+  }
+  bytes.write(random.once(4) ? '+BUFF:GT' : '+RESP:GT', 0, 'latin1')
+  const id = bytes.indexOf(',', 13, 'latin1') + 1
+  if (id > 0 && id + 16 < bytes.length) bytes.write('135790246811220,', id, 'latin1')
+  // One message: an earlier end would hide the rest.
+  for (let at = 8; at < bytes.length; at++) if (bytes[at] === 0x24 || bytes[at] === 0) bytes[at] = 0x2c
+  bytes[bytes.length - 1] = 0x24
 }
 
 function repairH02(bytes: Buffer, random: Random): void {
