@@ -44,6 +44,8 @@ export function readInformation(
   if (iccid !== '') out.set(row, 'iccid', iccid)
   out.set(row, 'rssi', fields.number())
   fields.skip(2)
+  // A sensor of Bluetooth, with or without a field before its address.
+  if (MAC.test(fields.peek(1))) fields.skip(1)
   if (MAC.test(fields.peek())) {
     fields.skip(1)
     out.set(row, 'deviceTemp', fields.number())

@@ -176,13 +176,15 @@ test('takes the field for charging as charging, and the LED behind it not', () =
     positionOf(`+RESP:GTINF,080100,${IMEI},,16,8986,16,0,1,11870,,4.1,${charging},${led},0,,,,,,,,,0,${SENT}`)
   expect(inf(1, 0).attributes).toMatchObject({ charge: true, power: 11.87, battery: 4.1 })
   expect(inf(0, 1).attributes).not.toHaveProperty('charge')
-  const sensor = `+RESP:GTINF,080100,${IMEI},,42,8986,16,0,1,F1E2D3C4B5A6,21,40,11870,,4.1,1,1,${SENT}`
-  expect(positionOf(sensor).attributes).toMatchObject({
-    deviceTemp: 21,
-    humidity: 40,
-    power: 11.87,
-    motion: true,
-  })
+  for (const sensor of ['F1E2D3C4B5A6,21,40', ',F1E2D3C4B5A6,21,40']) {
+    const text = `+RESP:GTINF,080100,${IMEI},,42,8986,16,0,1,${sensor},11870,,4.1,1,1,${SENT}`
+    expect(positionOf(text).attributes).toMatchObject({
+      deviceTemp: 21,
+      humidity: 40,
+      power: 11.87,
+      motion: true,
+    })
+  }
 })
 
 test('reads ignition that the voltage tells, with and without its type', () => {
