@@ -296,6 +296,17 @@ describe('types of command', () => {
   })
 })
 
+describe('the documentation', () => {
+  it('has each type of command with its attributes', async () => {
+    const page = String((await api.nobody('GET', '/docs')).body)
+    for (const type of ['CommandEngineStop', 'CommandPositionPeriodic']) {
+      expect(page).toContain(`<a href="#${type}">${type}</a>`)
+      expect(page).toContain(`id="${type}"`)
+    }
+    expect(page).toContain('frequency')
+  })
+})
+
 describe('the list of commands', () => {
   it('comes in pages, the newest first, and by state', async () => {
     const device = await newDevice()

@@ -17,6 +17,7 @@ interface Schema {
   readonly enum?: readonly unknown[]
   readonly items?: Schema
   readonly anyOf?: readonly Schema[]
+  readonly oneOf?: readonly Schema[]
   readonly properties?: Readonly<Record<string, Schema>>
   readonly required?: readonly string[]
   readonly additionalProperties?: Schema | boolean
@@ -137,8 +138,8 @@ function typeOf(schema: Schema): Html {
     return html`<a href="#${name}">${name}</a>`
   }
   if (schema.enum) return html`${schema.enum.map((value) => JSON.stringify(value)).join(' | ')}`
-  if (schema.anyOf)
-    return html`${schema.anyOf.map((choice, i) => html`${i > 0 ? ' | ' : ''}${typeOf(choice)}`)}`
+  const choices = schema.anyOf ?? schema.oneOf
+  if (choices) return html`${choices.map((choice, i) => html`${i > 0 ? ' | ' : ''}${typeOf(choice)}`)}`
   if (schema.items) return html`list of ${typeOf(schema.items)}`
   if (schema.properties)
     return html`{ ${Object.entries(schema.properties).map(([name, property]) => html`${name}: ${typeOf(property)}; `)}}`
