@@ -301,7 +301,7 @@ test('knows its streams by their first bytes, and those of others not', () => {
     adapter.starts!(Buffer.from(text, 'latin1'), transport)
   expect(starts(`+RESP:GTFRI,060228,${IMEI},`)).toBe(true)
   expect(starts(`+RESP:GTFRI,8020040305,${IMEI},`)).toBe(true)
-  expect(starts('+BUFF:GTERI,060228,A10000499AEF9B,')).toBe(true)
+  expect(starts('+BUFF:GTERI,060228,a10000499aef9b,')).toBe(true)
   expect(starts('+RESP:GTFRI,060228,1357')).toBeUndefined()
   expect(starts('+RSP\x07\0\0\0\0\0\x40')).toBe(true)
   expect(starts('+RSP\x07\0\0\0\0')).toBeUndefined()
@@ -324,7 +324,7 @@ test('puts nothing into a command that would end it', () => {
   const { positionSingle, custom } = gl200.commands!
   const password = (devicePassword: unknown) => () => positionSingle!({}, sessionOf({ devicePassword }))
   expect(password('gv300')()).toBe('AT+GTRTO=gv300,1,,,,,,FFFF$')
-  for (const bad of ['a,b', 'a$', 'a\n', 7]) expect(password(bad)).toThrow(CommandError)
+  for (const bad of ['a,b', 'a$', 'a\n', '']) expect(password(bad)).toThrow(CommandError)
   expect(custom!({ data: 'AT+GTQRY=gv300,1,,,,,,0001$' }, sessionOf())).toBe('AT+GTQRY=gv300,1,,,,,,0001$')
   for (const data of ['AT\0', 'AT\r\n', 'AT\u00e9']) {
     expect(() => custom!({ data }, sessionOf())).toThrow(CommandError)

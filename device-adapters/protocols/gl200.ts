@@ -18,6 +18,7 @@
  * Source: Queclink, @Track Air Interface Protocol of each model, such as TRACGL300AN001 1.02 and TRACGV55AN001 1.05.
  */
 import { CommandError, defineAdapter, type Session } from '../adapter.ts'
+import { passwordOf } from '../command-text.ts'
 import { BINARY_BYTES_MIN, decodeBinary, LENGTHS } from '../gl200/binary.ts'
 import { messageOf } from '../gl200/message.ts'
 import { decodeRecords, RECORDS_BYTES_MIN } from '../gl200/records.ts'
@@ -28,7 +29,7 @@ const PLUS = 0x2b
 const DOLLAR = 0x24
 
 /** A text message up to its id, and any beginning of one. */
-const START = /^\+(RESP|BUFF|ACK):GT[A-Z0-9]{3},([0-9A-Z]{6}|[0-9A-Z]{10})?,(\d{15}|[0-9A-F]{14}),/
+const START = /^\+(RESP|BUFF|ACK):GT[A-Z0-9]{3},([0-9A-Za-z]{6}|[0-9A-Za-z]{10})?,(\d{15}|[0-9A-Fa-f]{14}),/
 /** The same of models whose messages have no version. In a stream it is another protocol's. */
 const SHORT_START = /^\+(RESP|BUFF|ACK):GT[A-Z0-9]{3},\d{15},/
 /** What may be put behind a beginning of a message to see whether it is one. */
@@ -153,21 +154,17 @@ function startsRecords(bytes: Buffer): boolean | undefined {
 
 /** Requests of a place, a restart or a version, by number. */
 function request(session: Session, number: number): string {
-  return `AT+GTRTO=${passwordOf(session)},${number},,,,,,FFFF$`
+  return `AT+GTRTO=${passwordOfDevice(session)},${number},,,,,,FFFF$`
 }
 
 /** Output 1, which cuts the engine, on or off for good; all others off. */
 function output(session: Session, state: 0 | 1): string {
-  return `AT+GTOUT=${passwordOf(session)},${state},,,0,0,0,0,0,0,0,,,,,,,FFFF$`
+  return `AT+GTOUT=${passwordOfDevice(session)},${state},,,0,0,0,0,0,0,0,,,,,,,FFFF$`
 }
 
-/** @throws CommandError if the password would end the command or one of its fields. */
-function passwordOf(session: Session): string {
-  const password = session.device?.options.devicePassword ?? ''
-  if (typeof password !== 'string' || !/^[0-9A-Za-z]*$/.test(password)) {
-    throw new CommandError('the password of the device must be digits and letters')
-  }
-  return password
+/** None where the device has none: some take commands without. */
+function passwordOfDevice(session: Session): string {
+  return session.device?.options.devicePassword === undefined ? '' : passwordOf(session, '')
 }
 
 /** @throws CommandError if a character would end the command before its end. */
