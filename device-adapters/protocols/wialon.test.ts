@@ -94,6 +94,13 @@ test('reads cells without a number and with one, and what is nobody else’s', (
   })
 })
 
+test('leaves out what no device has so many of', () => {
+  const many = Array.from({ length: 1000 }, (_, i) => `p${i}:1:${i}`).join(',')
+  const line = decode(`#D#${DATA};NA;NA;NA;${'1,'.repeat(1000)};NA;${many},${'n'.repeat(65)}:1:1\r\n`)
+  expect(Object.keys(line.positions[0]!.attributes)).toHaveLength(1 + 64 + 256)
+  expect(repliesOf(line)).toEqual(['#AD#1\r\n'])
+})
+
 test('knows a record that it sent before by its bytes, also out of the black box', () => {
   const batch = new PositionBatch(8)
   const device = session()

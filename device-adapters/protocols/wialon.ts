@@ -33,6 +33,9 @@ const EXTENDED_FIELDS = 16
 const SATELLITES_MIN = 3
 /** Neighbouring cells are numbered from 1. */
 const TOWERS_MAX = 9
+/** Values and parameters of one record; what is beyond is left out. */
+const ADC_MAX = 64
+const PARAMETERS_MAX = 256
 
 /** Version, device, type, and what the type says. */
 const PACKET = /^(?:\d\.\d;)?([\x21\x22\x24-\x3a\x3c-\x7e]{0,64})#([A-Z]{1,3})#(.*)$/s
@@ -222,7 +225,7 @@ function addData(fields: readonly string[], receivedMs: number, out: PositionBat
   out.set(row, 'hdop', numberOf(hdop))
   if (inputs) out.set(row, 'input', inputs)
   if (outputs) out.set(row, 'output', outputs)
-  adc?.split(',').forEach((value, i) => {
+  adc?.split(',', ADC_MAX).forEach((value, i) => {
     if (value !== '') out.set(row, `adc${i + 1}`, utf8(value))
   })
   if (iButton) out.set(row, 'driverUniqueId', utf8(iButton))
@@ -238,8 +241,8 @@ const KEYS: ReadonlyMap<string, string> = new Map([
 
 function setParameters(text: string, row: number, out: PositionBatch): void {
   const parameters = new Map<string, AttributeValue>()
-  for (const parameter of text.split(',')) {
-    const [, name, value] = /^(.+):[1-3]:(.+)$/.exec(parameter) ?? []
+  for (const parameter of text.split(',', PARAMETERS_MAX)) {
+    const [, name, value] = /^(.{1,64}):[1-3]:(.+)$/.exec(parameter) ?? []
     // `__proto__` would name no property of the object that the attributes become, `network` is the towers.
     if (value === undefined || name === '__proto__' || name === 'network') continue
     parameters.set(name!.toLowerCase(), typed(value.trim()))
