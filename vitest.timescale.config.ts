@@ -7,7 +7,7 @@ export default defineConfig({
     ...base.test,
     include: [
       '{storage,ingest,api,live}/**/*.test.ts',
-      'test/{engine*,tenancy,ingest*}.test.ts',
+      'test/{commands*,engine*,tenancy,ingest*}.test.ts',
       'test/timescale/**/*.test.ts',
     ],
     // The server that they look at is the embedded one.
