@@ -136,6 +136,7 @@ test('knows a package that it sent before by its content, also in a datagram', (
 
 test.each([
   ['a datagram with a wrong checksum', datagram(HEARTBEAT).replace('6a', '6b'), 'udp', 'checksum'],
+  ['a datagram without its head', HEARTBEAT, 'udp', 'malformed'],
   ['a datagram that is cut', datagram(HEARTBEAT).slice(0, -2), 'udp', 'malformed'],
   ['an IMEI with digits above 9', packaged(1, '0a525440716774710120'), 'tcp', 'malformed'],
   ['a package that ends inside its fix', packaged(0x12, '61d38e0001fbf0aa'), 'tcp', 'malformed'],

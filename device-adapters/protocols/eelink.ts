@@ -76,6 +76,9 @@ export const eelink = defineAdapter({
         throw new DecodeError('checksum', 'the checksum of the datagram does not fit')
       }
       session.identify(imeiOf(new ByteReader(frame, CHECKED_AT)))
+    } else if (session.transport === 'udp') {
+      // Nothing in it says whose it is, and no answer could say it either.
+      throw new DecodeError('malformed', 'a datagram without its head')
     }
     for (const part of packagesOf(frame)) decodePackage(part, session, out)
   },
