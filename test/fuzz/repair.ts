@@ -6,6 +6,7 @@ import {
   crc16Kermit,
   crc16Modbus,
   crc16X25,
+  rotatedSum16,
 } from '../../device-adapters/checksums.ts'
 import type { Random } from './random.ts'
 
@@ -58,6 +59,31 @@ export const REPAIRS: Readonly<Record<string, Repair>> = {
   'gl200 udp': repairGl200,
   'h02 tcp': repairH02,
   'h02 udp': repairH02,
+  'eelink tcp': (bytes) => {
+    if (bytes.length < 7) return
+    bytes.writeUInt16BE(0x6767, 0)
+    bytes.writeUInt16BE((bytes.length - 5) & 0xffff, 3)
+  },
+  'eelink udp': (bytes) => {
+    if (bytes.length < 21) return
+    bytes.write('EL', 0, 'latin1')
+    bytes.writeUInt16BE((bytes.length - 4) & 0xffff, 2)
+    for (let at = 6; at < 14; at++) bytes[at]! &= at === 6 ? 0x07 : 0x77
+    // One package, however many there were.
+    bytes.writeUInt16BE(0x6767, 14)
+    bytes.writeUInt16BE((bytes.length - 19) & 0xffff, 17)
+    bytes.writeUInt16BE(rotatedSum16(bytes, 6, bytes.length), 4)
+  },
+  'wialon tcp': repairWialon,
+  'wialon udp': repairWialon,
+}
+
+/** The CRC of extended data, where it has one. */
+function repairWialon(bytes: Buffer): void {
+  const body = bytes.indexOf('#D#', 0, 'latin1') + 3
+  const crc = bytes.lastIndexOf(';') + 1
+  if (body < 3 || crc <= body || !/^[\dA-F]{4}\s*$/i.test(bytes.toString('latin1', crc))) return
+  bytes.write(crc16Ibm(bytes, body, crc).toString(16).padStart(4, '0'), crc, 'latin1')
 }
 
 function repairGl200(bytes: Buffer, random: Random): void {
