@@ -70,7 +70,9 @@ export const atrack = defineAdapter({
       identifyBinary(frame, 8, session)
       if (!isPicture(frame)) decodeBinary(frame, session, out)
     }
-    if (out.length > firstRow && !hasValidChecksum(frame)) {
+    if (!hasValidChecksum(frame)) {
+      // A row can be marked; the name of a device that says no more than that cannot.
+      if (out.length === firstRow) throw new DecodeError('checksum', 'the CRC does not fit')
       for (let row = firstRow; row < out.length; row++) out.quality[row]! |= QUALITY.checksum
     }
   },
@@ -105,8 +107,9 @@ function acknowledgesUnit(session: Session): boolean {
 /** @throws DecodeError if the packet breaks off in its head. */
 function textHead(frame: Buffer): { length: string; sequence: number; unitId: string } {
   const [, , length, sequence, unitId] = frame.toString('latin1', 0, 64).split(',', TEXT_HEAD_FIELDS)
-  if (!/^\d{1,10}$/.test(sequence ?? '') || !/^\d{1,20}$/.test(unitId ?? '')) {
-    throw new DecodeError('malformed', 'a text packet without sequence and unit id')
+  const isHead = /^\d{1,10}$/.test(length ?? '') && /^\d{1,10}$/.test(sequence ?? '')
+  if (!isHead || !/^\d{1,20}$/.test(unitId ?? '')) {
+    throw new DecodeError('malformed', 'a text packet without length, sequence and unit id')
   }
   return { length: length!, sequence: Number(sequence), unitId: unitId! }
 }

@@ -143,7 +143,7 @@ function textOf(frame: Buffer): string {
 
 /** The bare IMEI; a report may follow it. */
 function isHeartbeat(text: string): boolean {
-  return /^\d/.test(text)
+  return /^\d{15}(?!\d)/.test(text)
 }
 
 /** Whether the frame holds no report. */

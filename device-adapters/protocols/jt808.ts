@@ -189,6 +189,8 @@ export const jt808 = defineAdapter<Jt808State>({
       throw error
     }
     if (!isDamaged) return
+    // A row can be marked; the name of a device that says no more than that cannot.
+    if (out.length === firstRow) throw new DecodeError('checksum', 'the checksum does not fit')
     for (let row = firstRow; row < out.length; row++) out.quality[row]! |= QUALITY.checksum
   },
 

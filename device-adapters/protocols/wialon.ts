@@ -132,7 +132,10 @@ function packetOf(frame: Buffer): Packet {
 /** Device of a login. Its CRC is not looked at: recorded devices are known by name, and it fits none of their logins. */
 function loginOf(body: string): string {
   const fields = body.split(';')
-  const id = fields[0]!.includes('.') ? (fields[1] ?? '') : fields[0]!
+  const hasVersion = fields[0]!.includes('.')
+  const id = hasVersion ? (fields[1] ?? '') : fields[0]!
+  // Name and password are all there is without a version.
+  if (!hasVersion && fields.length > 2) throw new DecodeError('malformed', 'a login of no known version')
   if (!/^[\x21-\x7e]{1,64}$/.test(id)) throw new DecodeError('malformed', 'a login without a name')
   return id
 }

@@ -74,7 +74,8 @@ export class Fields {
   /** Names the device. @throws DecodeError if the field is no id. */
   identify(session: SuntechSession): void {
     const id = this.text()
-    if (!/^[0-9A-Za-z]{1,20}$/.test(id)) throw new DecodeError('malformed', 'no device id')
+    // Words stand where ids do in other messages.
+    if (!/^(?=\D*\d)[0-9A-Za-z]{1,20}$/.test(id)) throw new DecodeError('malformed', 'no device id')
     session.identify(id)
   }
 }
