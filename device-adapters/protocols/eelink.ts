@@ -34,7 +34,7 @@
  *
  * Source: Shenzhen Eelink, GPS tracker communication protocol V1.8 and V2.0.
  */
-import { DecodeError, defineAdapter, type Reply, type Session } from '../adapter.ts'
+import { CommandError, DecodeError, defineAdapter, type Reply, type Session } from '../adapter.ts'
 import { ByteReader } from '../byte-reader.ts'
 import { rotatedSum16 } from '../checksums.ts'
 import { decodePackage, imeiOf, type Package, TYPE } from '../eelink/packages.ts'
@@ -171,9 +171,10 @@ function encode(session: Session, type: number, serial: number, content: Buffer)
   const head = Buffer.from([0x67, 0x67, type, 0, 0, 0, 0])
   head.writeUInt16BE(2 + content.length, 3)
   head.writeUInt16BE(serial, 5)
-  // The head of a datagram names the device by its IMEI: what has none of its own gets none back.
-  const named = session.transport === 'udp' && /^\d{15}$/.test(session.uniqueId)
-  if (!named) return Buffer.concat([head, content])
+  if (session.transport !== 'udp') return Buffer.concat([head, content])
+  if (!/^\d{15}$/.test(session.uniqueId)) {
+    throw new CommandError('a datagram names its device by an IMEI of 15 digits')
+  }
   const start = Buffer.from('454c00000000', 'hex')
   const datagram = Buffer.concat([start, Buffer.from(`0${session.uniqueId}`, 'hex'), head, content])
   datagram.writeUInt16BE(datagram.length - 4, 2)
