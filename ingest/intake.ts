@@ -15,7 +15,7 @@ import type { Journal, JournalPosition } from './journal/journal.ts'
 import type { LimitName, Limits } from './limits.ts'
 import type { FrameTallies, IngestMetrics } from './metrics.ts'
 import type { Quarantine } from './quarantine.ts'
-import { type FaultReceipt, LIMITED, NO_REPLIES, type Receipt, type WhenSafe } from './receipt.ts'
+import { type FaultReceipt, LIMITED, NO_REPLIES, RENAMED, type Receipt, type WhenSafe } from './receipt.ts'
 import type { Shard } from './shard.ts'
 import { SyncQueue } from './sync-queue.ts'
 import { checkUniqueId, storableId, strangersOf } from './unique-ids.ts'
@@ -170,12 +170,18 @@ export class Intake {
   ): Receipt | Promise<Receipt> {
     const protocol = adapter.id
     const out = shard.open
+    const namedBefore = session.uniqueId
     decodeFrame(adapter, frame, session, out)
     if (session.uniqueId.length > this.limits.uniqueIdLengthMax) this.metrics.limitMet('uniqueIdLengthMax')
     checkUniqueId(session.uniqueId, this.limits.uniqueIdLengthMax)
     session.tallies.frames.add()
     if (hasWrongChecksum(out, mark.rows)) {
       this.reject(protocol, 'checksum', frame, address, session.uniqueId)
+      if (namedBefore !== '' && session.uniqueId !== namedBefore) {
+        out.rollback(mark)
+        session.identify(namedBefore)
+        return RENAMED
+      }
     }
     if (session.device === undefined && (session.uniqueId !== '' || out.length > mark.rows)) {
       if (session.uniqueId === '' || !this.devices.registersUnknown) {

@@ -1,5 +1,5 @@
 /** Fate of a frame, as the intake tells it to the transport that brought it. */
-import type { DecodeError } from '../device-adapters/adapter.ts'
+import { DecodeError } from '../device-adapters/adapter.ts'
 
 export type Receipt =
   /** Nothing to store: the replies may go, which are none for a frame that needs none. */
@@ -26,4 +26,10 @@ export interface FaultReceipt {
 export type WhenSafe = () => void
 
 export const NO_REPLIES: readonly Buffer[] = []
+/** Of a frame whose checksum fails, so that the name may be what is damaged. */
+export const RENAMED: Receipt = {
+  kind: 'fault',
+  error: new DecodeError('checksum', 'a frame whose checksum fails names another device'),
+  replies: NO_REPLIES,
+}
 export const LIMITED: Receipt = { kind: 'limited', replies: NO_REPLIES }

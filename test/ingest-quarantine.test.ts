@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { DecodeError, defineAdapter } from '../device-adapters/adapter.ts'
 import { delimitedBy } from '../device-adapters/framing.ts'
+import { QUALITY } from '../schemas/quality.ts'
 import { IngestHarness } from './ingest-harness.ts'
 
 const PENDING_MAX = 10
@@ -30,11 +31,24 @@ const broken = defineAdapter({
   },
 })
 
+/** Takes `ID\n`, and `ID!\n` of which the checksum fails. */
+const lenient = defineAdapter({
+  ...gateway,
+  id: 'lenient',
+  decode(frame, session, out) {
+    const [, id = '', mark] = /^(\w+)(!?)/.exec(frame.toString('latin1')) ?? []
+    session.identify(id)
+    const row = out.add(session.receivedMs, 1, 2)
+    if (mark === '!') out.quality[row]! |= QUALITY.checksum
+  },
+  ack: () => 'ok',
+})
+
 let harness: IngestHarness
 
 beforeAll(async () => {
   harness = await IngestHarness.start({
-    adapters: [gateway, broken],
+    adapters: [gateway, broken, lenient],
     limits: { quarantinePendingMax: PENDING_MAX },
   })
 }, 30_000)
@@ -84,4 +98,16 @@ test('what an adapter says of a broken frame is kept with it, in words that Post
   await expect
     .poll(async () => (await harness.quarantined('')).map(({ protocol, detail }) => [protocol, detail]))
     .toContainEqual(['broken', 'no word of ours: what is  this'])
+})
+
+test('a frame whose checksum fails is taken for the device of its connection, and for no other', async () => {
+  const [own, other] = [await harness.register('own'), await harness.register('other')]
+  const device = harness.device(harness.portOf('lenient'))
+  device.send('own\nown!\nother!\nown\n')
+  expect(Buffer.from(await device.reply(6), 'hex').toString()).toBe('okokok')
+  await expect.poll(() => harness.storedOf(own)).toBe(3)
+  expect(await harness.storedOf(other)).toBe(0)
+  await expect.poll(() => harness.quarantined('other')).toMatchObject([{ reason: 'checksum' }])
+  device.send('other\n')
+  await expect.poll(() => harness.storedOf(other)).toBe(1)
 })
