@@ -86,3 +86,15 @@ test('pieces of a frame are put together where its stream is known, and where it
   expect(pieces.map(({ protocol }) => protocol)).toEqual(['h02', 'h02', 'h02'])
   expect(pieces.map(({ positions }) => positions.length)).toEqual([0, 0, 1])
 })
+
+test('what was of no protocol does not spoil the stream that comes after it', () => {
+  const streams = new DetectedStreams(detection)
+  const decode = (bytes: string) =>
+    streams.decode(anonymous({ transport: 'tcp', bytes: hex(bytes) }), RECEIVED_MS)
+  expect(decode('\x02\x03 what').protocol).toBe('')
+  expect(decode('*HQ,1234567890,HTBT#')).toMatchObject({
+    protocol: 'h02',
+    error: null,
+    replies: [hex('*HQ,1234567890,HTBT#')],
+  })
+})

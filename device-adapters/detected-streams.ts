@@ -39,9 +39,9 @@ export class DetectedStreams {
     const known = this.streams.get(line.stream) ?? { connections: new Map(), held: [], detector: undefined }
     this.streams.set(line.stream, known)
     const alone = this.detect(line, nowMs)
-    const { held } = known
     const surely = adapterOf(alone) ?? this.following(known, line, alone, nowMs)
-    const together = surely === undefined || held.length > 0 ? this.begun(known, line, nowMs) : undefined
+    const together =
+      surely === undefined || known.held.length > 0 ? this.begun(known, line, nowMs) : undefined
     const adapter = surely ?? together
     if (adapter === undefined) {
       const { protocol, stream, seq } = line
@@ -51,6 +51,7 @@ export class DetectedStreams {
     const connection = known.connections.get(adapter) ?? new RecordedStream(adapter)
     known.connections.delete(adapter)
     known.connections.set(adapter, connection)
+    const { held } = known
     known.held = []
     known.detector = undefined
     if (adapter === together) {
