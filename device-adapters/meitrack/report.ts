@@ -118,10 +118,14 @@ function setAnalog(row: number, field: string, session: Session, out: PositionBa
   out.set(row, 'power', hexadecimal(values[4]) * volts.power)
 }
 
-/** Event data, reserved, version of the protocol, fuel, temperatures, count of data, data. Older devices have only the first. */
+/**
+ * Event data, reserved, version of the protocol, fuel, temperatures, count of data, data. Older devices end before the
+ * version, or have none of it as it is here; some leave out the field of the event data where they have none.
+ */
 function setTail(row: number, event: number, tail: readonly string[], out: PositionBatch): void {
-  if (tail.length < 4) return
-  const [data, , version, fuel, temperatures, , ...more] = tail
+  const fields = [tail, ['', ...tail]].find(isTail)
+  if (fields === undefined) return
+  const [data, , version, fuel, temperatures, , ...more] = fields
   if (data) out.set(row, event === DRIVER ? 'driverUniqueId' : 'eventData', data)
   if (/^[0-9A-Fa-f]{4}$/.test(fuel!)) out.set(row, 'fuel', hundredths(fuel!))
   for (const temperature of temperatures?.split('|') ?? []) {
@@ -135,6 +139,14 @@ function setTail(row: number, event: number, tail: readonly string[], out: Posit
   }
   if (more[1]) out.set(row, 'tempData', more[1])
   if (more[5]) setTaximeter(row, more[5].split('|'), out)
+}
+
+/** Whether the fields are those of {@link setTail}, told by their form alone. */
+function isTail([, , version, fuel, temperatures, count, ...data]: readonly string[]): boolean {
+  if (!/^\d*$/.test(version ?? '') || !/^([0-9A-Fa-f]{4})?$/.test(fuel ?? ' ')) return false
+  if (temperatures === undefined) return true
+  if (!/^([0-9A-Fa-f]{6}(\|[0-9A-Fa-f]{6})*)?$/.test(temperatures)) return false
+  return count === undefined || (/^\d+$/.test(count) && data.length > 0)
 }
 
 /** State, start, and for a ride that is over end, distance, fare, time under way and time of waiting. */

@@ -132,6 +132,19 @@ test.each([
   )
 })
 
+test.each([
+  ['00000001,,1,0A32', { eventData: '00000001', fuel: 10.5 }],
+  [',1,0A32', { fuel: 10.5 }],
+  ['x,3,0A32,010A92', { fuel: 10.5, temp1: 27.06 }],
+  [',,1,0A32,,7,0,33', { fuel: 10.5, tempData: '33' }],
+  ['00000001,,50,,,,,', {}],
+  ['00000001,', {}],
+])('reads what follows the analog inputs, %s', (tail, expected) => {
+  const { attributes } = decode(frameOf(`AAA,35,${REPORT}${tail}`)).positions[0]!
+  const found = Object.entries(attributes).filter(([key]) => /^(eventData|fuel|temp)/.test(key))
+  expect(Object.fromEntries(found)).toEqual(expected)
+})
+
 test('deletes a report that waits for it, and knows it again when more wait', () => {
   const first = frameOf(`AFF,0004,35,${REPORT}`, 'J')
   const again = frameOf(`AFF,0012,35,${REPORT}`, 'K')
