@@ -9,14 +9,38 @@ const IDENTIFIER = 'O'
 /** Bytes of `D00,name,packets,number,`. */
 const HEAD_BYTES_MAX = 96
 
+/** What a packet of a picture says of itself. */
+interface Packet {
+  readonly file: string
+  readonly total: number
+  /** Number of the packet that follows. */
+  readonly next: number
+}
+
+/** Whether it is the last packet of a picture. */
+export function endsPicture(bytes: Buffer, frame: Frame): boolean {
+  const packet = packetOf(headOf(bytes, frame))
+  return packet !== undefined && packet.next === packet.total
+}
+
 /** Asks for the first packets of a picture that was taken, and for more when eight are there. */
-export function pictureRequest(bytes: Buffer, { type, typeAt, end, uniqueId }: Frame): string | undefined {
-  const text = bytes.toString('latin1', typeAt, Math.min(end, typeAt + HEAD_BYTES_MAX))
+export function pictureRequest(bytes: Buffer, frame: Frame): string | undefined {
+  const { type, uniqueId } = frame
+  const text = headOf(bytes, frame)
   if (type === 'D03') return text === 'D03,OK' ? request(uniqueId, ASKED_FOR, 0) : undefined
+  const packet = packetOf(text)
+  if (packet === undefined) return undefined
+  const { file, total, next } = packet
+  return next < total && next % PACKETS_OF_REQUEST === 0 ? request(uniqueId, file, next) : undefined
+}
+
+function headOf(bytes: Buffer, { typeAt, end }: Frame): string {
+  return bytes.toString('latin1', typeAt, Math.min(end, typeAt + HEAD_BYTES_MAX))
+}
+
+function packetOf(text: string): Packet | undefined {
   const [, file, total, number] = /^D00,([\w.-]{1,64}),(\d{1,5}),(\d{1,5}),/.exec(text) ?? []
-  if (file === undefined) return undefined
-  const next = Number(number) + 1
-  return next < Number(total) && next % PACKETS_OF_REQUEST === 0 ? request(uniqueId, file, next) : undefined
+  return file === undefined ? undefined : { file, total: Number(total), next: Number(number) + 1 }
 }
 
 function request(uniqueId: string, file: string, packet: number): string {

@@ -316,6 +316,13 @@ test('acknowledges a part of a picture', () => {
   expect(decode(part)).toMatchObject({ positions: [], replies: ['fe0200014104d8f1968201e0'], error: null })
 })
 
+test('says that a picture came when its last part does', () => {
+  const part = packet([Buffer.from('525ecd5d05060004ffd8ffdb', 'hex')], { prefix: '@R' })
+  expect(decode(part).positions).toEqual([
+    { device: UNIT, noFix: true, deviceTime: '2013-10-16T17:31:09.000Z', attributes: {} },
+  ])
+})
+
 test('marks positions whose checksum does not fit', () => {
   const bytes = packet([position(), position()])
   bytes[3]! ^= 1

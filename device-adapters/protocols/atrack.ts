@@ -68,7 +68,8 @@ export const atrack = defineAdapter({
     } else {
       if (frame.length < BINARY_HEAD_BYTES) throw new DecodeError('malformed', 'a packet without a unit id')
       identifyBinary(frame, 8, session)
-      if (!isPicture(frame)) decodeBinary(frame, session, out)
+      if (isPicture(frame)) decodePicture(frame, out)
+      else decodeBinary(frame, session, out)
     }
     if (!hasValidChecksum(frame)) {
       // A row can be marked; the name of a device that says no more than that cannot.
@@ -122,6 +123,14 @@ function u64(digits: string): Buffer {
 
 function identifyBinary(frame: Buffer, at: number, session: Session): void {
   session.identify(frame.readBigUInt64BE(at).toString())
+}
+
+/** The last part of a picture is a row: the picture came, of which only that and its time are kept. */
+function decodePicture(frame: Buffer, out: PositionBatch): void {
+  const timeMs = frame.readUInt32BE(BINARY_HEAD_BYTES) * 1000
+  const part = frame.readUInt8(BINARY_HEAD_BYTES + 4)
+  const parts = frame.readUInt8(BINARY_HEAD_BYTES + 5)
+  if (part + 1 === parts) out.addWithoutFix(timeMs)
 }
 
 /** Unit id, model, firmware, IMEI, IMSI, ICCID, power and battery in 0.1 V, satellites, GSM, signal, connection, antenna. */

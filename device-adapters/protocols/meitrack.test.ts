@@ -263,6 +263,12 @@ test('asks for the rest of a picture after eight packets, but not after the last
   expect(repliesTo(frameOf('D03,Error'))).toEqual([])
 })
 
+test('says that a picture came when its last packet does', () => {
+  const packet = (number: number) => decode(frameOf(`D00,0506_C1E03.jpg,16,${number},\xff\xd8,*`)).positions
+  expect(packet(14)).toEqual([])
+  expect(packet(15)).toEqual([{ device: IMEI, noFix: true, attributes: {} }])
+})
+
 test.each([
   ['C01,OK', { ok: true, text: '' }],
   ['E91,FWV1.00,12345678', { ok: true, text: 'E91,FWV1.00,12345678' }],

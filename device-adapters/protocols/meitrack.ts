@@ -31,7 +31,7 @@
 import { QUALITY } from '../../schemas/quality.ts'
 import { CommandError, DecodeError, defineAdapter, type Session } from '../adapter.ts'
 import { encode, type Frame, frameBytes, LENGTH_MAX, readFrame, startsFrame } from '../meitrack/frame.ts'
-import { pictureRequest } from '../meitrack/picture.ts'
+import { endsPicture, pictureRequest } from '../meitrack/picture.ts'
 import { countOfFixedRecords, decodeFixedRecords, decodeTaggedRecords } from '../meitrack/records.ts'
 import { decodeReport, isReport } from '../meitrack/report.ts'
 
@@ -56,7 +56,10 @@ export const meitrack = defineAdapter({
     const firstRow = out.length
     if (frame.type === 'CCC') decodeFixedRecords(bytes, frame, out)
     else if (frame.type === 'CCE') decodeTaggedRecords(bytes, frame, out)
-    else if (frame.type !== 'D00' && frame.type !== 'AAC') {
+    else if (frame.type === 'D00') {
+      // The picture came, of which only that is kept.
+      if (endsPicture(bytes, frame)) out.addWithoutFix()
+    } else if (frame.type !== 'AAC') {
       const body = textOf(bytes, frame)
       const fields = body.split(',')
       if (frame.type === 'AAA' || isReport(fields)) decodeReport(frame, fields, session, out)

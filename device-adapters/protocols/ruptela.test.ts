@@ -157,7 +157,9 @@ test('answers heartbeats and asks for each part of a photo but the last', () => 
   const request = (number: number) => `000d890200${hex('TDA1FADA')}${number.toString(16).padStart(4, '0')}`
   expect(part('0000').replies[0]).toMatch(request(1))
   expect(part('0001').replies[0]).toMatch(request(2))
-  expect(part('0002').replies).toEqual([])
+  expect(part('0001').positions).toEqual([])
+  // The last says that the photo came.
+  expect(part('0002')).toMatchObject({ positions: [{ noFix: true, attributes: {} }], replies: [] })
   expect(decode(frameOf(37, '02')).error?.code).toBe('malformed')
 })
 

@@ -103,8 +103,12 @@ export const ruptela = defineAdapter({
     else if (RESULTS.has(type)) addResult(type, reader.latin1(reader.left).trim(), session, out)
     else if (type === TYPE.output) addResult(type, String(reader.u8()), session, out)
     else if (type === TYPE.connection || type === TYPE.odometer) session.answer({ ok: true, text: '' })
-    // `ack` copies the head of a photo.
-    else if (type === TYPE.files && frame[CONTENT_AT] === PHOTO) reader.skip(PHOTO_HEAD_BYTES)
+    else if (type === TYPE.files && frame[CONTENT_AT] === PHOTO) {
+      // `ack` copies the head of a photo.
+      reader.skip(PHOTO_HEAD_BYTES)
+      // The last part: the photo came, of which only that is kept.
+      if (nextPart(frame) === undefined) out.addWithoutFix()
+    }
   },
 
   ack: (frame) => answer(frame, 1),
