@@ -43,6 +43,21 @@ const MODES: ReadonlyMap<number, readonly Part[]> = new Map<number, readonly Par
   ],
 ])
 
+/** Mode 4: bits of the mask, the bytes that a sensor of each hardware has, and those of a name. */
+const SENSORS = 4
+const HARDWARE = 0x40
+const READINGS = 0x20
+const NAME = 0x10
+/** Fuel; temperature; temperature and light; fuel; temperature, humidity, light and pressure. */
+const READINGS_BYTES: ReadonlyMap<number, number> = new Map([
+  [1, 11],
+  [2, 2],
+  [3, 6],
+  [4, 11],
+  [5, 10],
+])
+const NAME_BYTES = 9
+
 /** Type of a listed beacon that is a temperature sensor. */
 const TEMPERATURE_SENSOR = 0xe0
 
@@ -54,6 +69,7 @@ export function setBeacons(text: string, attributes: Attributes): void {
   if (hex === undefined || !/^(?:[0-9A-Fa-f]{2})+$/.test(hex)) return
   const reader = new ByteReader(Buffer.from(hex, 'hex'))
   if (mode === undefined) setListed(reader, attributes)
+  else if (Number(mode) === SENSORS) setSensors(reader, Number(mask), attributes)
   else setMasked(reader, MODES.get(Number(mode)) ?? [], Number(mask), attributes)
 }
 
@@ -81,5 +97,22 @@ function setMasked(reader: ByteReader, mode: readonly Part[], mask: number, attr
       const value = size === 1 ? reader.u8() : reader.u16()
       if (attribute !== undefined) attributes.set(`tag${tag}${attribute}`, value)
     }
+  }
+}
+
+/** Each: id, hardware u8, readings as long as the hardware says, name; of them those whose bit the mask has. */
+function setSensors(reader: ByteReader, mask: number, attributes: Attributes): void {
+  const idBytes = (mask & ID) !== 0 ? 6 : 0
+  const hardwareBytes = (mask & HARDWARE) !== 0 ? 1 : 0
+  const nameBytes = (mask & NAME) !== 0 ? NAME_BYTES : 0
+  if (idBytes === 0) return
+  for (let tag = 1; reader.left >= idBytes + hardwareBytes; tag++) {
+    attributes.set(`tag${tag}Id`, reader.hex(idBytes))
+    const hasReadings = hardwareBytes > 0 && (mask & READINGS) !== 0
+    const hardware = hardwareBytes > 0 ? reader.u8() : 0
+    const readingsBytes = hasReadings ? READINGS_BYTES.get(hardware) : 0
+    // Where the next one begins is not known.
+    if (readingsBytes === undefined || readingsBytes + nameBytes > reader.left) return
+    reader.skip(readingsBytes + nameBytes)
   }
 }
