@@ -57,7 +57,9 @@ export class RecordReader extends ByteReader {
   finish(out: PositionBatch, start: number, end: number): void {
     const isFix = this.hasPlace && !Number.isNaN(this.timeMs)
     if (isFix || this.attributes.has('result')) {
-      const row = isFix ? out.add(this.timeMs, this.latitudeDeg, this.longitudeDeg) : out.addWithoutFix()
+      const row = isFix
+        ? out.add(this.timeMs, this.latitudeDeg, this.longitudeDeg)
+        : out.addWithoutFix(this.timeMs)
       if (isFix) {
         out.setValid(row, this.valid)
         out.altitudeM[row] = this.altitudeM

@@ -208,6 +208,9 @@ test('the answer to a command names it', () => {
   expect(decode([bytes]).positions).toEqual([
     { device: IMEI, noFix: true, attributes: { deviceId: 50, index: 7, result: 'OK' } },
   ])
+  expect(decode([packet(`${IMEI_TAG}${TIME}e102${text}`)]).positions).toEqual([
+    { device: IMEI, noFix: true, deviceTime: '2022-11-18T08:28:06.000Z', attributes: { result: 'OK' } },
+  ])
 })
 
 test('commands are numbered, set outputs, and take no text that is not one', () => {
