@@ -72,6 +72,11 @@ test('adds up what the probes of the fuel say', () => {
   expect(positions[0]!.attributes).toMatchObject({ fuel1: 58.5, fuel2: 12, fuel: 70.5 })
 })
 
+test('reads fuel and temperature of probes that leave room before a number', () => {
+  const { positions } = decode(`ST300UEX;${ST300};24;t_0= 1C;N_0=0419.0;Q_D=09\r\n;B1`)
+  expect(positions[0]!.attributes).toMatchObject({ temp0: 28, fuel0: 0x419, drivingQuality: 9 })
+})
+
 test.each([
   ['ST300ALT', 1, 'overspeed'],
   ['ST300ALT', 41, 'powerCut'],

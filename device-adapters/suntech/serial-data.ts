@@ -24,8 +24,8 @@ export interface SerialRange {
  * @param headEnd Bytes that surely are of the report: up to its first CR.
  */
 export function serialRange(bytes: Buffer, headEnd: number): SerialRange | undefined {
-  const type = bytes.indexOf('UEX;', 0, 'latin1')
-  if (type !== 0 && type !== 5) return undefined
+  const head = bytes.toString('latin1', 0, 9)
+  if (!head.startsWith('UEX;') && !head.startsWith('UEX;', 5)) return undefined
   const fields = bytes.toString('latin1', 0, headEnd).split(';')
   const field = lengthFieldOf(fields)
   // The field must be whole: its end is the `;` before the data.
@@ -85,7 +85,7 @@ export function setSerialData(out: PositionBatch, row: number, data: string): vo
     } else if (part.startsWith('GTSL')) {
       out.set(row, 'driverUniqueId', part.split('|')[4])
     } else if (part.includes('=')) {
-      const [, kind, number, value] = /^([tNQ]).(\w)=([0-9A-Fa-f]{1,8})(?![0-9A-Fa-f])/.exec(part) ?? []
+      const [, kind, number, value] = /^([tNQ]).(\w)= ?([0-9A-Fa-f]{1,8})(?![0-9A-Fa-f])/.exec(part) ?? []
       const reading = Number.parseInt(value ?? '', 16)
       if (kind === 't') out.set(row, `temp${number}`, reading)
       else if (kind === 'N') addFuel(number!, reading)
