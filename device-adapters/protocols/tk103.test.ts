@@ -112,6 +112,25 @@ test('reads the type of a message of cells alone', () => {
   })
 })
 
+test('reads the cells that any type has in place of a position, and the mileage after them', () => {
+  const cells = '{413,2,30073,16724}\n{413,2,30073,49860}\n'
+  for (const message of [`${ID}BR00,${cells},0000FA10`, `${ID}BP05000${ID},${cells},0000FA10`]) {
+    expect(positionOf(`(${message})`)).toMatchObject({
+      noFix: true,
+      attributes: { odometer: 64_016 },
+      network: { cellTowers: [{ cid: 16_724 }, { mcc: 413, mnc: 2, lac: 30_073, cid: 49_860 }] },
+    })
+  }
+  expect(textsOf(decode(`(${ID}BR00,${cells},0000FA10)`))).toEqual([])
+})
+
+test('reads a message of cells alone that has a fix as one with a fix', () => {
+  expect(positionOf(`(${IMEI},DW60,${SEPARATED})`)).toMatchObject({
+    fixTime: '2017-05-25T11:55:25.000Z',
+    attributes: { alarm: 'lowPower' },
+  })
+})
+
 test('leaves out a battery and a supply that are not there', () => {
   expect(positionOf(`(${IMEI},ZC20,180716,144222,255,65535,65535,255)`).attributes).toEqual({})
   expect(positionOf(`(${IMEI},ZC20,180716,144222,4,380,120,1)`).attributes).toEqual({
@@ -172,6 +191,10 @@ test('reads the answers of a Daly battery as that battery gives them', () => {
     cellTemp1: 26,
     cellTemp2: 24,
   })
+})
+
+test.each(['00', '01'])('numbers the temperatures of a Daly battery from its first frame, %s', (number) => {
+  expect(positionOf(`(${ID}BS5196:${number}4240)`).attributes).toEqual({ cellTemp1: 26, cellTemp2: 24 })
 })
 
 test('reads a battery management system', () => {

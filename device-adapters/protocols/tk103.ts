@@ -9,7 +9,8 @@
  * mileage in hex, and maybe a temperature, `+017.7`. Other messages:
  *
  *     (ID BP00 …HSO…)   handshake, answered (ID AP01HSO)
- *     (ID BP05 IMEI position)   login, answered (ID AP05); also (ID BP05 IMEI,{mcc,mnc,lac,cid}\n…,mileage)
+ *     (ID BP05 IMEI position)   login, answered (ID AP05)
+ *     (ID TYPE [IMEI],{mcc,mnc,lac,cid}\n…,mileage)   any type of position, without a fix
  *     (ID BO01 alarm position)  (ID BQ81,ALARM,alarm,value,position)
  *     (ID BV00 VIN)   (ID BZ00,mcc,mnc,lac,cid,…)   (ID BS50 hex)   (ID BS51 id:hex,…)     see ../tk103/battery.ts
  *     (ID,ZC20,ddmmyy,hhmmss,battery level,battery 0.01 V,supply 0.1 V,installed)
@@ -39,7 +40,7 @@ const POSITION =
 const DATED = /^(\d\d)(\d\d)(\d\d),(\d\d)(\d\d)(\d\d),(.*)$/s
 const BATTERY = /^(\d+),(\d+),(\d+),\d+/
 const SERVING_CELL = /^,(\d{1,4}),(\d{1,4}),([0-9A-Fa-f]{1,8}),([0-9A-Fa-f]{1,8}),/
-const LISTED_CELLS = /^(?:\d{15})?,((?:\{\d+,\d+,\d+,\d+\}\s*)+),(\d{8})$/
+const LISTED_CELLS = /^(?:\d{15})?,((?:\{\d+,\d+,\d+,\d+\}\s*)+),([0-9A-Fa-f]{8})$/
 const SCAN =
   /^(\d+),(\d+),(\d+),(\d+),\d+,((?:(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\*[-+]?\d+\*\d+,)*)(\d\d)(\d\d)(\d\d),(\d\d)(\d\d)(\d\d)/
 
@@ -158,7 +159,6 @@ type Decoder = (message: Message, session: Session, out: PositionBatch) => void
 
 const DECODERS: ReadonlyMap<string, Decoder> = new Map<string, Decoder>([
   ['BP00', () => {}],
-  ['BP05', decodeLogin],
   ['BV00', decodeVin],
   ['BZ00', decodeServingCell],
   ['BS50', ({ body }, _, out) => setBatterySystem(out.addWithoutFix(), body, out)],
@@ -173,24 +173,24 @@ function textOf(frame: Buffer): string {
   return frame.toString('latin1', frame[0] === OPEN ? 1 : 0, end)
 }
 
-function decodeLogin(message: Message, session: Session, out: PositionBatch): void {
-  const [, cells, mileage] = LISTED_CELLS.exec(message.body) ?? []
-  if (cells === undefined) {
-    decodePosition(message, session, out)
-    return
-  }
+/** Whether the message told cells in place of a position, which are then a row. */
+function decodeListedCells(body: string, out: PositionBatch): boolean {
+  const [, cells, mileage] = LISTED_CELLS.exec(body) ?? []
+  if (cells === undefined) return false
   const row = out.addWithoutFix()
   const towers = [...cells.matchAll(/(\d+),(\d+),(\d+),(\d+)/g)].map((cell) =>
     towerOf(cell.slice(1).map(Number)),
   )
   setNetwork(out, row, towers)
   out.set(row, 'odometer', Number.parseInt(mileage!, 16))
+  return true
 }
 
 /** Appends the row of a position; messages without one have nothing that we read. */
 function decodePosition({ type, body, yearFirst }: Message, _: Session, out: PositionBatch): void {
   const fields = POSITION.exec(body)
   if (fields === null) {
+    if (decodeListedCells(body, out)) return
     if (/\d{6},?[AV],? *\d/.test(body)) throw malformed(body)
     return
   }
@@ -270,9 +270,15 @@ function decodeResult({ body }: Message, session: Session, out: PositionBatch): 
   if (result !== '') out.set(row, 'result', result)
 }
 
-function decodeScan({ type, body }: Message, _: Session, out: PositionBatch): void {
+function decodeScan(message: Message, session: Session, out: PositionBatch): void {
+  const { type, body } = message
   const fields = SCAN.exec(body)
-  if (fields === null) throw malformed(body)
+  if (fields === null) {
+    // Some have a fix where others have only what they hear.
+    if (!POSITION.test(body)) throw malformed(body)
+    decodePosition(message, session, out)
+    return
+  }
   const [day, month, year, hour, minute, second] = fields.slice(6)
   const row = out.addWithoutFix(utcOf(year, month, day, hour, minute, second))
   setType(row, type, '', out)

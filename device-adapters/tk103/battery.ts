@@ -94,7 +94,8 @@ const DALY_ANSWERS: ReadonlyMap<string, DalyAnswer> = new Map<string, DalyAnswer
   [
     '96',
     (from, row, out) => {
-      const first = SENSORS_MAX * (from.u8() - 1) + 1
+      // The document counts frames from 0, devices that have only one of them say 1.
+      const first = SENSORS_MAX * Math.max(from.u8() - 1, 0) + 1
       for (let i = 0; from.left > 0; i++) out.set(row, `cellTemp${first + i}`, from.u8() - CELSIUS_OFFSET)
     },
   ],
