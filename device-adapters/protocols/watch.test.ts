@@ -177,11 +177,17 @@ test.each([
   position('UD').replace(',A,', ',X,'),
   position('UD').replace('48.949273', 'north'),
   position('UD').replace(',00000000,', ',no status,'),
-  position('UD', '0000', '1,255,204,8,none,55025,146'),
   frame('UD,120623,140020,A,48.9,N,4.3,E'),
   frame('JXTK,0,sound'),
 ])('finds %s malformed', (text) => {
   expect(decode(text)).toMatchObject({ positions: [], replies: [], error: { code: 'malformed' } })
+})
+
+test('keeps a position whose towers cannot be read, and those before the first of them', () => {
+  const { network, latitude } = positionOf(position('AL', '0000', '2,255,204,8,3110,55025,,none,49297,124,0'))
+  expect(latitude).toBe(48.949273)
+  expect(network).toEqual({ radioType: 'gsm', cellTowers: [{ mcc: 204, mnc: 8, lac: 3110, cid: 55_025 }] })
+  expect(positionOf(position('UD', '0000', '1,460,0,9a4c,5b1,42')).network).toBeUndefined()
 })
 
 test('gives a position that is sent again, with another index and as UD2, the same digest', () => {

@@ -81,20 +81,12 @@ function towersOf(fields: readonly string[]): { towers: CellTower[]; rest: reado
   for (let i = 0; i < count && at + 2 <= fields.length; i++, at += 3) {
     const lac = decimalOrHex(fields[at]!)
     const cid = decimalOrHex(fields[at + 1]!)
-    if (Number.isNaN(lac + cid + mcc + mnc)) {
-      throw new DecodeError(
-        'malformed',
-        `no cell tower: ${fields
-          .slice(at, at + 3)
-          .join(',')
-          .slice(0, 60)}`,
-      )
-    }
+    // The place is as good without its towers, and what follows one that is not read cannot be found.
+    if (Number.isNaN(lac + cid + mcc + mnc)) return { towers, rest: [] }
     const signal = fields[at + 2] ?? ''
     const tower = { mcc, mnc, lac, cid }
-    const strength = Number(signal)
     // The sign is mostly left out.
-    towers.push(signal === '' ? tower : { ...tower, rssi: strength > 0 ? -strength : strength })
+    towers.push(NUMBER.test(signal) ? { ...tower, rssi: -Math.abs(Number(signal)) || 0 } : tower)
   }
   return { towers, rest: fields.slice(at) }
 }
