@@ -53,6 +53,20 @@ test('reads the ignition from the keyword, unless the report has a field for it'
   expect(reportOf('acc on', `1303081934,,F,193427.000,${PLACE}0,,0;`).attributes).toEqual({ ignition: false })
 })
 
+test('tells a photo when its last part is there, of as many as the report before them says', () => {
+  const stream = new RecordedStream(gps103)
+  const send = (text: string) => {
+    const bytes = Buffer.from(`imei:${IMEI},${text};`).toString('hex')
+    const line = stream.decode({ protocol: 'gps103', stream: 1, transport: 'tcp', bytes }, RECEIVED_MS)
+    expect(line.error).toBeNull()
+    return line.positions
+  }
+  expect(send('vr,0100fa01ffd9')).toEqual([])
+  expect(send(`vt2,1303081934,,F,193427.000,${PLACE}`)).toMatchObject([{ attributes: {} }])
+  expect(send('vr,0000fa01ffd8')).toEqual([])
+  expect(send('vr,0100fa01ffd9')).toMatchObject([{ noFix: true, attributes: { image: true } }])
+})
+
 test.each([
   ['1303092330,,F,153000.000', '2013-03-09T15:30:00.000Z', 'east of Greenwich'],
   ['1303100130,,F,173012.000', '2013-03-09T17:30:12.000Z', 'east, past midnight'],

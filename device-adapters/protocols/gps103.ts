@@ -10,7 +10,8 @@
  *     imei:IMEI,OBD,yymmddhhmmss,odometer,l/h now,l/h mean,hours,km/h,load %,coolant,throttle %,rpm,V,codes…;
  *     imei:IMEI,NAME,event,sensor,sensor V,hhmmss,ddmmyy,rssi,fix,latitude,longitude,km/h,course,altitude,hdop,
  *         satellites,ignition,charge,error*                                 position in degrees
- *     imei:IMEI,vtN,…;   imei:IMEI,vrHEX;                                   a photo of N parts, and a part of it
+ *     imei:IMEI,vtN,…;   imei:IMEI,vr,HEX;                                  a photo of N parts, and a part of it: its
+ *                                                                           number u16 little endian from 0, picture
  *
  * The date and the time after the keyword are local, the time after the F is UTC, and may be missing. SENDER is a
  * phone number, with the keyword `rfid` the card. KEYWORD is an alarm, `tracker`, or names the command that was done.
@@ -94,15 +95,15 @@ export const gps103 = defineAdapter({
   decode(frame, session, out) {
     const text = textOf(frame)
     if (text.includes('\0')) throw new DecodeError('malformed', 'U+0000 in a text frame')
-    const imei = NAMED.exec(text)?.[1] ?? (isHeartbeat(text) ? /^\d+/.exec(text)![0] : undefined)
+    const imei = NAMED.exec(text)?.[1] ?? /^\d{1,20}(?!\d)/.exec(text)?.[0]
     if (imei === undefined) throw new DecodeError('malformed', `no imei: ${text.slice(0, 40)}`)
     session.identify(imei)
     if (isShort(text)) return
     const body = text.slice(text.indexOf('imei:') + 'imei:'.length + imei.length + 1)
     if (body.startsWith('OBD')) decodeObd(body, out)
     else if (body.endsWith('*')) decodeInDegrees(body, out)
-    // A part of a photo is no report, and photos are not kept.
-    else if (!body.startsWith('vr')) decodeReport(body, session, out)
+    else if (body.startsWith('vr')) decodePhoto(body, session, out)
+    else decodeReport(body, session, out)
   },
 
   ack(frame) {
@@ -157,6 +158,7 @@ function decodeReport(body: string, session: Session, out: PositionBatch): void 
   const local = LOCAL_TIME.exec(localTime)
   if (local === null && !/^\d*$/.test(localTime)) throw malformed(body)
   if (DONE.test(keyword)) session.answer({ ok: true, text: keyword })
+  if (/^vt\d{1,4}$/.test(keyword)) session.dialect = keyword
 
   let row: number
   let temperature = keyword.startsWith('T:') ? numberOf(keyword.slice(2)) : Number.NaN
@@ -247,6 +249,14 @@ function timeOf(local: RegExpExecArray | null, utc: RegExpExecArray | null): num
   if (offsetMs <= -HALF_DAY_MS) offsetMs += 2 * HALF_DAY_MS
   else if (offsetMs > HALF_DAY_MS) offsetMs -= 2 * HALF_DAY_MS
   return localMs - offsetMs
+}
+
+/** Photos are told when their last part is there, not kept; of how many parts they are, the report before them says. */
+function decodePhoto(body: string, { dialect }: Session, out: PositionBatch): void {
+  const [, low, high] = /^vr,?([0-9A-Fa-f]{2})([0-9A-Fa-f]{2})/.exec(body) ?? []
+  if (high === undefined) throw malformed(body)
+  const parts = Number(dialect.slice('vt'.length))
+  if (parts > 0 && fromHex(high + low) + 1 >= parts) out.set(out.addWithoutFix(), 'image', true)
 }
 
 function decodeObd(body: string, out: PositionBatch): void {
