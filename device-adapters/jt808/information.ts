@@ -80,11 +80,12 @@ function signed(report: Report): number {
   return bit(value, 15) ? -(value & 0x7fff) || 0 : value
 }
 
-/** Message 0x0702: card in or out u8, time, result u8, name, code, agency, valid until. */
+/** Message 0x0702: card in 1 or out 2 u8, time; of a card that is in, result u8, name, code, agency, valid until. */
 export function driverCard(report: Report): void {
   const status = report.u8()
   report.withoutFix(report.deviceTime())
   report.set('cardStatus', status)
+  if (report.left === 0) return
   report.set('cardResult', report.u8())
   report.set('driver', report.gbk(report.u8()))
   report.set('cardCode', trimmed(report.latin1(20)))
@@ -104,7 +105,7 @@ const SETTINGS: Fields = new Map<number, Field>([
   [0x0055, field('overspeedThreshold', 'u32')],
   [0x0056, field('speedLimitDuration', 'u32')],
   [0x0080, field('odometer', 'u32', times(100))],
-  [0x0083, gbk('plateNumber')],
+  [0x0083, (report) => report.set('plateNumber', trimmed(report.gbk(report.left)))],
 ])
 
 function gbk(key: string): Field {

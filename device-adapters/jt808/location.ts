@@ -56,7 +56,7 @@ export function readLocation(report: Report): void {
   report.fix(report.deviceTime(), place.latitudeDeg, place.longitudeDeg, place.valid)
   report.motion(altitudeM, speedKmh, courseDeg)
   report.alarmBits(alarms, ALARMS_OF_MODEL.get(report.model) ?? ALL_ALARMS)
-  if (report.left === FIXED_ITEMS_BYTES) readFixedItems(report)
+  if (report.left === FIXED_ITEMS_BYTES && !isList(report)) readFixedItems(report)
   else readItems(report)
 }
 
@@ -76,6 +76,16 @@ export function readPlace(report: Report): { latitudeDeg: number; longitudeDeg: 
     longitudeDeg: bit(status, 3) ? -longitude : longitude,
     valid: bit(status, 1),
   }
+}
+
+/** Whether what is left is additional items by their lengths: there are as many bytes of them in other devices. */
+function isList({ frame, at, left }: Report): boolean {
+  let item = at
+  while (item < at + left) {
+    if (frame[item] === 0) return false
+    item += 2 + frame[item + 1]!
+  }
+  return item === at + left
 }
 
 /** Remaining battery and mileage u32, mileage u32 km, voltage u16, area u32, signal u8, reserved. */

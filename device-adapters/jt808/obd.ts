@@ -54,7 +54,16 @@ const EXTENSION: Fields = new Map<number, Field>([
   [0xcc, (report) => report.set('iccid', report.latin1(20))],
 ])
 
-export const extension: Field = (report) => report.items(EXTENSION, 'u8')
+/** Reads items to the end. One that says it is longer than all that is left is as long as its kind is. */
+export const extension: Field = (report) => {
+  while (report.left >= 2) {
+    const item = EXTENSION.get(report.u8())
+    const bytes = report.u8()
+    if (bytes <= report.left) report.part(bytes, item)
+    else if (item === undefined) return
+    else item(report)
+  }
+}
 
 /** Items inside 0xF3: id u16, length u8, value. */
 const CURRENT: Fields = new Map<number, Field>([

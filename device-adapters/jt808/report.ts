@@ -102,9 +102,9 @@ export class Report extends ByteReader {
     return this.dateBcd() - minutes * 60_000
   }
 
-  /** Text in the Chinese encoding of the standard, of which ASCII is a part. */
+  /** Text in the Chinese encoding of the standard, of which ASCII is a part, without NULs. */
   gbk(bytes: number): string {
-    return trimmed(GBK.decode(this.bytes(bytes)))
+    return GBK.decode(this.bytes(bytes)).replaceAll('\0', '')
   }
 
   /**

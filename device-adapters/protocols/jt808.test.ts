@@ -295,6 +295,37 @@ test('the shutdown, a question for the identity and the settings are read', () =
   ])
 })
 
+test('a card that is out has a time alone', () => {
+  expect(decode(frame(0x0702, '02241029213903')).positions).toMatchObject([
+    { noFix: true, deviceTime: '2024-10-29T13:39:03.000Z', attributes: { cardStatus: 2 } },
+  ])
+})
+
+test('the result of a command keeps the line ends of the device', () => {
+  const { positions } = decode(frame(0x6006, `01${Buffer.from('IP:1.2.3.4\r\n').toString('hex')}`))
+  expect(positions).toMatchObject([{ attributes: { result: 'IP:1.2.3.4\r\n' } }])
+})
+
+test('18 bytes behind a location are items where they are as long as items say, else fixed fields', () => {
+  const items = '01040000000c' + '300119' + '31010a' + '250400000003'
+  const list = { odometer: 1200, rssi: 25, sat: 10, input: 3 }
+  expect(decode(frame(0x0200, LOCATION + items)).positions).toMatchObject([{ attributes: list }])
+  expect(decode(frame(0x0704, `000100002e${LOCATION}${items}`)).positions).toMatchObject([
+    { attributes: list },
+  ])
+  const fixed = '00000000' + '00000007' + '0078' + '00000000' + '18000000'
+  expect(decode(frame(0x0200, LOCATION + fixed)).positions).toMatchObject([
+    { attributes: { odometer: 7000, battery: 12, rssi: 24 } },
+  ])
+})
+
+test('an item of an engine whose length is damaged is as long as its kind', () => {
+  const items = '800100' + '84015a' + '0288007b' + '890114'
+  expect(decode(frame(0x0200, LOCATION + items)).positions).toMatchObject([
+    { attributes: { coolantTemp: 50, fuel: 12.3, throttle: 20 } },
+  ])
+})
+
 test('a device that is not registered is refused, and keeps its data', () => {
   const refusal = (bytes: Buffer) => encoded(adapter.refuse!(bytes, connected(bytes)))
   expect(refusal(frame(0x0200, LOCATION))).toBe(encoded(frame(0x8001, '0007020001', 0)))
