@@ -71,7 +71,7 @@ const onFreePorts = () => ({
 describe('start', () => {
   test('prints a line a listener, then ready, and stops cleanly when told', async () => {
     const { code, stdout } = await run(['start'], {
-      env: onFreePorts(),
+      env: { ...onFreePorts(), DETECT_PORT: '0' },
       whenOut: (out, kill) => {
         if (out.endsWith('ready\n')) kill('SIGTERM')
       },
@@ -79,6 +79,8 @@ describe('start', () => {
     expect(code).toBe(0)
     expect(stdout).toMatch(/^teltonika +tcp +127\.0\.0\.1:\d+$/m)
     expect(stdout).toMatch(/^teltonika +udp +127\.0\.0\.1:\d+$/m)
+    expect(stdout).toMatch(/^detect +tcp +127\.0\.0\.1:\d+$/m)
+    expect(stdout).toMatch(/^detect +udp +127\.0\.0\.1:\d+$/m)
     expect(stdout).toMatch(/^mqtt +mqtt +127\.0\.0\.1:\d+$/m)
     expect(stdout).toMatch(/^stream +ws +ws:\/\/127\.0\.0\.1:\d+$/m)
     expect(stdout).toMatch(/^api +http +http:\/\/127\.0\.0\.1:\d+$/m)
@@ -141,6 +143,25 @@ describe('decode', () => {
       speed: 67.2118,
       altitude: 35.7,
     })
+  })
+
+  test('finds out the protocol of lines that do not say it', async () => {
+    const given = ['h02', 'osmand', 'teltonika', 'gt06'].map((id) => JSON.parse(vectors(id).split('\n')[1]!))
+    const input = given
+      .map(({ protocol: _, ...line }, stream) => JSON.stringify({ ...line, stream }))
+      .join('\n')
+    const { stdout } = await run(['decode'], { input })
+    const decoded = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    // The second message of Teltonika is an answer of a camera, which names no device.
+    expect(decoded.map(({ protocol, error }) => [protocol, error?.code])).toEqual([
+      ['h02', undefined],
+      ['osmand', undefined],
+      ['', 'undetected'],
+      ['gt06', undefined],
+    ])
   })
 
   test('explains lines that it cannot take, and goes on', async () => {
