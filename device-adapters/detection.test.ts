@@ -1,4 +1,5 @@
 /** Whose a stream is, told by its first bytes: never wrong, at the first message where that can be, else later. */
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Adapter, DecodeError, defineAdapter } from './adapter.ts'
 import { Detection, type Finding } from './detection.ts'
@@ -217,4 +218,29 @@ test('what a protocol is asked does not grow with the bytes that drip in', () =>
   for (let i = 0; i < 100_000; i++) stream.push(Buffer.from('x'))
   expect(stream.finding.kind).toBe('waiting')
   expect(asked).toBeLessThan(2200)
+})
+
+test('whatever comes, in whatever pieces, is looked at without a failure', () => {
+  const recorded = [...adapters.keys()].flatMap((id) =>
+    vectorsOf(id).flatMap((vector) => wireBytes(vector) ?? []),
+  )
+  const piece = fc.oneof(
+    fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
+    fc
+      .tuple(fc.nat(), fc.nat({ max: 80 }), fc.nat(), fc.nat({ max: 255 }))
+      .map(([pick, length, at, value]) => {
+        const bytes = Buffer.from(recorded[pick % recorded.length]!.subarray(0, length + 1))
+        bytes[at % bytes.length] = value
+        return bytes
+      }),
+  )
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 6 }), (pieces) => {
+      const stream = detection.stream(RECEIVED_MS)
+      for (const bytes of pieces) if (stream.finding.kind === 'waiting') stream.push(bytes)
+      expect(stream.explain().length).toBeGreaterThan(0)
+      for (const bytes of pieces) detection.datagram(bytes, RECEIVED_MS).explain()
+    }),
+    { numRuns: 3000 },
+  )
 })

@@ -191,3 +191,24 @@ test('a thousand connections that send nothing are closed, and nothing is kept o
     await harness.metric('fleetflow_limits_total', { limit: 'firstFrameTimeoutMs' }),
   ).toBeGreaterThanOrEqual(1000)
 })
+
+test('a request that comes a byte at a time, and one after it on the same connection, are answered', async () => {
+  const id = await harness.register('slow-phone')
+  const device = harness.device(port)
+  const get = (second: number) =>
+    Buffer.from(`GET /?id=slow-phone&lat=1&lon=2&timestamp=176195520${second} HTTP/1.1\r\nhost: x\r\n\r\n`)
+  await drip(device, get(0))
+  expect(Buffer.from(await device.reply(12), 'hex').toString()).toBe('HTTP/1.1 200')
+  device.send(get(1))
+  await expect.poll(() => harness.storedOf(id)).toBe(2)
+})
+
+test('the engine stops with connections that are not known yet, and keeps nothing of them', async () => {
+  const ingest = await harness.another({ detects: true })
+  const device = harness.device(harness.portOf('detect', 'tcp', ingest))
+  device.send('\0')
+  await new Promise((resolve) => device.socket.once('connect', resolve))
+  await ingest.close()
+  await device.closed()
+  expect(await undetected()).toEqual([])
+})
