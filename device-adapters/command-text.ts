@@ -11,6 +11,16 @@ export function oneLine(text: string): string {
 }
 
 /**
+ * `text` itself, for protocols that send a byte for each character.
+ * @throws CommandError if a character has none: it would be sent as another, such as the end of a line.
+ */
+export function latin1(text: string): string {
+  if (/[^\0-\xff]/.test(text))
+    throw new CommandError('the text of a command holds a character beyond Latin-1')
+  return text
+}
+
+/**
  * Option `devicePassword` of the session's device.
  * @param usual What devices come with.
  * @throws CommandError if it is more than letters and digits.

@@ -20,6 +20,7 @@
  */
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { CommandError, DecodeError, defineAdapter, type Session } from '../adapter.ts'
+import { latin1 } from '../command-text.ts'
 import { setNetwork } from '../network.ts'
 import { DIGIT, startsWith } from '../signature.ts'
 import { degreesFromNmea, kmhFromKnots, utcFromNmea } from '../units.ts'
@@ -333,5 +334,5 @@ function intervalOf(seconds: number): string {
 function command(session: Session, text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it must not hold.
   if (/[\x00-\x1f\x7f]/.test(text)) throw new CommandError('a command holds no control characters')
-  return `**,imei:${session.uniqueId},${text}`
+  return `**,imei:${session.uniqueId},${latin1(text)}`
 }

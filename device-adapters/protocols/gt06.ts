@@ -18,7 +18,7 @@
 import { QUALITY } from '../../schemas/quality.ts'
 import { CommandError, DecodeError, defineAdapter, type Session } from '../adapter.ts'
 import { luhnDigit } from '../checksums.ts'
-import { passwordOf } from '../command-text.ts'
+import { latin1, passwordOf } from '../command-text.ts'
 import { alert, status, statusVxt01, wideAlert } from '../gt06/alarms.ts'
 import {
   accModeStored,
@@ -376,12 +376,12 @@ function login(message: Message): void {
 /**
  * Command 0x80: length u8 of flag and text, server flag u32, text. The device answers with 0x15 or 0x21, and the
  * same flag.
- * @throws CommandError if the text does not fit into a short frame.
+ * @throws CommandError if the text does not fit into a short frame, or has no bytes there.
  */
 function textCommand(text: string, session: Session): Buffer {
   // Option `language` of a device: it shall answer in English, 2.
   const language = session.device?.options.language === true ? [0, 2] : []
-  const bytes = [...Buffer.from(text, 'latin1'), ...language]
+  const bytes = [...Buffer.from(latin1(text), 'latin1'), ...language]
   if (bytes.length > COMMAND_MAX_BYTES) {
     throw new CommandError(`a command has at most ${COMMAND_MAX_BYTES} characters, got ${bytes.length}`)
   }

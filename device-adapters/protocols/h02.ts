@@ -19,7 +19,7 @@
  */
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, defineAdapter, type Session } from '../adapter.ts'
-import { oneLine } from '../command-text.ts'
+import { latin1, oneLine } from '../command-text.ts'
 import { decodeText, fieldsOf, fixAt, setStatus, utcOf } from '../h02/text.ts'
 import { degreesFromNmea, kmhFromKnots } from '../units.ts'
 
@@ -98,7 +98,7 @@ export const h02 = defineAdapter({
       session.device?.options.alternative === true
         ? command(session, 'D1', String(frequency))
         : command(session, 'S71', `22,${frequency}`),
-    custom: ({ data }) => oneLine(data),
+    custom: ({ data }) => latin1(oneLine(data)),
   },
 })
 

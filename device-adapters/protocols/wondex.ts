@@ -6,7 +6,7 @@
  *     D0 D7 | serial 2 | id 4, least significant byte first    keep-alive, which the server sends back
  */
 import { DecodeError, defineAdapter, type Session } from '../adapter.ts'
-import { oneLine, passwordOf } from '../command-text.ts'
+import { latin1, oneLine, passwordOf } from '../command-text.ts'
 import { DIGIT, startsWith } from '../signature.ts'
 
 const POSITION =
@@ -49,7 +49,7 @@ export const wondex = defineAdapter({
   },
   ack: (frame) => (frame[0] === 0xd0 ? frame : undefined),
   commands: {
-    custom: ({ data }) => oneLine(data),
+    custom: ({ data }) => latin1(oneLine(data)),
     deviceIdentification: ask('IMEI'),
     getDeviceStatus: ask('TEST'),
     getVersion: ask('VER'),

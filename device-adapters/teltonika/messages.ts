@@ -2,6 +2,7 @@
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, type Session } from '../adapter.ts'
 import { crc16Ibm } from '../checksums.ts'
+import { latin1 } from '../command-text.ts'
 
 const CODEC_12 = 0x0c
 const CODEC_13 = 0x0d
@@ -149,10 +150,11 @@ export function photoRequest(frame: Buffer, at: number, { photoBytes }: PhotoSta
  * A command to the device.
  * @param text As an SMS command has it, such as `setdigout 11`; an even number of hex digits stands for bytes, which
  *   the device passes to its serial port.
+ * @throws CommandError if a character of it is no byte.
  */
 export function commandPacket(text: string): Buffer {
   const binary = /^([\da-f]{2})+$/i.test(text)
-  return packet(TYPE.command, Buffer.from(text, binary ? 'hex' : 'latin1'))
+  return packet(TYPE.command, Buffer.from(latin1(text), binary ? 'hex' : 'latin1'))
 }
 
 function packet(type: number, payload: Buffer): Buffer {

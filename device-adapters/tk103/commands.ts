@@ -4,6 +4,7 @@
  */
 import type { CommandAttributes, CommandType } from '../../schemas/command.ts'
 import { type Adapter, type CommandEncoder, CommandError, type Session } from '../adapter.ts'
+import { latin1 } from '../command-text.ts'
 
 const DEFAULT_PASSWORD = '123456'
 const INTERVAL_MAX_SECONDS = 0xffff
@@ -98,5 +99,5 @@ function printable(text: string, brackets: string): string {
   if (/[\x00-\x1f\x7f]/.test(text) || [...brackets].some((bracket) => text.includes(bracket))) {
     throw new CommandError(`the text may hold no control characters and none of ${brackets}`)
   }
-  return text
+  return latin1(text)
 }
