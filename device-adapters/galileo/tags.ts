@@ -67,13 +67,14 @@ const TAGS: ReadonlyMap<number, Tag> = new Map<number, Tag>([
   [0x5c, skip(68)],
   [0x5d, skip(3)],
   ...numbered(0x60, 3, 0, u16, 'fuel'),
-  // Fuel sensors 3 to 15 with their temperatures; thermometers; thermometers with hygrometers.
+  // Fuel sensors 3 to 15 with their temperatures; thermometers.
   ...skipped(0x63, 13, 3),
   ...skipped(0x70, 8, 2),
+  // Inputs 8 to 13; thermometers with hygrometers.
+  ...numbered(0x78, 6, 8, u16, 'adc'),
   ...skipped(0x80, 8, 3),
   // Temperatures of fuel sensors.
-  [0x88, skip(1)],
-  ...skipped(0x8a, 3, 1),
+  ...skipped(0x88, 5, 1),
   [0x90, (record) => record.set('driverUniqueId', String(record.u32LittleEndian()))],
   ...numbered(0xa0, 16, 15, u8, 'can8BitR'),
   ...numbered(0xb0, 10, 5, u16, 'can16BitR'),

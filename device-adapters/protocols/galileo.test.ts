@@ -93,8 +93,8 @@ test('a record is the same one behind another head, and another one with another
 })
 
 test('extended tags and those without a name are stepped over', () => {
-  const tags = `${IMEI_TAG}${TIME}${PLACE}4700000000fe0600210001020304d464000000`
-  expect(decode([packet(tags)]).positions).toMatchObject([{ attributes: { odometer: 100 } }])
+  const tags = `${IMEI_TAG}${TIME}${PLACE}470000000078010089fffe0600210001020304d464000000`
+  expect(decode([packet(tags)]).positions).toMatchObject([{ attributes: { adc8: 1, odometer: 100 } }])
 })
 
 test('an unknown tag and a wrong crc are not answered', () => {
