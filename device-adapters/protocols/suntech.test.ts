@@ -243,6 +243,12 @@ test.each([
   expect(error?.code).toBe('malformed')
 })
 
+test('takes no device and no form of commands from a line of an answer', () => {
+  const session = sessionAfter('ST300CMD;Res;100850000;010;Preset;', 'NTW;0;internet;;;111.111.111.111;8600')
+  expect(session.uniqueId).toBe('100850000')
+  expect(adapter.commands!.rebootDevice!({}, session)).toBe('ST300CMD;100850000;02;Reboot\r')
+})
+
 test('says that it does not read crash reports', () => {
   expect(decode('CRR;0910000063;1;1;0150;...').error?.code).toBe('unsupported')
 })

@@ -106,10 +106,8 @@ function decodeText(values: readonly string[], session: SuntechSession, out: Pos
   } else if (/^ST9\d\d$/.test(head)) {
     session.state.head = head
     decodeSt9(values, session, out)
-  } else if (/^[A-Z]{3}$/.test(head)) {
-    session.state.head = ''
-    decodeUniversal(values, session, out)
-  } else throw new DecodeError('malformed', 'no head of a report')
+  } else if (/^[A-Z]{3}$/.test(head)) decodeUniversal(values, session, out)
+  else throw new DecodeError('malformed', 'no head of a report')
 }
 
 function decodeResult(values: readonly string[], session: SuntechSession, out: PositionBatch): void {

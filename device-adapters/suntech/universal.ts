@@ -63,6 +63,9 @@ const READ_TYPE: Readonly<
   },
 }
 
+/** Beacons, what a command did, and crash reports. */
+const OTHER_TYPES: ReadonlySet<string> = new Set(['BLE', 'RES', 'CRR'])
+
 /** A report whose first field is its type. */
 export function decodeUniversal(
   values: readonly string[],
@@ -70,8 +73,14 @@ export function decodeUniversal(
   out: PositionBatch,
 ): void {
   const type = values[0]!
+  const readType = READ_TYPE[type]
   const fields = new Fields(values, 1)
+  const isKnown = readType !== undefined || OTHER_TYPES.has(type)
+  // A line of three letters may be a part of an answer in several lines, as those of older devices to Preset: no id then.
+  if (!isKnown && !/^\d{10}$/.test(values[1] ?? '')) return
+  session.state.head = ''
   fields.identify(session)
+  if (!isKnown) return
   if (type === 'RES') {
     const text = values.slice(2).join(';')
     const row = out.addWithoutFix()
@@ -82,8 +91,6 @@ export function decodeUniversal(
   }
   // Their binary part may hold any byte, so that a CR in it ends the frame too early.
   if (type === 'CRR') throw new DecodeError('unsupported', 'a crash report')
-  const readType = READ_TYPE[type]
-  if (readType === undefined && type !== 'BLE') return
 
   const map = type === 'BLE' ? BEACON_MAP : fields.hex()
   if (Number.isNaN(map)) throw new DecodeError('malformed', 'no report map')
