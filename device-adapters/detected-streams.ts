@@ -84,30 +84,26 @@ export class DetectedStreams {
     const known = [...connections.keys()]
     const { transport } = line
     if (known.length === 0 || transport === 'http' || transport === 'mqtt') return undefined
-    const { bytes, isFrame } = bytesOf(line)
-    const wire = transport === 'udp' ? 'udp' : 'tcp'
     const find = () => deviceOf(line.setup ?? {})
+    const piece = { ...bytesOf(line), transport: transport === 'udp' ? 'udp' : 'tcp', nowMs, find } as const
     const fitting = known.filter((adapter) => alone.fits.includes(adapter))
     if (fitting.length > 0) {
       // What names no device begins as one protocol does, and may still be the middle of another.
       const possible = known.filter(
-        (adapter) =>
-          fitting.includes(adapter) || this.detection.mayFollow(bytes, adapter, wire, isFrame, nowMs, find),
+        (adapter) => fitting.includes(adapter) || this.detection.mayFollow(piece, adapter),
       )
       return possible.length === 1 ? possible[0] : undefined
     }
-    const isWhole = (adapter: Adapter) =>
-      this.detection.surelyFollows(bytes, adapter, wire, isFrame, nowMs, find)
     const isRest = (adapter: Adapter) => {
       const begun = connections.get(adapter)!.rest
       if (begun.length === 0 || transport !== 'tcp') return false
       const stream = this.detection.stream(nowMs, find)
-      stream.push(Buffer.concat([begun, bytes]))
+      stream.push(Buffer.concat([begun, piece.bytes]))
       if (adapterOf(stream) === adapter) return true
       // A piece in the middle.
       return known.length === 1 && alone.broken.length === 0 && stream.broken.includes(adapter)
     }
-    const sure = known.filter((adapter) => isRest(adapter) || isWhole(adapter))
+    const sure = known.filter((adapter) => isRest(adapter) || this.detection.surelyFollows(piece, adapter))
     if (sure.length > 0) return sure.length === 1 ? sure[0] : undefined
     // Broken frames, and cut ones, of the only protocol that there was are its own.
     return known.length === 1 && alone.broken.includes(known[0]!) ? known[0] : undefined

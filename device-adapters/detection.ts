@@ -110,45 +110,23 @@ export class Detection {
   }
 
   /**
-   * Whether bytes that do not begin as a stream does are surely whole frames of a protocol all the same: of a connection
-   * that has begun. A checksum has to hold that fails when a byte is changed.
-   * @param isFrame They are one frame, where delimiters and lengths may be missing.
+   * Whether a piece that does not begin as a stream does is surely whole frames of a protocol all the same: of a
+   * connection that has begun. A checksum has to hold that fails when a byte is changed.
    */
-  surelyFollows(
-    bytes: Buffer,
-    adapter: Adapter,
-    transport: 'tcp' | 'udp',
-    isFrame: boolean,
-    nowMs: number,
-    find?: FindDevice<KnownDevice>,
-  ): boolean {
-    if (!this.mayFollow(bytes, adapter, transport, isFrame, nowMs, find)) return false
-    const damaged = Buffer.from(bytes)
-    damaged[bytes.length >> 1]! ^= 0xff
-    return this.following(damaged, adapter, transport, isFrame, nowMs, find).fault === 'checksum'
+  surelyFollows(piece: Piece, adapter: Adapter): boolean {
+    if (!this.mayFollow(piece, adapter)) return false
+    const bytes = Buffer.from(piece.bytes)
+    bytes[bytes.length >> 1]! ^= 0xff
+    return this.following({ ...piece, bytes }, adapter).fault === 'checksum'
   }
 
-  /** Whether bytes may be whole frames of a connection that has begun, however they begin. */
-  mayFollow(
-    bytes: Buffer,
-    adapter: Adapter,
-    transport: 'tcp' | 'udp',
-    isFrame: boolean,
-    nowMs: number,
-    find?: FindDevice<KnownDevice>,
-  ): boolean {
-    const trial = this.following(bytes, adapter, transport, isFrame, nowMs, find)
+  /** Whether a piece may be whole frames of a connection that has begun, however it begins. */
+  mayFollow(piece: Piece, adapter: Adapter): boolean {
+    const trial = this.following(piece, adapter)
     return !trial.refuted && trial.faults === 0 && trial.isBetweenFrames
   }
 
-  private following(
-    bytes: Buffer,
-    adapter: Adapter,
-    transport: 'tcp' | 'udp',
-    isFrame: boolean,
-    nowMs: number,
-    find?: FindDevice<KnownDevice>,
-  ): Trial {
+  private following({ bytes, transport, isFrame, nowMs, find }: Piece, adapter: Adapter): Trial {
     const trial = new Trial(adapter, this.context(transport, nowMs, find)).goOn()
     if (isFrame) trial.lookAtFrame(bytes)
     else trial.look(bytes, true)
@@ -170,6 +148,17 @@ export class Detection {
   private context(transport: Transport, nowMs: number, find?: FindDevice<KnownDevice>): TrialContext {
     return { transport, nowMs, scratch: this.scratch, ...(find === undefined ? {} : { find }) }
   }
+}
+
+/** Bytes of a connection that may have begun before them. */
+export interface Piece {
+  readonly bytes: Buffer
+  readonly transport: 'tcp' | 'udp'
+  /** They are one frame, where delimiters and lengths may be missing. */
+  readonly isFrame: boolean
+  /** Time of receipt, ms UTC. */
+  readonly nowMs: number
+  readonly find: FindDevice<KnownDevice>
 }
 
 /** A finding, and why, as a sentence for people. */
