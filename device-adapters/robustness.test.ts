@@ -28,6 +28,8 @@ const LONG_BYTES = 2000
 const LONG_STEP = 61
 /** Damages of a byte: to one that no text has, and to another digit. */
 const DAMAGES = [0xff, 0x01]
+/** Bound of a test that looks at each byte of all messages, on a machine that does much else, ms. */
+const TIMEOUT_MS = 120_000
 /** Attributes that a frame may have beside one for each of its bytes. */
 const ATTRIBUTES_EXTRA = 64
 /** Longest key before a name, and longest rest of its field. */
@@ -91,74 +93,82 @@ for (const [id, adapter] of await loadAdapters()) {
       }
     })
 
-    test('takes a damaged or cut message for none of another device', () => {
-      const wrong: string[] = []
-      for (const vector of vectors) {
-        const bytes = wireBytes(vector) ?? framesOfVector(adapter, vector)[0]!
-        const whole = outcome(adapter, vector, bytes, batch)
-        const own = new Set([...whole.names, ...(vector.deviceIds ?? [])])
-        // Of a message that is refused nobody knows whose it is; a recorded checksum that is wrong guards nothing.
-        if (whole.checksum || (own.size === 0 && whole.refused)) continue
-        const step = bytes.length > LONG_BYTES ? LONG_STEP : 1
-        const others: { at: number; names: readonly string[]; marked: boolean }[] = []
-        const isBare = UNGUARDED[id]?.test(bytes.toString('latin1')) ?? false
-        let isProtected = false
-        for (let at = 0; at < bytes.length; at += step) {
-          for (const damage of DAMAGES) {
-            const damaged = Buffer.from(bytes)
-            damaged[at]! ^= damage
-            if (UNSEEN_DAMAGES[id]?.(damaged[at]!)) continue
-            const { names, checksum, marked } = outcome(adapter, vector, damaged, batch)
-            isProtected ||= checksum
-            if (!names.every((name) => own.has(name))) others.push({ at, names, marked })
+    test(
+      'takes a damaged or cut message for none of another device',
+      () => {
+        const wrong: string[] = []
+        for (const vector of vectors) {
+          const bytes = wireBytes(vector) ?? framesOfVector(adapter, vector)[0]!
+          const whole = outcome(adapter, vector, bytes, batch)
+          const own = new Set([...whole.names, ...(vector.deviceIds ?? [])])
+          // Of a message that is refused nobody knows whose it is; a recorded checksum that is wrong guards nothing.
+          if (whole.checksum || (own.size === 0 && whole.refused)) continue
+          const step = bytes.length > LONG_BYTES ? LONG_STEP : 1
+          const others: { at: number; names: readonly string[]; marked: boolean }[] = []
+          const isBare = UNGUARDED[id]?.test(bytes.toString('latin1')) ?? false
+          let isProtected = false
+          for (let at = 0; at < bytes.length; at += step) {
+            for (const damage of DAMAGES) {
+              const damaged = Buffer.from(bytes)
+              damaged[at]! ^= damage
+              if (UNSEEN_DAMAGES[id]?.(damaged[at]!)) continue
+              const { names, checksum, marked } = outcome(adapter, vector, damaged, batch)
+              isProtected ||= checksum
+              if (!names.every((name) => own.has(name))) others.push({ at, names, marked })
+            }
+            if (wireBytes(vector) === undefined) continue
+            const { names, marked } = outcome(adapter, vector, bytes.subarray(0, at), batch)
+            if (!names.every((name) => own.has(name))) others.push({ at: -at, names, marked })
           }
-          if (wireBytes(vector) === undefined) continue
-          const { names, marked } = outcome(adapter, vector, bytes.subarray(0, at), batch)
-          if (!names.every((name) => own.has(name))) others.push({ at: -at, names, marked })
-        }
-        // Where nothing guards the name it may be read wrong, but not because other bytes are.
-        const places = [...own].flatMap((name) => placesOf(name, bytes))
-        for (const { at, names, marked } of others) {
-          const inName = places.some(([start, end]) => Math.abs(at) >= start && Math.abs(at) < end)
-          if (isProtected && !isBare ? marked : inName) continue
-          wrong.push(
-            `${nameOf(vector)} ${isProtected ? 'guarded ' : ''}${at} of ${bytes.length}: ${[...own]} became ${names}`,
-          )
-        }
-      }
-      expect(wrong.slice(0, 8), `${wrong.length}`).toEqual([])
-    })
-
-    test('survives frames that are spliced, repeated, cut and overwritten', () => {
-      const change = fc.record({
-        kind: fc.constantFrom('splice', 'repeat', 'delete', 'byte', 'length'),
-        at: fc.nat(),
-        size: fc.nat({ max: 64 }),
-        value: fc.oneof(fc.constantFrom(0, 1, 0x7f, 0xff, 0xffff), fc.nat({ max: 0xffff })),
-      })
-      const changed = fc.tuple(fc.nat(), fc.array(change, { minLength: 1, maxLength: 4 }))
-      fc.assert(
-        fc.property(changed, ([pick, changes]) => {
-          const { vector, frame } = frames[pick % frames.length]!
-          let bytes = frame
-          for (const { kind, at, size, value } of changes) {
-            bytes = changedBy(
-              bytes,
-              kind,
-              bytes.length === 0 ? 0 : at % bytes.length,
-              size,
-              value,
-              frames[value % frames.length]!.frame,
+          // Where nothing guards the name it may be read wrong, but not because other bytes are.
+          const places = [...own].flatMap((name) => placesOf(name, bytes))
+          for (const { at, names, marked } of others) {
+            const inName = places.some(([start, end]) => Math.abs(at) >= start && Math.abs(at) < end)
+            if (isProtected && !isBare ? marked : inName) continue
+            wrong.push(
+              `${nameOf(vector)} ${isProtected ? 'guarded ' : ''}${at} of ${bytes.length}: ${[...own]} became ${names}`,
             )
           }
-          batch.reset()
-          tryDecode(adapter, bytes, sessionOf(adapter, vector), batch)
-          outcome(adapter, vector, bytes, batch)
-          cutIntoFrames(adapter, bytes, transportOf(vector))
-        }),
-        { numRuns: 3000 },
-      )
-    })
+        }
+        expect(wrong.slice(0, 8), `${wrong.length}`).toEqual([])
+      },
+      TIMEOUT_MS,
+    )
+
+    test(
+      'survives frames that are spliced, repeated, cut and overwritten',
+      () => {
+        const change = fc.record({
+          kind: fc.constantFrom('splice', 'repeat', 'delete', 'byte', 'length'),
+          at: fc.nat(),
+          size: fc.nat({ max: 64 }),
+          value: fc.oneof(fc.constantFrom(0, 1, 0x7f, 0xff, 0xffff), fc.nat({ max: 0xffff })),
+        })
+        const changed = fc.tuple(fc.nat(), fc.array(change, { minLength: 1, maxLength: 4 }))
+        fc.assert(
+          fc.property(changed, ([pick, changes]) => {
+            const { vector, frame } = frames[pick % frames.length]!
+            let bytes = frame
+            for (const { kind, at, size, value } of changes) {
+              bytes = changedBy(
+                bytes,
+                kind,
+                bytes.length === 0 ? 0 : at % bytes.length,
+                size,
+                value,
+                frames[value % frames.length]!.frame,
+              )
+            }
+            batch.reset()
+            tryDecode(adapter, bytes, sessionOf(adapter, vector), batch)
+            outcome(adapter, vector, bytes, batch)
+            cutIntoFrames(adapter, bytes, transportOf(vector))
+          }),
+          { numRuns: 3000 },
+        )
+      },
+      TIMEOUT_MS,
+    )
 
     test('survives random bytes', () => {
       fc.assert(
