@@ -123,7 +123,17 @@ const LONGITUDE = 0x03
 const TIME = 0x04
 const DRIVER_CARD = 0x25
 
-/** Parameters whose length is given. */
+/**
+ * Parameters whose length is given. One that is shorter than its layout is of another, and left out: it must not cost
+ * the records of the frame, which no device sends again.
+ */
+const ACCESS_POINT_BYTES = 8
+const CELL_TOWER_BYTES = 12
+const TEMPERATURE_BYTES = 3
+const CAMERA_ALARM_BYTES = 2
+const BATTERIES_BYTES = 6
+/** What a sensor tag has besides its name: version, length of the name, MAC address, battery, temperature, humidity. */
+const SENSOR_TAG_BYTES = 13
 const ACCESS_POINTS: ReadonlySet<number> = new Set([0x1d, 0x1e, 0x1f, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25])
 const CELL_TOWERS: ReadonlySet<number> = new Set([0x0e, 0x0f, 0x10, 0x12, 0x13])
 const TEMPERATURE_FIRST = 0x2a
@@ -235,21 +245,22 @@ function readLongWord(id: number, reader: ByteReader, record: Record): void {
 }
 
 function readSized(id: number, reader: ByteReader, record: Record): void {
-  if (ACCESS_POINTS.has(id)) {
+  const { left } = reader
+  if (ACCESS_POINTS.has(id) && left >= ACCESS_POINT_BYTES) {
     record.accessPoints.push({ mac: reader.mac(), rssi: reader.i16LittleEndian() })
-  } else if (CELL_TOWERS.has(id)) {
+  } else if (CELL_TOWERS.has(id) && left >= CELL_TOWER_BYTES) {
     const mcc = reader.u16LittleEndian()
     const mnc = reader.u16LittleEndian()
     const lac = reader.u16LittleEndian()
     const cid = reader.u32LittleEndian()
     record.cellTowers.push({ mcc, mnc, lac, cid, rssi: signalOf(reader.i16LittleEndian()) })
-  } else if (id >= TEMPERATURE_FIRST && id <= TEMPERATURE_LAST) {
+  } else if (id >= TEMPERATURE_FIRST && id <= TEMPERATURE_LAST && left >= TEMPERATURE_BYTES) {
     // Label of the sensor.
     reader.skip(1)
     record.attributes.set(`temp${id - TEMPERATURE_FIRST}`, reader.i16LittleEndian() / 100)
-  } else if (id === CAMERA_ALARM) readCameraAlarm(reader, record)
-  else if (id === SENSOR_TAG) readSensorTag(reader, record)
-  else if (id === BATTERIES) readBatteries(reader, record)
+  } else if (id === CAMERA_ALARM && left >= CAMERA_ALARM_BYTES) readCameraAlarm(reader, record)
+  else if (id === SENSOR_TAG && left >= SENSOR_TAG_BYTES) readSensorTag(reader, record)
+  else if (id === BATTERIES && left >= BATTERIES_BYTES) readBatteries(reader, record)
 }
 
 /** Version u8, kind of alarm u8, name of the picture, which begins with its date. */
@@ -264,7 +275,9 @@ function readCameraAlarm(reader: ByteReader, record: Record): void {
 /** Version u8, length of the name u8, name, MAC address, battery % u8, temperature and humidity in 1/256, thresholds. */
 function readSensorTag(reader: ByteReader, record: Record): void {
   reader.skip(1)
-  record.attributes.set('tagName', reader.latin1(reader.u8()))
+  const nameBytes = reader.u8()
+  if (nameBytes > reader.left + 2 - SENSOR_TAG_BYTES) return
+  record.attributes.set('tagName', reader.latin1(nameBytes))
   reader.skip(6)
   record.attributes.set('tagBattery', reader.u8())
   record.attributes.set('tagTemp', reader.i16LittleEndian() / 256)

@@ -213,27 +213,28 @@ test('refuses records of CCC in the layout of vehicle buses', () => {
   expect(decode(bytes)).toMatchObject({ positions: [], replies: [], error: { code: 'unsupported' } })
 })
 
-test('reads access points, neighbours and the driver of CCE', () => {
-  const record = Buffer.from(
-    [
-      // Parameters in all; event, satellites and an unknown one of one byte.
-      '0d00 03 0103 0609 fe4455',
-      // km/h, altitude −5.
-      '02 083c00 0bfbff',
-      // Place, time, card of the driver.
-      '04 022e795701 03e55ccc06 04e1fdb32b 250ca2b900',
-      // Tower, neighbour, access point, and one of unknown length.
-      '04 0e0ccc010000b627bf1100009cff 0f0ccc010001b627bf1100000000 1d081d082abd890acdff fe9903010203',
-    ]
-      .join('')
-      .replaceAll(' ', ''),
-    'hex',
-  )
+/** A frame of CCE with one record. */
+function taggedFrame(...lists: readonly string[]): Buffer {
+  const record = Buffer.from(lists.join('').replaceAll(' ', ''), 'hex')
   const head = Buffer.alloc(12)
   head.write('CCE,')
   head.writeUInt16LE(1, 8)
   head.writeUInt16LE(record.length, 10)
-  const { positions, error, replies } = decode(frameOf(Buffer.concat([head, record])))
+  return frameOf(Buffer.concat([head, record]))
+}
+
+test('reads access points, neighbours and the driver of CCE', () => {
+  const bytes = taggedFrame(
+    // Parameters in all; event, satellites and an unknown one of one byte.
+    '0d00 03 0103 0609 fe4455',
+    // km/h, altitude −5.
+    '02 083c00 0bfbff',
+    // Place, time, card of the driver.
+    '04 022e795701 03e55ccc06 04e1fdb32b 250ca2b900',
+    // Tower, neighbour, access point, and one of unknown length.
+    '04 0e0ccc010000b627bf1100009cff 0f0ccc010001b627bf1100000000 1d081d082abd890acdff fe9903010203',
+  )
+  const { positions, error, replies } = decode(bytes)
   expect(error).toBeNull()
   expect(replies).toEqual([])
   expect(positions).toMatchObject([
@@ -251,6 +252,17 @@ test('reads access points, neighbours and the driver of CCE', () => {
         wifi: [{ mac: '1d:08:2a:bd:89:0a', rssi: -51 }],
       },
     },
+  ])
+})
+
+test('leaves out of CCE what is shorter than its layout', () => {
+  // Event and time; tower, access point, temperature, camera, sensor tag whose name has 9 bytes, batteries.
+  const sized =
+    '06 0e0acc010000b627bf110000 1d061d082abd890a 2a020001 fe310102 fe730e0109 000102030405060708090a0b fea80101'
+  const { positions, error } = decode(taggedFrame('0800 01 0103 00 01 04e1fdb32b', sized))
+  expect(error).toBeNull()
+  expect(positions).toEqual([
+    { device: IMEI, noFix: true, deviceTime: '2023-03-27T07:10:25.000Z', attributes: { event: 3 } },
   ])
 })
 
