@@ -96,7 +96,7 @@ export const gps103 = defineAdapter({
   decode(frame, session, out) {
     const text = textOf(frame)
     if (text.includes('\0')) throw new DecodeError('malformed', 'U+0000 in a text frame')
-    const imei = NAMED.exec(text)?.[1] ?? /^\d{1,20}(?!\d)/.exec(text)?.[0]
+    const imei = NAMED.exec(text)?.[1] ?? /^\d{15}(?!\d)/.exec(text)?.[0]
     if (imei === undefined) throw new DecodeError('malformed', `no imei: ${text.slice(0, 40)}`)
     session.identify(imei)
     if (isShort(text)) return
