@@ -19,7 +19,22 @@ export interface Claim {
   readonly commands: readonly ClaimedCommand[]
   /** An `engineStop` is due, and the vehicle's last position is from before the device came back. */
   readonly stale: boolean
+  /** It has to wait, and all behind it. */
+  readonly held: boolean
 }
+
+/** What is known of the last position of a device whose commands are claimed. */
+export interface ClaimPosition {
+  /** When the device came back, ms since 1970-01-01T00:00Z. */
+  readonly sinceMs: number
+  /** A position from before keeps an `engineStop`, and all behind it, in the queue. */
+  readonly waits: boolean
+  /** Positions that were received may not be stored yet: they keep it there, too. */
+  readonly unstored: boolean
+}
+
+/** Receivers' clocks and ours may differ by so much: an older fix is from before the device came back. */
+const FIX_AGE_MS_MAX = 60_000
 
 /** Expired by one statement at most; the next takes the others. */
 const EXPIRE_ROWS = 1_000
@@ -52,26 +67,31 @@ export class CommandStore {
    * Takes the oldest commands of a device that have not expired out of the queue; from here on they count as sent.
    * An `engineStop` that waited until the vehicle moved fails instead, and that is audited.
    * @param serial Number of the first.
-   * @param sinceMs When the device came back.
-   * @param waits Whether a stale position keeps an `engineStop`, and all behind it, in the queue.
    */
   async claim(
     deviceId: number,
     serial: number,
     rowsMax: number,
-    { sinceMs, waits }: { readonly sinceMs: number; readonly waits: boolean },
+    { sinceMs, waits, unstored }: ClaimPosition,
   ): Promise<Claim> {
     const { rows } = await this.pool.query<Claim>(
       // The position is looked up only where it matters: for the first engineStop, which is the only row that asks.
       `WITH stop AS (
-         SELECT c.id, p.speed_kmh, coalesce(p.received_at < $5, false) AS stale
+         SELECT c.id, greatest(p.speed_kmh, present.speed_kmh) AS speed_kmh,
+           coalesce(p.received_at < $5 OR p.fix_time < $7, false) AS stale
          FROM (SELECT min(id) AS id FROM commands
                WHERE device_id = $1 AND state = 'queued' AND expires_at > now() AND type = 'engineStop') c
          LEFT JOIN LATERAL last_position($1) p ON true
+         -- A clock that was ahead must not hide what is reported since it was set.
+         LEFT JOIN LATERAL (
+           SELECT q.speed_kmh FROM positions q
+           WHERE p.fix_time > now() AND q.device_id = $1 AND q.quality = 0
+             AND q.fix_time <= now() AND q.fix_time > now() - interval '1 day'
+           ORDER BY q.fix_time DESC LIMIT 1) present ON true
          WHERE c.id IS NOT NULL),
        due AS (
          SELECT id FROM commands WHERE device_id = $1 AND state = 'queued' AND expires_at > now()
-           AND NOT EXISTS (SELECT FROM stop WHERE stop.stale AND $6 AND commands.id >= stop.id)
+           AND NOT EXISTS (SELECT FROM stop WHERE (stop.stale AND $6 OR $8) AND commands.id >= stop.id)
          ORDER BY id LIMIT $3 FOR UPDATE),
        judged AS (
          SELECT c.id, (row_number() OVER (ORDER BY c.id))::integer - 1 + $2 AS serial,
@@ -92,11 +112,21 @@ export class CommandStore {
          SELECT organization_id, 'command-failed', 'device ' || device_id, jsonb_build_object(
            'command', id, 'type', type, 'code', 'vehicle-moving', 'speedKmh', speed_kmh, 'speedKmhMax', $4::real)
          FROM claimed WHERE state = 'failed')
-       SELECT coalesce((SELECT stale FROM stop), false) AS stale, coalesce((
+       SELECT coalesce((SELECT stale FROM stop), false) AS stale,
+         coalesce((SELECT stale AND $6 OR $8 FROM stop), false) AS held, coalesce((
          SELECT json_agg(json_build_object(
            'id', id, 'type', type, 'attributes', attributes, 'serial', serial, 'state', state) ORDER BY id)
          FROM claimed), '[]') AS commands`,
-      [deviceId, serial, rowsMax, this.options.engineStopSpeedKmhMax, new Date(sinceMs), waits],
+      [
+        deviceId,
+        serial,
+        rowsMax,
+        this.options.engineStopSpeedKmhMax,
+        new Date(sinceMs),
+        waits,
+        new Date(sinceMs - FIX_AGE_MS_MAX),
+        unstored,
+      ],
     )
     return rows[0]!
   }

@@ -25,6 +25,8 @@ export interface CommandDeliveryOptions {
   readonly notifications: Notifications
   readonly devices: DeviceRegistry
   readonly engineStopSpeedKmhMax: number
+  /** Positions of a device that were received before it are stored, ms since 1970-01-01T00:00Z. */
+  readonly storedUntilMs: (deviceId: number) => number
   readonly limits: Limits
   readonly metrics: IngestMetrics
   readonly log: Logger
@@ -35,6 +37,7 @@ export class CommandDelivery implements Channel {
   private readonly store: CommandStore
   private readonly answers: CommandAnswers
   private readonly devices: DeviceRegistry
+  private readonly storedUntilMs: (deviceId: number) => number
   private readonly limits: Limits
   private readonly metrics: IngestMetrics
   private readonly log: Logger
@@ -43,6 +46,8 @@ export class CommandDelivery implements Channel {
   /** Devices that wait for a claim or are served, so that each has one at a time: its commands keep their order. */
   private readonly busy = new Set<number>()
   private readonly waiting = new Set<number>()
+  /** Since when an engineStop could have been sent, of devices where one has to wait. */
+  private readonly stopDueMs = new Map<number, number>()
   private readonly running = new Set<Promise<void>>()
   private sweeping: Promise<void> | undefined
   private timer: NodeJS.Timeout | undefined
@@ -52,6 +57,7 @@ export class CommandDelivery implements Channel {
   constructor(options: CommandDeliveryOptions) {
     const { pool, limits, metrics, log, engineStopSpeedKmhMax } = options
     this.devices = options.devices
+    this.storedUntilMs = options.storedUntilMs
     this.limits = limits
     this.metrics = metrics
     this.log = log
@@ -85,6 +91,7 @@ export class CommandDelivery implements Channel {
     const deviceId = Number(payload)
     if (!Number.isInteger(deviceId)) return
     this.queued.add(deviceId)
+    this.stopDueMs.delete(deviceId)
     this.offer(deviceId)
     const traffic = this.devices.findById(deviceId)?.traffic
     if (traffic?.way === undefined && traffic?.datagramWay !== undefined) {
@@ -139,8 +146,10 @@ export class CommandDelivery implements Channel {
       try {
         const { sinceMs, session } = way
         const waits = Date.now() - sinceMs < this.limits.engineStopWaitMs
-        const position = { sinceMs, waits }
-        const { commands, stale } = await this.store.claim(
+        const dueMs = this.stopDueMs.get(deviceId) ?? Date.now()
+        const unstored = this.storedUntilMs(deviceId) <= Math.max(dueMs, sinceMs)
+        const position = { sinceMs, waits, unstored }
+        const { commands, stale, held } = await this.store.claim(
           deviceId,
           session.commandSerial,
           CLAIM_ROWS,
@@ -149,7 +158,8 @@ export class CommandDelivery implements Channel {
         const allSent = await this.send(deviceId, way, commands)
         this.failing = false
         if (stale && !waits) this.metrics.limitMet('engineStopWaitMs')
-        const held = stale && waits
+        if (held) this.stopDueMs.set(deviceId, dueMs)
+        else this.stopDueMs.delete(deviceId)
         const more = commands.length === CLAIM_ROWS
         if (!allSent || more || held) this.queued.add(deviceId)
         // The sweep comes back to what waits for a position.

@@ -81,6 +81,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     notifications,
     devices,
     engineStopSpeedKmhMax,
+    storedUntilMs: (deviceId) => store.storedUntilMs(deviceId),
     limits,
     metrics,
     log,

@@ -32,6 +32,8 @@ export interface StoreOptions extends Omit<IngestOptions, 'limits'> {
 export interface Store {
   readonly journal: Journal
   readonly shards: readonly Shard[]
+  /** All positions of a device that were received before it are stored; Infinity if none waits, ms UTC. */
+  storedUntilMs(deviceId: number): number
   readiness(): IngestReadiness
   /** Stores what it can in `stopTimeoutMs`, then ends the threads; the journal keeps the rest. */
   close(): Promise<void>
@@ -151,6 +153,12 @@ export async function startStore(options: StoreOptions, intake: () => Intake): P
   return {
     journal,
     shards,
+    storedUntilMs: (deviceId) => {
+      const waiting = shards[deviceId % shards.length]!.oldest
+      if (waiting === undefined) return Infinity
+      // Of what the journal holds from before, the time is not known until it is read.
+      return Number.isNaN(waiting.receivedMs) ? 0 : waiting.receivedMs
+    },
     readiness: () => {
       if (full !== undefined) return { ok: false, detail: full }
       const [down] = databaseDown

@@ -18,7 +18,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   imei = String(++imeis)
   id = await harness.register(imei)
-  timeMs = Date.now() - 600_000
+  timeMs = Date.now() - 30_000
 })
 afterEach(() => harness.hangUp())
 afterAll(() => harness.stop())
@@ -40,6 +40,12 @@ async function report(device: Device, speedKmh: number): Promise<void> {
   device.send(positionAt(timeMs, speedKmh))
   expect(await device.reply(4)).toBe('00000001')
   await expect.poll(() => harness.storedOf(id)).toBe(stored + 1)
+}
+
+/** Another device, which is connected. */
+async function another(): Promise<{ readonly id: number; readonly device: Device }> {
+  imei = String(++imeis)
+  return { id: await harness.register(imei), device: await connected() }
 }
 
 test('is sent to a device that never reported a position', async () => {
@@ -118,4 +124,48 @@ test('goes by the last position from before when none comes for long', async () 
   } finally {
     await other.close()
   }
+})
+
+test('waits for positions that were received and are not stored yet', async () => {
+  const device = await connected()
+  await report(device, 0)
+  const blocker = await harness.pool.connect()
+  try {
+    await blocker.query('BEGIN; LOCK TABLE positions IN SHARE MODE')
+    device.send(positionAt(timeMs + 1_000, 36))
+    expect(await device.reply(4)).toBe('00000001')
+    const stop = await queue(harness, id, 'engineStop')
+    const custom = await queue(harness, (await another()).id, 'custom', { data: 'setdigout 9' })
+    // Claims go on: that of another device, which came after it, is through.
+    await expect.poll(() => stateOf(custom)).toBe('sent')
+    expect(await stateOf(stop)).toBe('queued')
+    await blocker.query('COMMIT')
+    await expect.poll(() => stateOf(stop), { timeout: 5_000 }).toBe('failed')
+  } finally {
+    blocker.release()
+  }
+})
+
+test('takes no older fix for one of now because it was sent after the return', async () => {
+  const device = await connected()
+  const stored = await harness.storedOf(id)
+  device.send(positionAt(Date.now() - 3_600_000, 0))
+  expect(await device.reply(4)).toBe('00000001')
+  await expect.poll(() => harness.storedOf(id)).toBe(stored + 1)
+  const stop = await queue(harness, id, 'engineStop')
+  const custom = await queue(harness, (await another()).id, 'custom', { data: 'setdigout 9' })
+  await expect.poll(() => stateOf(custom)).toBe('sent')
+  expect(await stateOf(stop)).toBe('queued')
+  device.send(positionAt(Date.now(), 36))
+  await expect.poll(() => stateOf(stop), { timeout: 5_000 }).toBe('failed')
+})
+
+test('goes by what is reported since a clock that was ahead was set', async () => {
+  const device = await connected()
+  timeMs = Date.now() + 3_600_000
+  await report(device, 0)
+  timeMs = Date.now() - 2_000
+  await report(device, 36)
+  const stop = await queue(harness, id, 'engineStop')
+  await expect.poll(() => stateOf(stop)).toBe('failed')
 })
