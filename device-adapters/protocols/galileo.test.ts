@@ -183,11 +183,17 @@ test('a message of Iridium without a fix has the place of the satellite, south o
 
 test('reads compressed records of Iridium, told by the option or by what they cannot be', () => {
   const data = `${'00'.repeat(3)}80${'00'.repeat(6)}00`
-  for (const options of [{ extended: true }, {}]) {
+  for (const options of [{ compressed: true }, {}]) {
     expect(decode([iridium(data)], options).positions).toMatchObject([
       { device: '300534064184790', fixTime: '2026-01-01T00:00:02.000Z', latitude: -90, longitude: -180 },
     ])
   }
+  // What could as well be the tags 0x20 and 0x30 is compressed where the option says so.
+  const both = `20${'00'.repeat(4)}30${'00'.repeat(9)}`
+  const fixTimeOf = (options: Record<string, unknown>) =>
+    decode([iridium(both)], options).positions[0]!.fixTime
+  expect(fixTimeOf({})).toBe('1970-01-01T00:00:00.000Z')
+  expect(fixTimeOf({ compressed: true })).toBe('2025-04-08T02:10:08.000Z')
 })
 
 test('parts of a photo are answered, and its end is a message', () => {

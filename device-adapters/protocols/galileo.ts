@@ -12,7 +12,7 @@
  *
  * Iridium (Short Burst Data, Mobile Originated): 01 | length u16 | 01 length u16: index u32, IMEI of the modem, status
  * u8, counters u16[2], time u32 | 03 length u16: hemispheres u8, degrees u8 and minutes u16, twice; accuracy u32 | 02
- * length u16: tags, or a record without them (option `extended` of the device). Big-endian but for the tags, without a
+ * length u16: tags, or a record without them (option `compressed` of the device). Big-endian but for the tags, without a
  * crc and an answer.
  *
  * Commands: tags 0x03, 0x04, 0xE0 number u32, 0xE1 text after its length u8; the answer has the same tags.
@@ -168,8 +168,9 @@ function decodeIridium(frame: Buffer, session: Session, out: PositionBatch): voi
     (hemispheres & 0x01) !== 0 ? -longitudeDeg : longitudeDeg,
     false,
   )
+  const { compressed } = session.device?.options ?? {}
   const isCompressed =
-    session.device?.options.extended === true || !isTagged(new RecordReader(frame, start, head.at))
+    typeof compressed === 'boolean' ? compressed : !isTagged(new RecordReader(frame, start, head.at))
   if (isCompressed) readCompressed(record, session.receivedMs)
   else while (record.left > 0) readTag(record, record.u8())
   record.finish(out, start, head.at)
