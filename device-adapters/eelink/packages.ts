@@ -32,7 +32,7 @@ const ALARMS: ReadonlyMap<number, string> = new Map([
   [0x08, 'gpsAntennaCut'],
   [0x09, 'gpsAntennaCut'],
   [0x25, 'removing'],
-  [0x81, 'lowSpeed'],
+  [0x81, 'lowspeed'],
   [0x82, 'overspeed'],
   [0x83, 'geofenceEnter'],
   [0x84, 'geofenceExit'],
@@ -259,8 +259,8 @@ const PLACE =
 function decodeAnswer({ serial, content }: Package, session: Session, out: PositionBatch): void {
   content.skip(1)
   const commandSerial = content.u32()
-  const text = content.bytes(content.left).toString('utf8').replaceAll('\0', '').trim()
-  session.answer({ serial: commandSerial, ok: true, text })
+  const text = content.bytes(content.left).toString('utf8').replaceAll('\0', '')
+  session.answer({ serial: commandSerial, ok: true, text: text.trim() })
   const [, northSouth, latitude, eastWest, longitude, course, speed, date, time] = PLACE.exec(text) ?? []
   if (time === undefined) {
     const row = out.addWithoutFix()

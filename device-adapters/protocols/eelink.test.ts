@@ -1,6 +1,7 @@
 /** What the recorded packages of Eelink do not hold, or hold otherwise than its document: datagrams, OBD, answers. */
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { attributesOf } from '../../schemas/position.ts'
 import { PositionBatch } from '../../schemas/position-batch.ts'
 import { type Adapter, CommandError, type Transport } from '../adapter.ts'
 import { rotatedSum16 } from '../checksums.ts'
@@ -110,6 +111,17 @@ test('reads cells and access points of LTE, and steps over further cells', () =>
   }
 })
 
+test.each([
+  [0x01, 'powerOff'],
+  [0x25, 'removing'],
+  [0x81, 'lowspeed'],
+  [0x86, 'fallDown'],
+  [0x77, undefined],
+])('names the alarm %i', (code, alarm) => {
+  const warning = packaged(0x14, `61d38e0000${code.toString(16).padStart(2, '0')}0000`)
+  expect(decode(warning).positions[0]!.attributes.alarm).toBe(alarm)
+})
+
 test('reads three cells of one network', () => {
   const content =
     '61d38e000e' + '01f90001' + '0001000000022e' + '0003000000042f' + '00050000000630' + '01' + '0000'
@@ -165,13 +177,14 @@ test('takes the answer to a command by its number, with the place where it is on
   const batch = new PositionBatch(8)
   const place = 'Lat:N31.83955,Lon:W82.61346,Course:10.50,Speed:7.00km/h,DateTime:2017-12-02 11:29:43'
   for (const [serial, text] of [
-    [0, 'RELAY OK!\0'],
+    [0, 'RELAY OK!\r\n\0'],
     [7, place],
   ] as const) {
     const number = serial.toString(16).padStart(8, '0')
     const content = `01${number}${Buffer.from(text, 'latin1').toString('hex')}`
     decodeFrame(adapter, Buffer.from(packaged(0x80, content), 'hex'), device, batch)
   }
+  expect(attributesOf(batch, 0).result).toBe('RELAY OK!\r\n')
   expect(device.answers).toEqual([
     { serial: 0, ok: true, text: 'RELAY OK!' },
     { serial: 7, ok: true, text: place },
