@@ -132,17 +132,22 @@ function decodeFix(fields: string[], out: PositionBatch): void {
   else if (fields[4] === 'A') throw new DecodeError('malformed', 'a valid fix without a place')
 }
 
-/** V4: the result is what stands between the type and the fix; its last field is the time of the command. */
+/** V4: the result, if there is one, is what stands between the type and the fix; its last field is the time of the command. */
 function decodeResult(fields: string[], out: PositionBatch, session: Session): void {
-  for (let at = fields.length - 9; at > 3; at--) {
-    const fix = fixAt(fields, at)
-    if (fix === undefined) continue
-    const result = fields.slice(3, at)
-    out.set(addFix(fix, out), 'result', result.join(','))
-    if (/^\d{6}$/.test(result.at(-1)!)) result.pop()
-    session.answer({ ok: !result.includes('ERROR'), text: result.join(',') })
-    return
-  }
+  const at = resultFixAt(fields)
+  if (at === undefined) return
+  const row = addFix(fixAt(fields, at)!, out)
+  const result = fields.slice(3, at)
+  if (result.length === 0) return
+  out.set(row, 'result', result.join(','))
+  if (/^\d{6}$/.test(result.at(-1)!)) result.pop()
+  session.answer({ ok: !result.includes('ERROR'), text: result.join(',') })
+}
+
+/** Field where the fix of a V4 starts; undefined if it has none. */
+export function resultFixAt(fields: readonly string[]): number | undefined {
+  for (let at = fields.length - 9; at >= 3; at--) if (fixAt(fields, at) !== undefined) return at
+  return undefined
 }
 
 function decodeNeighbours(fields: string[], out: PositionBatch): void {

@@ -212,6 +212,16 @@ test.each([
   expect(session.answers).toEqual([{ ok, text }])
 })
 
+test('reads the fix of a V4 that says nothing of a command', () => {
+  const session = new DeviceSession(h02, 'tcp', () => undefined)
+  const batch = new PositionBatch(8)
+  const frame = '*TH,2020916012,V4,050316,A,2212.8745,N,11346.6574,E,14.28,028,220902,FFFFFBFF#'
+  decodeFrame(h02, Buffer.from(frame), session, batch)
+  expect(batch.length).toBe(1)
+  expect(batch.courseDeg[0]).toBe(28)
+  expect(session.answers).toEqual([])
+})
+
 test('takes the answer to a short message for one to a command', () => {
   const session = new DeviceSession(h02, 'tcp', () => undefined)
   decodeFrame(h02, Buffer.from('*HQ,9180271064,SMS,VOLT:13.1V,GSM:26#'), session, new PositionBatch(8))
@@ -229,6 +239,8 @@ test('sends a receipt of every fix to a device that waits for it', () => {
   }
   expect(replies(Buffer.from(v5), { ack: true })).toEqual(['*HQ,9180271064,R12,030405#'])
   expect(replies(hex(SHORT), { ack: true })).toEqual(['*HQ,4106011660,R12,030405#'])
+  const v4 = v5.replace('V5,', 'V4,S71,091200,')
+  expect(replies(Buffer.from(v4), { ack: true })).toEqual(['*HQ,9180271064,R12,030405#'])
   expect(replies(Buffer.from(v5), {})).toEqual([])
   expect(replies(Buffer.from('*HQ,4106011660,XT,1,100#'), { ack: true })).toEqual([])
 })

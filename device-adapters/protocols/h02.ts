@@ -20,7 +20,7 @@
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, defineAdapter, type Session } from '../adapter.ts'
 import { latin1, oneLine } from '../command-text.ts'
-import { decodeText, fieldsOf, fixAt, setStatus, utcOf } from '../h02/text.ts'
+import { decodeText, fieldsOf, fixAt, resultFixAt, setStatus, utcOf } from '../h02/text.ts'
 import { degreesFromNmea, kmhFromKnots } from '../units.ts'
 
 const TEXT_MARKER = 0x2a
@@ -83,9 +83,9 @@ export const h02 = defineAdapter({
     if (type === 'NBR' || (type === 'V1' && fixAt(fields, 3) !== undefined)) {
       return `*HQ,${id},V4,${type},${digitsOf(session.receivedMs)}#`
     }
-    return type !== 'V1' && type?.startsWith('V') && fixAt(fields, 3) !== undefined
-      ? receipt(session)
-      : undefined
+    if (type === 'V1' || !type?.startsWith('V')) return undefined
+    const fixed = type === 'V4' ? resultFixAt(fields) !== undefined : fixAt(fields, 3) !== undefined
+    return fixed ? receipt(session) : undefined
   },
 
   commands: {
