@@ -66,6 +66,16 @@ test('types the parameters of the client', () => {
   })
 })
 
+test.each([
+  ['true', true],
+  ['True', true],
+  ['1', true],
+  ['false', false],
+  ['0', false],
+])('reads the charge %s', (text, charge) => {
+  expect(request(`/?id=1&lat=1&lon=2&charge=${text}`).positions[0]!.attributes).toEqual({ charge })
+})
+
 test('takes a request without a place for a status, with the cells and Wi-Fi it saw', () => {
   const { positions, error } = request(
     '/?id=1&timestamp=1377177267&cell=257,02,16,2224&cell=257,02,16,2225,-90&wifi=00-14-22-01-23-45,-80',
@@ -204,6 +214,15 @@ test('takes JSON without a place for a status, with its alarm', () => {
       attributes: { event: 'heartbeat', alarm: 'sos', batteryLevel: 50, charge: true },
     },
   ])
+})
+
+test('reads whole metres of the odometer, and the alarm that a location raises before that of its extras', () => {
+  const extras = { alarm: 'general', note: 'x' }
+  const of = (location: object) =>
+    json({ device_id: '7', location: { timestamp, odometer: 1234.56, extras, ...location } }).positions[0]!
+      .attributes
+  expect(of({ alarm: 'sos' })).toEqual({ alarm: 'sos', odometer: 1234, note: 'x' })
+  expect(of({})).toEqual({ alarm: 'general', odometer: 1234, note: 'x' })
 })
 
 test('leaves out where a phone takes notifications', () => {

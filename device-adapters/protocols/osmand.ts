@@ -95,7 +95,7 @@ function decodeForm(parameters: URLSearchParams, session: Session, out: Position
         break
       }
       case 'valid':
-        valid = value === '1' || value.toLowerCase() === 'true'
+        valid = isTrue(value)
         break
       case 'gprmc':
         throw new DecodeError('unsupported', 'gprmc is a position of OpenGTS')
@@ -117,6 +117,9 @@ function decodeForm(parameters: URLSearchParams, session: Session, out: Position
         break
       case 'batt':
         attributes.set('batteryLevel', numberFrom(key, value))
+        break
+      case 'charge':
+        attributes.set('charge', isTrue(value))
         break
       case 'driverUniqueId':
         attributes.set('driverUniqueId', value)
@@ -192,12 +195,14 @@ function addLocation(location: JsonObject, out: PositionBatch): void {
   attributes.set('event', textOf(location, 'event'))
   attributes.set('alarm', textOf(location, 'alarm'))
   attributes.set('motion', booleanOf(location, 'is_moving'))
-  attributes.set('odometer', numberOf(location, 'odometer'))
+  attributes.set('odometer', Math.trunc(numberOf(location, 'odometer')))
   attributes.set('mock', booleanOf(location, 'mock'))
   attributes.set('activity', textOf(activity, 'type'))
   attributes.set('batteryLevel', Math.round(unsignedOf(battery, 'level') * 100))
   attributes.set('charge', booleanOf(battery, 'is_charging'))
   for (const [key, value] of Object.entries(objectFrom('extras', location.extras ?? {}))) {
+    // The client's own alarm, say that of a button, is the one that it raises now.
+    if (key === 'alarm' && textOf(location, 'alarm') !== undefined) continue
     // What is nested further is the client's own and no attribute.
     if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
       attributes.set(key, value)
@@ -232,6 +237,11 @@ function numberFrom(key: string, text: string): number {
 function knownFrom(key: string, text: string): number {
   const value = numberFrom(key, text)
   return value < 0 ? Number.NaN : value
+}
+
+/** As clients write it: `true` in any case, or 1. */
+function isTrue(text: string): boolean {
+  return text === '1' || text.toLowerCase() === 'true'
 }
 
 /** A parameter of the client's own: a number, true or false where it reads as one, else text. */
