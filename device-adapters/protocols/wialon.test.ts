@@ -94,6 +94,16 @@ test('reads cells without a number and with one, and what is nobody else’s', (
   })
 })
 
+test('reads a number in any form that devices print', () => {
+  const params = 'a:2:1.5E-3,b:2:.5,c:1:+7,d:1:-8,e:2:9.,f:2:1e999,g:3:1.2.3,h:3:0x10'
+  const [position] = decode(`#D#${DATA};NA;NA;NA;;NA;${params}\r\n`).positions
+  expect(position!.attributes).toEqual({
+    sat: 4,
+    ...{ a: 0.0015, b: 0.5, c: 7, d: -8, e: 9 },
+    ...{ f: '1e999', g: '1.2.3', h: '0x10' },
+  })
+})
+
 test('leaves out what no device has so many of', () => {
   const many = Array.from({ length: 1000 }, (_, i) => `p${i}:1:${i}`).join(',')
   const line = decode(`#D#${DATA};NA;NA;NA;${'1,'.repeat(1000)};NA;${many},${'n'.repeat(65)}:1:1\r\n`)

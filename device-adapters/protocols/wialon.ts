@@ -45,6 +45,8 @@ const START_OPEN = /^(?:\d(?:\.(?:\d;?)?)?|(?:\d\.\d;)?[\w-]{0,32}(?:#(?:[LDBPMI
 /** Size of the bytes that follow a line. */
 const ATTACHED = /^[^#]{0,70}#(?:I#|T#\d{1,9};)(\d{1,9});/
 const NUMBER = /^-?\d+\.?\d*$/
+/** Values of parameters: what a device prints of a double, too. */
+const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?$/i
 
 export const wialon = defineAdapter({
   id: 'wialon',
@@ -282,7 +284,7 @@ function takeTowers(parameters: Map<string, AttributeValue>): CellTower[] {
 
 /** A number, true or false where it reads as one, whatever type the device gives it; else text. */
 function typed(text: string): AttributeValue {
-  if (NUMBER.test(text)) return Number(text)
+  if (DECIMAL.test(text) && Number.isFinite(Number(text))) return Number(text)
   const word = text.toLowerCase()
   return word === 'true' || word === 'false' ? word === 'true' : text
 }
