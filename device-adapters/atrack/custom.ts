@@ -136,6 +136,9 @@ const FIELDS: ReadonlyMap<string, Field> = new Map<string, Field>([
   ['JN5', ['u32']],
 ])
 
+/** What stands for a temperature where no sensor is connected. */
+const NO_SENSOR_CELSIUS = 200
+
 const ALARMS: ReadonlyMap<string, string> = new Map([
   ['HA', 'hardAcceleration'],
   ['HB', 'hardBraking'],
@@ -209,6 +212,11 @@ export function readBinaryFields(
     if (format === undefined) return key
     if (typeof format === 'number') reader.skip(format)
     else take(key, format === 'text' ? readText(reader) : readNumber(reader, format), values)
+  }
+  const { attributes } = values
+  // The one temperature of a device without a sensor is that of the engine; other servers show it as the first as well.
+  if (keys.includes('ET') && attributes.get('temp1') === NO_SENSOR_CELSIUS) {
+    attributes.set('temp1', attributes.get('coolantTemp')!)
   }
   return undefined
 }

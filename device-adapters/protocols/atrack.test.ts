@@ -150,6 +150,13 @@ test('reads the fields of a form that the device sends with the position', () =>
   ])
 })
 
+test('shows the temperature of the engine as the first where no sensor is connected', () => {
+  const bytes = position()
+  bytes.writeInt16BE(2000, 36)
+  const temperatures = { coolantTemp: 85, temp1: 85, temp2: 200 }
+  expect(attributesOf(packet([Buffer.concat([bytes, custom('%CI%ET', '0055')])]))).toMatchObject(temperatures)
+})
+
 test('reads a network code of two digits', () => {
   const { positions } = decode(
     packet([Buffer.concat([position(), custom('%CI%CN%CE%LC', '0000cd17 00012345 0abc')])]),
