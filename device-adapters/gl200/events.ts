@@ -72,7 +72,9 @@ export function addEvent(message: Message, session: Session, out: PositionBatch)
     read?.(hexOf(reportType), out, row)
     told ||= read !== undefined
     if ((type === 'STR' || type === 'CTN') && /^GL5[03]0$/.test(modelOfMessage(message, session))) {
-      out.set(row, 'batteryLevel', numberOf(values[BATTERY_AT] ?? ''))
+      const batteryLevel = numberOf(values[BATTERY_AT] ?? '')
+      out.set(row, 'batteryLevel', batteryLevel)
+      told ||= !Number.isNaN(batteryLevel)
     }
   }
 

@@ -198,6 +198,19 @@ test('reads ignition that the voltage tells, with and without its type', () => {
   }
 })
 
+test('keeps the battery of GL500 where it sees neither satellites nor cells', () => {
+  const report = (level: string) =>
+    decode(`+RESP:GTCTN,400201,${IMEI},,0,1,2,21.8,${level},0,,,,,,,,,,,,,,${SENT}`).positions
+  expect(report('84')).toMatchObject([
+    {
+      noFix: true,
+      deviceTime: '2009-02-14T09:32:54.000Z',
+      attributes: { batteryLevel: 84, type: 'CTN' },
+    },
+  ])
+  expect(report('')).toEqual([])
+})
+
 test('reads by the model as registered before that of the version', () => {
   const text = `+RESP:GTERI,1A0102,${IMEI},,00000000,12000,10,1,1,${FIX},${CELL},00,1.5,,1000,2000,3000,05,01,2,${SENT}`
   expect(positionOf(text).attributes).not.toHaveProperty('adc2')
