@@ -1,19 +1,30 @@
 /** Frames of both kinds: finding them in a stream, their fields, and building them. */
 import { crc16X25 } from '../checksums.ts'
+import { startsWith } from '../signature.ts'
 
 /** Serial number, checksum and stop bytes. */
 export const TAIL_BYTES = 6
 
+const START = startsWith('xx', 'yy')
 const STOP = 0x0d0a
 const SHORT_START = 0x78
 const LONG_START = 0x79
 const LOGIN = 0x01
 /** `78 78 01 08 0D 0A`: start, length, type, stop. */
 const FRAME_MIN_BYTES = 6
+/** Longest frame that is read. The length field of long ones could say more. */
+export const FRAME_MAX_BYTES = 8192
 
 /** Whether `bytes` can be a frame: it starts as one and has room for the fields that every frame has. */
 export function isFrame(bytes: Buffer): boolean {
   return bytes.length >= FRAME_MIN_BYTES && startAt(bytes) === 0
+}
+
+/** See `Adapter.starts`: 78 78, or 79 79 and a length that a frame may have. */
+export function startsFrame(bytes: Buffer): boolean | undefined {
+  const starts = START(bytes)
+  if (starts !== true || !isLong(bytes)) return starts
+  return bytes.length < 4 ? undefined : declaredBytes(bytes) <= FRAME_MAX_BYTES
 }
 
 /** Whether the frame starts with 79 79, and so has a length of two bytes. */
@@ -61,7 +72,7 @@ export function frameBytes(bytes: Buffer): number {
   if (stopsAt(bytes, declared)) return declared
   // The length leaves out the checksum.
   if (stopsAt(bytes, declared + 2)) return declared + 2
-  if (bytes.length >= declared + 2) return stopFrom(bytes, 4)
+  if (bytes.length >= declared + 2 || declared > FRAME_MAX_BYTES) return stopFrom(bytes, 4)
   if (stopsAt(bytes, declared + 1)) return declared + 1
   // A login without serial number is all that its device sends until it is answered.
   const waits = bytes[3] === LOGIN && !isLong(bytes) && stopsAt(bytes, bytes.length)

@@ -192,6 +192,21 @@ test('finds the next frame after one whose length is damaged', () => {
   expect(framesOf(damaged + location.repeat(10))).toEqual([damaged, ...Array(10).fill(location)])
 })
 
+test('waits for no more bytes than a frame may have', () => {
+  const location = frame(0x22, GPS.slice(0, 36) + LBS)
+  const damaged = `7979ff${frame(0x9b, '0300', true).slice(6)}`
+  expect(framesOf(damaged + location)).toEqual([damaged, location])
+  const starts = (hex: string) => adapter.starts!(Buffer.from(hex, 'hex'), 'tcp')
+  expect(['78', '79', '7979', '79791f'].map(starts)).toEqual(Array(4).fill(undefined))
+  expect(['7878', '79791ffa', '79791ffb', '79797979', '7879'].map(starts)).toEqual([
+    true,
+    true,
+    false,
+    false,
+    false,
+  ])
+})
+
 test('waits for the rest of a frame that holds stop bytes', () => {
   const passthrough = frame(0x9b, '030d0a78780d0a', true)
   for (let cut = 2; cut < passthrough.length; cut += 2) {

@@ -17,7 +17,6 @@
  */
 import { QUALITY } from '../../schemas/quality.ts'
 import { CommandError, DecodeError, defineAdapter, type Session } from '../adapter.ts'
-import { luhnDigit } from '../checksums.ts'
 import { latin1, passwordOf } from '../command-text.ts'
 import { alert, status, statusVxt01, wideAlert } from '../gt06/alarms.ts'
 import {
@@ -39,8 +38,19 @@ import {
   skip,
   undated,
 } from '../gt06/blocks.ts'
-import { encode, frameBytes, hasValidChecksum, isFrame, isLong, isMeasured, typeOf } from '../gt06/frame.ts'
+import {
+  encode,
+  FRAME_MAX_BYTES,
+  frameBytes,
+  hasValidChecksum,
+  isFrame,
+  isLong,
+  isMeasured,
+  startsFrame,
+  typeOf,
+} from '../gt06/frame.ts'
 import { bluetoothClock, commandAnswer, encodedAnswer, information, serialPort } from '../gt06/information.ts'
+import { login } from '../gt06/login.ts'
 import { type Block, Message } from '../gt06/message.ts'
 import { familyOf } from '../gt06/models.ts'
 import { az735, deviceStatus, modular, peripherals, reportModules } from '../gt06/modules.ts'
@@ -65,7 +75,6 @@ import {
   signed,
   x1,
 } from '../gt06/vehicle.ts'
-import { startsWith } from '../signature.ts'
 
 /** How a message is read and answered. */
 interface Layout {
@@ -292,9 +301,9 @@ export const gt06 = defineAdapter<Gt06State>({
   makers: ['Concox', 'Jimi', 'many others'],
   source: 'Concox GT06 GPS tracker communication protocol v1.8.1; Jimi JM-VL03 protocol V1.1.2',
   listen: { tcp: 5023 },
-  maxFrameBytes: 8192,
+  maxFrameBytes: FRAME_MAX_BYTES,
 
-  starts: startsWith('xx', 'yy'),
+  starts: startsFrame,
 
   open: () => ({ photo: undefined, family: undefined, familyOf: undefined }),
 
@@ -358,19 +367,6 @@ function layoutOf(frame: Buffer, session: Session<Gt06State>): Layout {
     }
   }
   return MESSAGES.get(type) ?? UNKNOWN
-}
-
-/**
- * IMEI as BCD, u8[8], with a leading 0; then type of the device and time zone, in some. A damaged one would give all
- * that follows to another device: with a wrong checksum its own check digit has to fit.
- */
-function login(message: Message): void {
-  const imei = message.hex(8).slice(1)
-  const isSure = !isMeasured(message.frame) || hasValidChecksum(message.frame)
-  if (!isSure && !(/^\d+$/.test(imei) && luhnDigit(imei.slice(0, -1)) === Number(imei.at(-1)))) {
-    throw new DecodeError('checksum', 'the login is damaged')
-  }
-  message.session.identify(imei)
 }
 
 /**
