@@ -259,8 +259,9 @@ const PLACE =
 function decodeAnswer({ serial, content }: Package, session: Session, out: PositionBatch): void {
   content.skip(1)
   const commandSerial = content.u32()
-  const text = content.bytes(content.left).toString('utf8').replaceAll('\0', '')
-  session.answer({ serial: commandSerial, ok: true, text: text.trim() })
+  const text = content.bytes(content.left).toString('utf8')
+  // Many end in U+0000, which is no part of the answer.
+  session.answer({ serial: commandSerial, ok: true, text: text.replaceAll('\0', '').trim() })
   const [, northSouth, latitude, eastWest, longitude, course, speed, date, time] = PLACE.exec(text) ?? []
   if (time === undefined) {
     const row = out.addWithoutFix()

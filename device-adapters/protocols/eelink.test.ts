@@ -184,7 +184,7 @@ test('takes the answer to a command by its number, with the place where it is on
     const content = `01${number}${Buffer.from(text, 'latin1').toString('hex')}`
     decodeFrame(adapter, Buffer.from(packaged(0x80, content), 'hex'), device, batch)
   }
-  expect(attributesOf(batch, 0).result).toBe('RELAY OK!\r\n')
+  expect(attributesOf(batch, 0).result).toBe('RELAY OK!\r\n\0')
   expect(device.answers).toEqual([
     { serial: 0, ok: true, text: 'RELAY OK!' },
     { serial: 7, ok: true, text: place },
