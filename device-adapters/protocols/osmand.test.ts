@@ -78,7 +78,7 @@ test.each([
 
 test('takes a request without a place for a status, with the cells and Wi-Fi it saw', () => {
   const { positions, error } = request(
-    '/?id=1&timestamp=1377177267&cell=257,02,16,2224&cell=257,02,16,2225,-90&wifi=00-14-22-01-23-45,-80',
+    '/?id=1&timestamp=1377177267&cell=257,02,16,2224&cell=257,02,16,2225,-90&wifi=00-14-22-01-23-45,-80&wifi=00:11:22:33:44:55,70',
   )
   expect(error).toBeNull()
   expect(positions).toEqual([
@@ -93,7 +93,10 @@ test('takes a request without a place for a status, with the cells and Wi-Fi it 
           { mcc: 257, mnc: 2, lac: 16, cid: 2224 },
           { mcc: 257, mnc: 2, lac: 16, cid: 2225, rssi: -90 },
         ],
-        wifi: [{ mac: '00:14:22:01:23:45', rssi: -80 }],
+        wifi: [
+          { mac: '00:14:22:01:23:45', rssi: -80 },
+          { mac: '00:11:22:33:44:55', rssi: -70 },
+        ],
       },
     },
   ])

@@ -127,8 +127,7 @@ function decodeForm(parameters: URLSearchParams, session: Session, out: Position
       case 'cell': {
         const [mcc, mnc, lac, cid, rssi] = value.split(',').map((field) => numberFrom(key, field))
         if (cid === undefined) throw new DecodeError('malformed', `cell is no mcc,mnc,lac,cid: ${cut(value)}`)
-        // Some send the signal in dBm without its sign.
-        cellTowers.push({ mcc, mnc, lac, cid, ...(rssi === undefined ? {} : { rssi: -Math.abs(rssi) }) })
+        cellTowers.push({ mcc, mnc, lac, cid, ...(rssi === undefined ? {} : { rssi: dbmOf(rssi) }) })
         break
       }
       case 'wifi': {
@@ -138,7 +137,7 @@ function decodeForm(parameters: URLSearchParams, session: Session, out: Position
         }
         wifi.push({
           mac: mac.replaceAll('-', ':'),
-          ...(rssi === undefined ? {} : { rssi: numberFrom(key, rssi) }),
+          ...(rssi === undefined ? {} : { rssi: dbmOf(numberFrom(key, rssi)) }),
         })
         break
       }
@@ -237,6 +236,11 @@ function numberFrom(key: string, text: string): number {
 function knownFrom(key: string, text: string): number {
   const value = numberFrom(key, text)
   return value < 0 ? Number.NaN : value
+}
+
+/** Some send the strength of a signal without its sign. */
+function dbmOf(strength: number): number {
+  return -Math.abs(strength)
 }
 
 /** As clients write it: `true` in any case, or 1. */
