@@ -29,7 +29,7 @@ afterAll(async () => {
 })
 
 async function start(limits: Partial<Limits> = {}): Promise<void> {
-  await pool.query('TRUNCATE devices RESTART IDENTITY')
+  await pool.query('TRUNCATE devices RESTART IDENTITY CASCADE')
   metrics = new Registry()
   const log = pino({ level: 'error' }, { write: (line) => logged.push(line) })
   notifications = new Notifications(database.url, log)
