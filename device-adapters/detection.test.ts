@@ -168,6 +168,26 @@ test('a frame that names no device decides nothing', () => {
   expect(found(one, ['$A\n', '$A7\n'])).toBe('lines')
 })
 
+test('frames that tell nothing are looked at a few hundred times, and never found', () => {
+  let decoded = 0
+  const dots = defineAdapter({
+    id: 'dots',
+    version: 1,
+    makers: ['Acme'],
+    source: 'this file',
+    listen: { tcp: 1 },
+    maxFrameBytes: 1,
+    starts: startsWith('.'),
+    frame: () => 1,
+    decode: () => {
+      decoded++
+    },
+  })
+  const stream = new Detection([dots]).stream(RECEIVED_MS)
+  expect(stream.push(Buffer.alloc(60_000, '.'))).toEqual({ kind: 'waiting' })
+  expect(decoded).toBe(256)
+})
+
 test('an explanation says what each likely protocol makes of the bytes', () => {
   const explain = (text: string, over = detection) => {
     const stream = over.stream(RECEIVED_MS)

@@ -13,6 +13,9 @@ import type { Receipt } from './receipt.ts'
 /** A device that sent too much is not waited for any longer than this before a look whether it still has to be, ms. */
 const BUDGET_WAIT_MS_MAX = 1_000
 
+/** Frames of a connection that are taken in a row: others have their turn then, since a frame may be as short as a byte. */
+const FRAMES_PER_TURN = 256
+
 /** What a connection needs of its socket. */
 export interface Peer {
   readonly address: string
@@ -44,6 +47,8 @@ export class Connection implements Replaceable, CommandWay {
   /** A frame waits for its device to be registered: those behind it wait too. */
   private busy = false
   private pumping = false
+  /** Others have their turn. */
+  private resting = false
   /** The stream cannot be read on; what was received before still gets its replies. */
   private broken = false
   /** The device sends no more: what it sent is still taken and gets its replies. */
@@ -152,9 +157,13 @@ export class Connection implements Replaceable, CommandWay {
   /** Takes frames while there is room for them, and reads on as soon as there is. */
   private pump(): void {
     // A reply that goes at once comes back here: the loop below is running then.
-    if (this.pumping) return
+    if (this.pumping || this.resting) return
     this.pumping = true
-    while (this.takesMore()) {
+    for (let frames = 0; this.takesMore(); frames++) {
+      if (frames === FRAMES_PER_TURN) {
+        this.rest()
+        break
+      }
       let frame: Buffer | undefined
       try {
         frame = this.reader.next()
@@ -174,6 +183,15 @@ export class Connection implements Replaceable, CommandWay {
     }
     this.pumping = false
     this.hold()
+  }
+
+  private rest(): void {
+    this.pause()
+    this.resting = true
+    setImmediate(() => {
+      this.resting = false
+      this.pump()
+    })
   }
 
   /** Counts what is left. */

@@ -101,6 +101,8 @@ export const FIXED_LIMITS = {
   batchesPerShardMax: 3,
   /** Bytes of the records that wait for one sync of the journal. Then there is no room until it is done. */
   journalGroupBytesMax: 4 * 1024 * 1024,
+  /** Frames of a datagram: a connection's are taken in turns, those of a datagram at once. The rest is dropped. */
+  framesPerDatagramMax: 256,
 } as const
 
 export type Limits = { readonly [Name in keyof typeof LIMITS]: number }

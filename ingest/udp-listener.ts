@@ -5,11 +5,25 @@ import { type Adapter, DecodeError } from '../device-adapters/adapter.ts'
 import { FrameReader } from '../device-adapters/frames.ts'
 import { DatagramWay } from './datagram-way.ts'
 import type { Intake } from './intake.ts'
+import { FIXED_LIMITS } from './limits.ts'
 import { addressOf, type ListenAddress, ListenError, type Listener } from './listener.ts'
 import type { Receipt } from './receipt.ts'
 
 /** What the kernel holds while the engine is busy, bytes. */
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024
+
+/** Bytes of IP and UDP around what a datagram holds. */
+const DATAGRAM_HEAD_BYTES = 28
+/**
+ * Replies to a datagram may have so many times its bytes: where it comes from is only what it says, and nobody shall
+ * have us send to others much more than he sends to us.
+ */
+const REPLY_SHARE_MAX = 2
+
+/** Bytes that may still be sent as replies to a datagram. */
+interface ReplyBudget {
+  bytes: number
+}
 
 /** @throws ListenError if the port cannot be had. */
 export function listenUdp(adapter: Adapter, intake: Intake, address: ListenAddress): Promise<Listener> {
@@ -36,10 +50,12 @@ export async function listenDatagrams(
     // What is lost on the way is like what was never sent: of a reply, the device sends its question again.
     if (!closed) socket.send(bytes, remote.port, remote.address, () => undefined)
   }
-  const send = (adapter: Adapter, replies: readonly Buffer[], remote: RemoteInfo) => {
+  const send = (adapter: Adapter, replies: readonly Buffer[], remote: RemoteInfo, budget: ReplyBudget) => {
     // Port 0 is legal on the wire as that of a sender who wants no answer, and `send` throws at it.
     if (closed || remote.port === 0) return
     for (const reply of replies) {
+      budget.bytes -= DATAGRAM_HEAD_BYTES + reply.length
+      if (budget.bytes < 0) return
       metrics.replies.inc({ protocol: adapter.id })
       transmit(reply, remote)
     }
@@ -50,11 +66,12 @@ export async function listenDatagrams(
     frame: Buffer,
     remote: RemoteInfo,
     session: ReturnType<Intake['open']>,
+    budget: ReplyBudget,
   ) => {
     let receipt: Receipt | undefined
     const accepted = intake.accept(adapter, session, frame, addressOf(remote), () => {
       pending--
-      if (receipt !== undefined) send(adapter, receipt.replies, remote)
+      if (receipt !== undefined) send(adapter, receipt.replies, remote, budget)
     })
     const settle = (settled: Receipt) => {
       receipt = settled
@@ -63,7 +80,9 @@ export async function listenDatagrams(
       }
       if (settled.kind === 'pending') return
       pending--
-      send(adapter, settled.replies, remote)
+      // A frame that names nobody may be from anybody; a refusal goes to who named himself.
+      if (settled.kind === 'session' && session.device === undefined) return
+      send(adapter, settled.replies, remote, budget)
     }
     pending++
     if (accepted instanceof Promise) void accepted.then(settle)
@@ -76,12 +95,15 @@ export async function listenDatagrams(
     const session = intake.open(adapter, 'udp')
     const reader = new FrameReader(adapter, 'udp', limits.frameBytesMax)
     reader.push(datagram)
+    const budget = { bytes: REPLY_SHARE_MAX * (DATAGRAM_HEAD_BYTES + datagram.length) }
+    let frames = 0
     try {
       for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
+        if (++frames > FIXED_LIMITS.framesPerDatagramMax) return metrics.limitMet('framesPerDatagramMax')
         // No room: devices send again what gets no reply.
         const met = pending >= limits.pendingDatagramsMax ? 'pendingDatagramsMax' : intake.missingRoom
         if (met !== undefined) return metrics.limitMet(met)
-        takeFrame(adapter, frame, remote, session)
+        takeFrame(adapter, frame, remote, session, budget)
       }
       if (reader.buffered > 0) throw new DecodeError('malformed', 'the datagram ends within a frame')
     } catch (error) {

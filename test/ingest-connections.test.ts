@@ -17,11 +17,27 @@ const chatty = defineAdapter({
   ack: () => 'x'.repeat(60_000),
 })
 
+let dotted = 0
+
+/** Every byte is a frame. */
+const dots = defineAdapter({
+  id: 'dots',
+  version: 1,
+  makers: ['Acme'],
+  source: 'this file',
+  listen: { tcp: 1 },
+  maxFrameBytes: 1,
+  frame: () => 1,
+  decode: () => {
+    dotted++
+  },
+})
+
 let harness: IngestHarness
 
 beforeAll(async () => {
   harness = await IngestHarness.start({
-    adapters: [chatty],
+    adapters: [chatty, dots],
     limits: { closingTimeoutMs: 500 },
     ackAfter: 'database',
   })
@@ -90,4 +106,20 @@ test('a device that does not take its replies is given up', async () => {
   await expect.poll(() => harness.metric('fleetflow_limits_total', { limit: 'unsentReplyBytesMax' })).toBe(1)
   await expect.poll(open, { timeout: 3_000 }).toBe(0)
   expect(await harness.metric('fleetflow_limits_total', { limit: 'closingTimeoutMs' })).toBe(before + 1)
+})
+
+test('frames of a byte each keep nobody else waiting', async () => {
+  const bytes = 200_000
+  const device = harness.device(harness.portOf('dots'))
+  let most = 0
+  let seen = 0
+  device.socket.end(Buffer.alloc(bytes, '.'))
+  while (dotted < bytes) {
+    await new Promise(setImmediate)
+    most = Math.max(most, dotted - seen)
+    seen = dotted
+  }
+  // A turn has at most what is taken when bytes come in, and what was left for it by the turn before.
+  expect(most).toBeLessThanOrEqual(512)
+  await device.closed()
 })

@@ -37,3 +37,29 @@ test('from port 0, which can not be answered, are stored', async () => {
   expect(await harness.metric('fleetflow_replies_total', { protocol: 'h02' })).toBe(1)
   udp.close()
 })
+
+test('from nobody are not answered, and those of a device not with more than twice their bytes', async () => {
+  await harness.register('352093081452251')
+  const port = harness.portOf('wialon', 'udp')
+  const udp = createSocket('udp4')
+  const answers: Buffer[] = []
+  udp.on('message', (answer) => answers.push(answer))
+  const pings = '#P#\r\n'.repeat(200)
+  const frames = () => harness.metric('fleetflow_frames_total', { protocol: 'wialon' })
+  udp.send(pings, port, '127.0.0.1')
+  await expect.poll(frames).toBe(200)
+  const own = `2.0;352093081452251${pings}`
+  udp.send(own, port, '127.0.0.1')
+  await expect.poll(frames).toBe(400)
+  await expect.poll(() => answers.length).toBe(Math.floor((2 * (28 + own.length)) / (28 + 6)))
+  expect(new Set(answers.map(String))).toEqual(new Set(['#AP#\r\n']))
+  udp.close()
+})
+
+test('of many frames do not keep others waiting', async () => {
+  const udp = createSocket('udp4')
+  udp.send('#P#\r\n'.repeat(10_000), harness.portOf('wialon', 'udp'), '127.0.0.1')
+  const met = () => harness.metric('fleetflow_limits_total', { limit: 'framesPerDatagramMax' })
+  await expect.poll(met).toBe(1)
+  udp.close()
+})
