@@ -20,6 +20,8 @@ export interface Adapter<State = unknown> {
     readonly http?: number
     readonly mqtt?: readonly string[]
   }
+  /** Options of a registered device (`devices.options`) that the adapter looks at beside `devicePassword`, and what each says. */
+  readonly options?: Readonly<Record<string, string>>
   /** Longest legal frame, bytes; a connection that buffers more without a frame is closed. */
   readonly maxFrameBytes: number
 

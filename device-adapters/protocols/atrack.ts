@@ -52,6 +52,13 @@ export const atrack = defineAdapter({
   makers: ['ATrack'],
   source: 'ATrack Protocol Document 1.1.4 (2011-04-22) and 1.5.2 (2019-03-01)',
   listen: { tcp: 5044, udp: 5044 },
+  options: {
+    form: 'the custom fields at the end of its positions, such as `%CI%MV%BV`, where packets do not say so themselves',
+    alarmMap: 'which of its reports are alarms, such as `2=sos,5=tow`: operators number them',
+    longDate: '`true`: times are dates, not seconds',
+    decimalFuel: '`true`: its fuel sensor counts in decimal digits',
+    acknowledgeUnit: '`true`: text packets are acknowledged with the unit id',
+  },
   maxFrameBytes: HEAD_BYTES_MAX + LENGTH_MAX,
 
   starts: startsFrame,

@@ -46,6 +46,9 @@ export const galileo = defineAdapter({
   makers: ['Galileosky'],
   source: 'Galileosky protocol, data exchange with server, 2023',
   listen: { tcp: 5034 },
+  options: {
+    compressed: '`true` or `false`: whether records by satellite are compressed; found out if not given',
+  },
   maxFrameBytes: HEAD_BYTES + LENGTH_MASK + CRC_BYTES,
 
   starts,

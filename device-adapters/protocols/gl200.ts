@@ -47,6 +47,9 @@ export const gl200 = defineAdapter({
   source:
     'Queclink, @Track Air Interface Protocol (GL200, GL300, GL500, GV55, GV200, GV300, GV500, GV600 and others)',
   listen: { tcp: 5004, udp: 5004 },
+  options: {
+    ack: '`true`: reports are answered with SACK, as the device is set up to ask',
+  },
   maxFrameBytes: FRAME_BYTES_MAX,
 
   starts(bytes, transport) {

@@ -301,6 +301,10 @@ export const gt06 = defineAdapter<Gt06State>({
   makers: ['Concox', 'Jimi', 'many others'],
   source: 'Concox GT06 GPS tracker communication protocol v1.8.1; Jimi JM-VL03 protocol V1.1.2',
   listen: { tcp: 5023 },
+  options: {
+    alternative: '`true`: relay commands are those of clones, with the password',
+    language: '`true`: commands ask for answers in English',
+  },
   maxFrameBytes: FRAME_MAX_BYTES,
 
   starts: startsFrame,

@@ -41,6 +41,10 @@ export const h02 = defineAdapter({
   makers: ['Sinotrack', 'Coban', 'Kuhfahl', 'Winnes', 'many others'],
   source: 'Sinotrack, Protocol ST-901/902/904/905/906/907 (H02 GPRS protocol v1.0.5)',
   listen: { tcp: 5013, udp: 5013 },
+  options: {
+    alternative: '`true`: knows D1 for the interval of reports',
+    ack: '`true`: each fix is answered with R12',
+  },
   maxFrameBytes: 1024,
 
   starts(bytes, transport) {

@@ -165,6 +165,12 @@ export const jt808 = defineAdapter<Jt808State>({
   makers: ['Huabao', 'Jimi', 'Jointech', 'AOVX', 'many others'],
   source: 'JT/T 808-2019, terminal communication protocol of road vehicles; 808-2013 and 808-2011 before it',
   listen: { tcp: 5015 },
+  options: {
+    timezoneMinutes: 'minutes that its clock is ahead of UTC, 480 if not given',
+    alternative: '`true`: the relay command carries the time',
+    videoServer: 'host that takes its pictures',
+    videoPort: 'and its port',
+  },
   maxFrameBytes: 8192,
 
   starts,

@@ -44,6 +44,9 @@ export const meitrack = defineAdapter({
   makers: ['Meitrack'],
   source: 'Meitrack GPRS Protocol V1.6; Meitrack T622 GPRS Protocol V1.2; Meitrack P88L GPRS Protocol V1.3',
   listen: { tcp: 5020, udp: 5020 },
+  options: {
+    alternative: '`true`: B21 arms it, where C01 sets its third output',
+  },
   maxFrameBytes: HEAD_BYTES + LENGTH_MAX,
 
   starts: startsFrame,

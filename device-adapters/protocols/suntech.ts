@@ -56,6 +56,12 @@ export const suntech = defineAdapter<SuntechState>({
   makers: ['Suntech'],
   source: 'Suntech, ST300/340 Operation Manual 1.56, and Universal Reporting Guide 1.62',
   listen: { tcp: 5011 },
+  options: {
+    hbm: '1 or 2: reports end with engine time and battery, with 2 also with the cell',
+    includeAdc: '`true`: with analogue inputs, too',
+    includeRpm: '`true`: with engine speed',
+    includeTemp: '`true`: with temperatures',
+  },
   maxFrameBytes: 2048,
 
   starts: (bytes) => (isZip(bytes[0]!) ? startsZip(bytes) : startsText(bytes)),

@@ -66,6 +66,9 @@ export const teltonika = defineAdapter<State>({
   makers: ['Teltonika'],
   source: 'https://wiki.teltonika-gps.com/view/Teltonika_Data_Sending_Protocols, November 2023',
   listen: { tcp: 5027, udp: 5027 },
+  options: {
+    extended: '`true`: elements of 16 bytes follow those of 8',
+  },
   maxFrameBytes: FRAME_MAX_BYTES,
 
   starts: (bytes, transport) => (transport === 'udp' ? startsDatagram(bytes) : startsStream(bytes)),

@@ -96,6 +96,9 @@ export const tk103 = defineAdapter({
   makers: ['Xexun', 'KeXing', 'many others'],
   source: 'GPRS Communication Protocol of KX402 (TK103B), version 1.5',
   listen: { tcp: 5002, udp: 5002 },
+  options: {
+    alternative: '`true`: takes commands as `[begin]…[end]`',
+  },
   maxFrameBytes: 1024,
 
   starts: startsWith(

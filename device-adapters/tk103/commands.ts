@@ -4,7 +4,7 @@
  */
 import type { CommandAttributes, CommandType } from '../../schemas/command.ts'
 import { type Adapter, type CommandEncoder, CommandError, type Session } from '../adapter.ts'
-import { latin1 } from '../command-text.ts'
+import { latin1, passwordOf } from '../command-text.ts'
 
 const DEFAULT_PASSWORD = '123456'
 const INTERVAL_MAX_SECONDS = 0xffff
@@ -39,7 +39,10 @@ export const COMMANDS: NonNullable<Adapter['commands']> = {
     undefined,
     ({ server, port }) => `*setip*${addressOf(server).replaceAll('.', '*')}*${port}*`,
   ),
-  sosNumber: command(undefined, ({ phone }, session) => `*master*${passwordOf(session)}*${phone}*`),
+  sosNumber: command(
+    undefined,
+    ({ phone }, session) => `*master*${passwordOf(session, DEFAULT_PASSWORD)}*${phone}*`,
+  ),
 }
 
 function command<Type extends CommandType>(
@@ -83,14 +86,6 @@ function nothingBut(metres: string | undefined): string {
 function addressOf(server: string): string {
   if (!/^\d{1,3}(\.\d{1,3}){3}$/.test(server)) throw new CommandError('the server must be an IPv4 address')
   return server
-}
-
-function passwordOf(session: Session): string {
-  const password = session.device?.options.devicePassword ?? DEFAULT_PASSWORD
-  if (typeof password !== 'string' || !/^[0-9A-Za-z]{1,32}$/.test(password)) {
-    throw new CommandError('the option devicePassword must be letters and digits')
-  }
-  return password
 }
 
 /** @param brackets Characters that the text may not hold, since they are around it. */
