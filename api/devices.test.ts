@@ -53,6 +53,19 @@ describe('devices', () => {
     expect((await manager('PATCH', `${path}/${id}`, { name: 'x' })).status).toBe(404)
   })
 
+  it('show their password to nobody who may not set it', async () => {
+    const options = { extended: true, devicePassword: '4321' }
+    const { body } = await manager('POST', path, { uniqueId: '356307042441014', name: 'Lock', options })
+    for (const role of ['super-admin', 'admin', 'manager'] as const) {
+      expect((await api.north.as[role]('GET', `${path}/${body.id}`)).body.options).toEqual(options)
+    }
+    for (const role of ['dispatcher', 'viewer'] as const) {
+      const { body: one } = await api.north.as[role]('GET', `${path}/${body.id}`)
+      const { body: all } = await api.north.as[role]('GET', `${path}?search=Lock`)
+      expect([one.options, all.items[0].options]).toEqual([{ extended: true }, { extended: true }])
+    }
+  })
+
   it('tell the engine of every change', async () => {
     const listener = new pg.Client({ connectionString: api.databaseUrl })
     await listener.connect()

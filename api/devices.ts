@@ -2,13 +2,14 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type pg from 'pg'
 import { z } from 'zod'
+import type { AccessClaims } from '../schemas/access-token.ts'
 import { Device, DeviceCreate, DeviceUpdate } from '../schemas/device.ts'
 import { Id, ONE_LINE } from '../schemas/text.ts'
-import { organizationFor } from './access.ts'
+import { ACCESS, organizationFor } from './access.ts'
 import type { ApiOptions } from './options.ts'
 import { cursorOf, IdText, limitOf, PAGE_ROWS, page, pageOf } from './page.ts'
 import { notFound } from './problem.ts'
-import { type ApiEnv, asCaller, body, content, route } from './route.ts'
+import { type ApiEnv, asCaller, body, callerOf, content, route } from './route.ts'
 import { randomToken, TokenText, tokenHash } from './sessions.ts'
 
 const tags = ['Devices']
@@ -123,7 +124,7 @@ export function devices({ pool }: ApiOptions): OpenAPIHono<ApiEnv> {
         ),
       )
       return c.json(
-        page(rows, limit, ({ id }) => id, itemOf),
+        page(rows, limit, ({ id }) => id, shownTo(callerOf(c))),
         200,
       )
     })
@@ -133,7 +134,7 @@ export function devices({ pool }: ApiOptions): OpenAPIHono<ApiEnv> {
         client.query<Row>(`SELECT ${COLUMNS} FROM devices WHERE id = $1`, [id]),
       )
       if (rows[0] === undefined) throw notFound(`device ${id}`)
-      return c.json(itemOf(rows[0]), 200)
+      return c.json(shownTo(callerOf(c))(rows[0]), 200)
     })
     .openapi(create, async (c) => {
       const input = c.req.valid('json')
@@ -204,6 +205,16 @@ async function setSecret(client: pg.PoolClient, id: number, hash: Buffer | null)
     [id, hash],
   )
   if (rowCount === 0) throw notFound(`device ${id}`)
+}
+
+/** Options such as `devicePassword` are for who may set them: with it a device can be told anything by SMS. */
+function shownTo({ role }: AccessClaims): (row: Row) => Device {
+  const setters: readonly string[] = ACCESS.updateDevice
+  if (setters.includes(role)) return itemOf
+  return (row) => ({
+    ...itemOf(row),
+    options: Object.fromEntries(Object.entries(row.options).filter(([name]) => !/password/i.test(name))),
+  })
 }
 
 function itemOf(row: Row): Device {

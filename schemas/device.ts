@@ -48,7 +48,9 @@ export const Device = z
     uniqueId: z.string(),
     name: z.string(),
     model: z.string(),
-    options: z.record(z.string(), z.union([z.boolean(), z.number(), z.string()])),
+    options: z
+      .record(z.string(), z.union([z.boolean(), z.number(), z.string()]))
+      .describe('those with a password in their name only for who may set them'),
     hasSecret: z.boolean().describe('whether the device must give a password'),
     disabled: z.boolean().describe('nothing of a disabled device is taken'),
     createdAt: Time,
