@@ -17,6 +17,8 @@ export interface ClaimedCommand {
 
 export interface Claim {
   readonly commands: readonly ClaimedCommand[]
+  /** `sent_at` of all of them, which tells this claim from a later one. */
+  readonly sentAt: string
   /** An `engineStop` is due, and the vehicle's last position is from before the device came back. */
   readonly stale: boolean
   /** It has to wait, and all behind it. */
@@ -112,7 +114,7 @@ export class CommandStore {
          SELECT organization_id, 'command-failed', 'device ' || device_id, jsonb_build_object(
            'command', id, 'type', type, 'code', 'vehicle-moving', 'speedKmh', speed_kmh, 'speedKmhMax', $4::real)
          FROM claimed WHERE state = 'failed')
-       SELECT coalesce((SELECT stale FROM stop), false) AS stale,
+       SELECT now()::text AS "sentAt", coalesce((SELECT stale FROM stop), false) AS stale,
          coalesce((SELECT stale AND $6 OR $8 FROM stop), false) AS held, coalesce((
          SELECT json_agg(json_build_object(
            'id', id, 'type', type, 'attributes', attributes, 'serial', serial, 'state', state) ORDER BY id)
@@ -132,19 +134,20 @@ export class CommandStore {
   }
 
   /** Back into the queue, where they were: nothing of them was written. */
-  async putBack(ids: readonly number[]): Promise<void> {
+  async putBack(ids: readonly number[], { sentAt }: Claim): Promise<void> {
     await this.pool.query(
-      `UPDATE commands SET state = 'queued', serial = NULL, sent_at = NULL WHERE id = ANY ($1) AND state = 'sent'`,
-      [ids],
+      `UPDATE commands SET state = 'queued', serial = NULL, sent_at = NULL
+       WHERE id = ANY ($1) AND state = 'sent' AND sent_at = $2::timestamptz`,
+      [ids, sentAt],
     )
   }
 
   /** @param failures Code and sentence of each, by id. */
-  async fail(failures: ReadonlyMap<number, string>): Promise<void> {
+  async fail(failures: ReadonlyMap<number, string>, { sentAt }: Claim): Promise<void> {
     await this.pool.query(
       `UPDATE commands c SET state = 'failed', serial = NULL, sent_at = NULL, failure = f.failure
-       FROM unnest($1::bigint[], $2::text[]) AS f (id, failure) WHERE c.id = f.id AND c.state = 'sent'`,
-      [[...failures.keys()], [...failures.values()]],
+       FROM unnest($1::bigint[], $2::text[]) AS f (id, failure) WHERE c.id = f.id AND c.state = 'sent' AND c.sent_at = $3::timestamptz`,
+      [[...failures.keys()], [...failures.values()], sentAt],
     )
   }
 

@@ -5,7 +5,7 @@
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import { CommandAnswers } from './command-answers.ts'
-import { type ClaimedCommand, CommandStore } from './command-store.ts'
+import { type Claim, CommandStore } from './command-store.ts'
 import { type CommandWay, encodeCommand } from './command-way.ts'
 import type { DeviceRegistry } from './devices.ts'
 import type { IntakeSession } from './frame-context.ts'
@@ -48,6 +48,8 @@ export class CommandDelivery implements Channel {
   private readonly waiting = new Set<number>()
   /** Since when an engineStop could have been sent, of devices where one has to wait. */
   private readonly stopDueMs = new Map<number, number>()
+  /** What became of claimed commands that were not sent, until the database has it; writing it twice changes nothing. */
+  private readonly owed = new Set<() => Promise<void>>()
   private readonly running = new Set<Promise<void>>()
   private sweeping: Promise<void> | undefined
   private timer: NodeJS.Timeout | undefined
@@ -80,6 +82,7 @@ export class CommandDelivery implements Channel {
     this.closed = true
     clearInterval(this.timer)
     await Promise.all([this.answers.close(), this.sweeping, ...this.running])
+    await this.settle().catch((error: unknown) => this.failed(error))
   }
 
   async read(client: pg.ClientBase): Promise<void> {
@@ -149,13 +152,9 @@ export class CommandDelivery implements Channel {
         const dueMs = this.stopDueMs.get(deviceId) ?? Date.now()
         const unstored = this.storedUntilMs(deviceId) <= Math.max(dueMs, sinceMs)
         const position = { sinceMs, waits, unstored }
-        const { commands, stale, held } = await this.store.claim(
-          deviceId,
-          session.commandSerial,
-          CLAIM_ROWS,
-          position,
-        )
-        const allSent = await this.send(deviceId, way, commands)
+        const claim = await this.store.claim(deviceId, session.commandSerial, CLAIM_ROWS, position)
+        const { commands, stale, held } = claim
+        const allSent = await this.send(deviceId, way, claim)
         this.failing = false
         if (stale && !waits) this.metrics.limitMet('engineStopWaitMs')
         if (held) this.stopDueMs.set(deviceId, dueMs)
@@ -174,15 +173,11 @@ export class CommandDelivery implements Channel {
   }
 
   /** @returns Whether none had to be put back. */
-  private async send(
-    deviceId: number,
-    way: CommandWay,
-    claimed: readonly ClaimedCommand[],
-  ): Promise<boolean> {
+  private async send(deviceId: number, way: CommandWay, claim: Claim): Promise<boolean> {
     const { session, adapter } = way
     const failures = new Map<number, string>()
     const unsent: number[] = []
-    for (const command of claimed) {
+    for (const command of claim.commands) {
       const { id, state, serial } = command
       if (state === 'failed') {
         this.metrics.commands.inc({ state })
@@ -204,13 +199,22 @@ export class CommandDelivery implements Channel {
       } else if (way.sendCommand(encoded)) this.metrics.commands.inc({ state })
       else unsent.push(id)
     }
-    if (failures.size > 0) await this.store.fail(failures)
-    if (unsent.length > 0) await this.store.putBack(unsent)
+    if (failures.size > 0) this.owed.add(() => this.store.fail(failures, claim))
+    if (unsent.length > 0) this.owed.add(() => this.store.putBack(unsent, claim))
+    await this.settle()
     return unsent.length === 0
+  }
+
+  private async settle(): Promise<void> {
+    for (const write of this.owed) {
+      await write()
+      this.owed.delete(write)
+    }
   }
 
   private async sweep(): Promise<void> {
     try {
+      await this.settle()
       const { expired, queued } = await this.store.expire()
       if (expired > 0) this.metrics.commands.inc({ state: 'expired' }, expired)
       this.metrics.commandsQueued.set(queued)

@@ -125,6 +125,22 @@ test('a bug of an encoder fails its command, and no other', async () => {
     .toMatchObject({ state: 'failed', failure: 'adapter-bug: the adapter failed on this command' })
 })
 
+test('a reason that the database does not take at once is kept until it does', async () => {
+  const id = await harness.register('late')
+  await connected('late')
+  await harness.pool.query(`
+    CREATE FUNCTION refuse_failures() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'not now'; END $$;
+    CREATE TRIGGER refuse_failures BEFORE UPDATE ON commands
+      FOR EACH ROW WHEN (NEW.failure IS NOT NULL) EXECUTE FUNCTION refuse_failures()`)
+  const command = await queue(harness, id, 'rebootDevice')
+  await expect.poll(async () => (await commandRow(harness.pool, command)).state).toBe('sent')
+  await harness.pool.query('DROP TRIGGER refuse_failures ON commands')
+  await expect
+    .poll(() => commandRow(harness.pool, command), { timeout: 5_000 })
+    .toMatchObject({ state: 'failed', sent_at: null, failure: expect.stringContaining('adapter-bug: ') })
+})
+
 test('a type that is a name of every object is no command', async () => {
   const id = await harness.register('objects')
   await connected('objects')
