@@ -244,3 +244,8 @@ test('sends a receipt of every fix to a device that waits for it', () => {
   expect(replies(Buffer.from(v5), {})).toEqual([])
   expect(replies(Buffer.from('*HQ,4106011660,XT,1,100#'), { ack: true })).toEqual([])
 })
+
+test('names no device by digits above 9', () => {
+  const { positions, error } = decode(hex(`244f${SHORT.slice(4)}`))
+  expect([positions, error?.code]).toEqual([[], 'malformed'])
+})

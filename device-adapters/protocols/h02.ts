@@ -141,7 +141,9 @@ function decodeBinary(frame: Buffer, session: Session, out: PositionBatch): void
   const [, time, date, latitude, longitude, flagsDigit, knots, course] =
     /^(\d{6})(\d{6})(\d{8})..(\d{9})(.)(\d{3})(\d{3})$/.exec(digits) ?? []
   if (course === undefined) throw new DecodeError('malformed', 'h02 binary frame with digits above 9')
-  if (!mileage) session.identify(longId ? id.slice(0, 15) : id)
+  const name = longId ? id.slice(0, 15) : id
+  if (/\D/.test(name)) throw new DecodeError('malformed', 'h02 binary frame of a device with digits above 9')
+  if (!mileage) session.identify(name)
 
   const flags = Number.parseInt(flagsDigit!, 16)
   const row = out.add(
