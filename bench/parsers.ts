@@ -54,6 +54,13 @@ function measurePeer(bench: Bench, peer: Peer, read: ReadPlace, adapter: Adapter
   bench.progress(`parsers: ${peer.name}`)
   const frames = placedFrames(adapter)
   const agreed = frames.filter(({ frame, place }) => isSame(tryRead(read, frame), place))
+  const cells = {
+    protocol: adapter.id,
+    'frames with a place': String(frames.length),
+    'read alike': String(agreed.length),
+  }
+  if (agreed.length === 0)
+    return { name: `${peer.name} ${peer.version}`, cells, meaning: 'reads none of the recorded frames.' }
   const batch = new PositionBatch(BATCH_ROWS * 2)
   const theirs = unitsPerProcessorSecond(() => {
     for (const { frame } of agreed) read(frame)
@@ -68,9 +75,7 @@ function measurePeer(bench: Bench, peer: Peer, read: ReadPlace, adapter: Adapter
   return {
     name: `${peer.name} ${peer.version}`,
     cells: {
-      protocol: adapter.id,
-      'frames with a place': String(frames.length),
-      'read alike': String(agreed.length),
+      ...cells,
       'its frames/s': spread(theirs),
       'ours, the same frames': spread(ours),
       ratio,
