@@ -28,6 +28,8 @@ export interface Frame {
 
 /** See {@link Adapter.starts}. */
 export function startsFrame(bytes: Buffer): boolean | undefined {
+  // Before any text is made: a stream of dollars begins a frame at each of its bytes.
+  if (bytes.length > 2 && (bytes[2]! < 0x41 || bytes[2]! > 0x7a)) return false
   const text = bytes.toString('latin1', 0, HEAD_BYTES_MAX)
   if (HEAD.test(text)) return true
   return HEAD_BEGUN.test(text) ? undefined : false

@@ -1,5 +1,5 @@
 /** What the recorded frames of Meitrack do not hold: examples of its documents, other models, damaged frames, commands. */
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { PositionBatch } from '../../schemas/position-batch.ts'
 import { QUALITY } from '../../schemas/quality.ts'
 import { CommandError, DecodeError, type Transport } from '../adapter.ts'
@@ -367,4 +367,13 @@ test.each([
   ['sendSms', { phone: '12345678901234567', message: 'x' }],
 ] as const)('refuses to encode %s %j', (type, attributes) => {
   expect(() => encode(type, attributes)).toThrow(CommandError)
+})
+
+test('drops dollars that begin no frame without a text of each', () => {
+  const reader = new FrameReader(meitrack, 'tcp')
+  reader.push(Buffer.alloc(10_000, '$'))
+  const texts = vi.spyOn(Buffer.prototype, 'toString')
+  expect(reader.next()).toBeUndefined()
+  expect(texts.mock.calls.length).toBeLessThan(10)
+  texts.mockRestore()
 })

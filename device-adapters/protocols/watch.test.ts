@@ -1,5 +1,5 @@
 /** What the recorded frames of watches do not hold: brackets and escapes, the status, answers, damaged frames, commands. */
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { PositionBatch } from '../../schemas/position-batch.ts'
 import { type Adapter, CommandError, type Reply } from '../adapter.ts'
 import { DeviceSession, decodeFrame } from '../decoder.ts'
@@ -285,4 +285,12 @@ test('takes the name of a command for its answer, once, and a sound for none', (
   expect(answersTo('TK,0')).toEqual([{ ok: false, text: '0' }])
   encode('custom', { data: 'VERNO' }, session)
   expect(answersTo('VERNO,G36_V4.0')).toEqual([{ ok: true, text: 'G36_V4.0' }])
+})
+
+test('looks for the end of a frame once through its bytes, however many brackets they are', () => {
+  const bytes = Buffer.from(`[3G*${ID}*FFFF*${'[]'.repeat(30_000)}`)
+  const searches = vi.spyOn(Buffer.prototype, 'indexOf')
+  expect(watch.frame!(bytes, 'tcp')).toBe(0)
+  expect(searches.mock.calls.length).toBeLessThan(10)
+  searches.mockRestore()
 })

@@ -116,11 +116,14 @@ function startsWithHead(bytes: Buffer): boolean | undefined {
  */
 function frameLength(bytes: Buffer, lengthEnd: number): number {
   let unclosed = 1
-  let open = bytes.indexOf(OPEN, 1)
-  for (let close = bytes.indexOf(CLOSE); close >= 0; close = bytes.indexOf(CLOSE, close + 1)) {
-    for (; open >= 0 && open < close; open = bytes.indexOf(OPEN, open + 1)) unclosed++
-    unclosed--
-    if (unclosed === 0 || close === lengthEnd) return close + 1
+  // In one pass, since it begins anew with every byte that drips in.
+  for (let at = 1; at < bytes.length; at++) {
+    const byte = bytes[at]
+    if (byte === OPEN) unclosed++
+    else if (byte === CLOSE) {
+      unclosed--
+      if (unclosed === 0 || at === lengthEnd) return at + 1
+    }
   }
   return 0
 }
