@@ -114,6 +114,42 @@ test('a device that does not read loses its connection, and no command that was 
   expect(texts).toEqual(Array.from({ length: left }, (_, i) => String(sent + i + 1).padStart(5, '0')))
 }, 60_000)
 
+test('a device that comes and goes all the time gets no command twice, and all in their order', async () => {
+  const id = await harness.register('restless')
+  await queueMany(id, 'custom', 500)
+  const received: string[] = []
+  const CONNECTIONS = 41
+  for (let i = 1; i <= CONNECTIONS; i++) {
+    const device = harness.device(harness.portOf('teller'))
+    const names = 1 + (i % 5)
+    let text = ''
+    let greeted = () => {}
+    device.socket.on('data', (bytes) => {
+      text += bytes
+      // Every name is greeted: the more of them, the more commands come between.
+      if (text.split('hi\n').length > names) greeted()
+    })
+    const done = new Promise<void>((resolve) => {
+      greeted = resolve
+    })
+    for (let name = 0; name < names; name++) device.send('restless\n')
+    await done
+    // The last one stays.
+    if (i === CONNECTIONS) await expect.poll(() => count(id, 'queued')).toBe(0)
+    device.socket.destroy()
+    // What is behind the last end of a line is a piece of one.
+    received.push(
+      ...text
+        .split('\n')
+        .slice(0, -1)
+        .filter((command) => command !== 'hi'),
+    )
+  }
+  expect(received.length).toBeGreaterThan(0)
+  expect(received).toEqual([...new Set(received)].sort())
+  expect(await count(id, 'sent')).toBe(500)
+})
+
 test('a bug of an encoder fails its command, and no other', async () => {
   const id = await harness.register('brittle')
   const device = await connected('brittle')
