@@ -18,6 +18,8 @@ const TEXT_HEAD_BYTES_MAX = 14
 /** Prefix, CRC u16, length u16, sequence u16, and two bytes of the unit id, which is below 10^15. */
 const BINARY_HEAD_BYTES = 10
 
+const COMMA = 0x2c
+
 const LINE_HEADS = ['$INFO=', '$OK', '$ERROR=']
 
 export function isKeepAlive(frame: Buffer): boolean {
@@ -89,15 +91,16 @@ function frameLength(bytes: Buffer, at: number): number | false | undefined {
 
 /** The same of a packet of positions or of a picture. */
 function packetLength(bytes: Buffer, at: number): number | false | undefined {
-  const head = headOf(bytes, at)
-  const [text, length] = TEXT_HEAD.exec(head) ?? []
+  // The comma behind the prefix is looked for first: among stray bytes a head is looked for at each.
+  const head = bytes.length - at < 3 || bytes[at + 2] === COMMA ? headOf(bytes, at) : undefined
+  const [text, length] = (head !== undefined && TEXT_HEAD.exec(head)) || []
   if (text !== undefined) {
     if (Number(length) > LENGTH_MAX) return false
     // From the comma after it on. Some devices leave the last line feed out of their length.
     const end = text.length - 1 + Number(length)
     return bytes[at + end - 1] === 0x0d ? end + 1 : end
   }
-  if (TEXT_HEAD_BEGUN.test(head)) return undefined
+  if (head !== undefined && TEXT_HEAD_BEGUN.test(head)) return undefined
   if (bytes.length < at + BINARY_HEAD_BYTES) return undefined
   const counted = bytes.readUInt16BE(at + 4)
   return isUnitId(bytes, at + 8) && counted >= LENGTH_MIN && counted <= LENGTH_MAX && counted + 6
