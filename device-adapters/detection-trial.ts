@@ -30,8 +30,8 @@ const NAME = /^[\x21-\x7e]{1,128}$/
 /** Broken frames of a stream after which it is not this protocol; one may have been damaged on its way. */
 const FAULTS_MAX = 3
 
-/** Frames of a stream that tell nothing, after which no more are looked at: it stays possible, and is never found. */
-const NAMELESS_FRAMES_MAX = 256
+/** Frames of a stream that are looked at: what they do not tell, more will not; what they told, stays. */
+const FRAMES_MAX = 256
 
 /** Before it no tracker was built. */
 const FIX_TIME_MIN_MS = Date.UTC(2000, 0, 1)
@@ -77,7 +77,7 @@ export class Trial {
   reason = 'too few bytes'
   private readonly context: TrialContext
   private session: DeviceSession | undefined
-  private namelessFrames = 0
+  private frames = 0
   /** Bytes of the whole frames so far, and of what is between them. */
   private readBytes = 0
 
@@ -105,7 +105,8 @@ export class Trial {
         return
       }
       if (length > 0) {
-        if (this.namelessFrames >= NAMELESS_FRAMES_MAX) return
+        if (this.frames >= FRAMES_MAX) return
+        this.frames++
         this.take(rest.subarray(0, length))
       }
       this.readBytes += Math.abs(length)
@@ -219,10 +220,8 @@ export class Trial {
     if (this.reads) return
     if (doubt === 'checksum') this.say(SCORE.checksum, 'frame fits, checksum fails')
     else if (doubt !== undefined) this.say(SCORE.doubtful, 'frame fits, its time is none of a tracker')
-    else if (uniqueId === '' && !placed) {
-      this.namelessFrames++
-      this.say(SCORE.nameless, 'frame fits, no device is named yet')
-    } else {
+    else if (uniqueId === '' && !placed) this.say(SCORE.nameless, 'frame fits, no device is named yet')
+    else {
       this.reads = true
       this.say(
         SCORE.reads,

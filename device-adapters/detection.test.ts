@@ -168,24 +168,27 @@ test('a frame that names no device decides nothing', () => {
   expect(found(one, ['$A\n', '$A7\n'])).toBe('lines')
 })
 
-test('frames that tell nothing are looked at a few hundred times, and never found', () => {
+test('no more than a few hundred frames are looked at, whether they tell something or not', () => {
   let decoded = 0
   const dots = defineAdapter({
     id: 'dots',
     version: 1,
     makers: ['Acme'],
     source: 'this file',
-    listen: { tcp: 1 },
+    listen: { tcp: 1, udp: 1 },
     maxFrameBytes: 1,
-    starts: startsWith('.'),
+    starts: startsWith('.', '#'),
     frame: () => 1,
-    decode: () => {
+    decode: (frame, session) => {
       decoded++
+      if (frame[0] === 0x23) session.identify('a')
     },
   })
-  const stream = new Detection([dots]).stream(RECEIVED_MS)
-  expect(stream.push(Buffer.alloc(60_000, '.'))).toEqual({ kind: 'waiting' })
+  const only = new Detection([dots])
+  expect(only.stream(RECEIVED_MS).push(Buffer.alloc(60_000, '.'))).toEqual({ kind: 'waiting' })
   expect(decoded).toBe(256)
+  expect(only.datagram(Buffer.alloc(60_000, '#'), RECEIVED_MS).finding).toMatchObject({ kind: 'adapter' })
+  expect(decoded).toBe(512)
 })
 
 test('an explanation says what each likely protocol makes of the bytes', () => {
