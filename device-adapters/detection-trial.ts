@@ -30,8 +30,8 @@ const NAME = /^[\x21-\x7e]{1,128}$/
 /** Broken frames of a stream after which it is not this protocol; one may have been damaged on its way. */
 const FAULTS_MAX = 3
 
-/** Frames of a stream that are looked at: what they do not tell, more will not; what they told, stays. */
-const FRAMES_MAX = 256
+/** Frames of a stream, and fills between them, that are looked at: what they do not tell, more will not. */
+const STEPS_MAX = 256
 
 /** Before it no tracker was built. */
 const FIX_TIME_MIN_MS = Date.UTC(2000, 0, 1)
@@ -77,7 +77,7 @@ export class Trial {
   reason = 'too few bytes'
   private readonly context: TrialContext
   private session: DeviceSession | undefined
-  private frames = 0
+  private steps = 0
   /** Bytes of the whole frames so far, and of what is between them. */
   private readBytes = 0
 
@@ -104,11 +104,9 @@ export class Trial {
         else if (!this.reads) this.say(SCORE.awaitsEnd, 'first bytes fit, frame has not ended')
         return
       }
-      if (length > 0) {
-        if (this.frames >= FRAMES_MAX) return
-        this.frames++
-        this.take(rest.subarray(0, length))
-      }
+      if (this.steps >= STEPS_MAX) return
+      this.steps++
+      if (length > 0) this.take(rest.subarray(0, length))
       this.readBytes += Math.abs(length)
     }
     this.isBetweenFrames = true

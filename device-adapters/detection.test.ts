@@ -170,6 +170,7 @@ test('a frame that names no device decides nothing', () => {
 
 test('no more than a few hundred frames are looked at, whether they tell something or not', () => {
   let decoded = 0
+  let asked = 0
   const dots = defineAdapter({
     id: 'dots',
     version: 1,
@@ -178,7 +179,10 @@ test('no more than a few hundred frames are looked at, whether they tell somethi
     listen: { tcp: 1, udp: 1 },
     maxFrameBytes: 1,
     starts: startsWith('.', '#'),
-    frame: () => 1,
+    frame: (bytes) => {
+      asked++
+      return bytes[0] === 0x0a ? -1 : 1
+    },
     decode: (frame, session) => {
       decoded++
       if (frame[0] === 0x23) session.identify('a')
@@ -189,6 +193,9 @@ test('no more than a few hundred frames are looked at, whether they tell somethi
   expect(decoded).toBe(256)
   expect(only.datagram(Buffer.alloc(60_000, '#'), RECEIVED_MS).finding).toMatchObject({ kind: 'adapter' })
   expect(decoded).toBe(512)
+  asked = 0
+  only.stream(RECEIVED_MS).push(Buffer.from(`.${'\n'.repeat(60_000)}`))
+  expect(asked).toBeLessThan(300)
 })
 
 test('an explanation says what each likely protocol makes of the bytes', () => {

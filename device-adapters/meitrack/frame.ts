@@ -29,10 +29,15 @@ export interface Frame {
 /** See {@link Adapter.starts}. */
 export function startsFrame(bytes: Buffer): boolean | undefined {
   // Before any text is made: a stream of dollars begins a frame at each of its bytes.
-  if (bytes.length > 2 && (bytes[2]! < 0x41 || bytes[2]! > 0x7a)) return false
+  if (!mayBeIdentifier(bytes[2])) return false
   const text = bytes.toString('latin1', 0, HEAD_BYTES_MAX)
   if (HEAD.test(text)) return true
   return HEAD_BEGUN.test(text) ? undefined : false
+}
+
+/** Also where there is no byte yet. */
+function mayBeIdentifier(byte: number | undefined): boolean {
+  return byte === undefined || (byte >= 0x41 && byte <= 0x7a)
 }
 
 /** See {@link Adapter.frame}. */
@@ -50,7 +55,8 @@ export function frameBytes(bytes: Buffer, transport: Transport): number {
 
 /** Bytes up to the next that may start a frame, the first left out. */
 function strayBytes(bytes: Buffer): number {
-  const next = bytes.indexOf(MARKER, 1, 'latin1')
+  let next = bytes.indexOf(MARKER, 1, 'latin1')
+  while (next > 0 && !mayBeIdentifier(bytes[next + 2])) next = bytes.indexOf(MARKER, next + 1, 'latin1')
   if (next > 0) return next
   return bytes.length > 1 && bytes[bytes.length - 1] === 0x24 ? bytes.length - 1 : bytes.length
 }
