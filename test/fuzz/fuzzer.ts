@@ -7,7 +7,7 @@ import { type Adapter, DecodeError, type KnownDevice } from '../../device-adapte
 import { DeviceSession, decodeFrame, repliesOf, toBuffer } from '../../device-adapters/decoder.ts'
 import { FrameReader } from '../../device-adapters/frames.ts'
 import { LIMITS } from '../../ingest/limits.ts'
-import { PositionBatch } from '../../schemas/position-batch.ts'
+import { PositionBatch, ROWS_MAX } from '../../schemas/position-batch.ts'
 import { type Recording, recordingsOf } from './corpus.ts'
 import { Damager } from './damage.ts'
 import { faultOfRows } from './invariants.ts'
@@ -66,6 +66,9 @@ export interface FuzzCounts {
   slowestMs: number
   slowestFrame: Buffer
 }
+
+/** Half of what a batch may hold: no frame has as many records as the other half. */
+const FULL_ROWS = ROWS_MAX / 2
 
 export class Fuzzer {
   readonly counts: FuzzCounts = {
@@ -254,6 +257,9 @@ export class Fuzzer {
 
   /** As the intake does it. @returns Whether the frame decoded. */
   private accept(frame: Buffer, session: DeviceSession): boolean {
+    // The engine hands a full batch over after a frame, here that is done after a connection: of one that fills several,
+    // only the last is looked at.
+    if (this.batch.length >= FULL_ROWS) this.clear()
     const { batch, adapter, counts } = this
     this.lastFrame = frame
     session.receivedMs = RECEIVED_MS + this.connection
