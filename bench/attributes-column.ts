@@ -1,8 +1,8 @@
 /** The column of attributes: text, json or jsonb. */
 import { join } from 'node:path'
 import type pg from 'pg'
-import { COPY_COLUMNS, CopyEncoder } from '../ingest/copy-encoder.ts'
-import { copyQuery } from '../ingest/copy-query.ts'
+import { COPY_COLUMNS, CopyEncoder } from '../ingest/shards/copy-encoder.ts'
+import { copyQuery } from '../ingest/shards/copy-query.ts'
 import type { Bench } from './bench.ts'
 import { type CopyYardstick, findCopyYardstick } from './copy-yardstick.ts'
 import { figure, type Summary, spread, summarise, times } from './measure.ts'

@@ -1,5 +1,5 @@
 /** Encoding for the database: column batches to the bytes of a binary COPY, on one thread. */
-import { CopyEncoder } from '../ingest/copy-encoder.ts'
+import { CopyEncoder } from '../ingest/shards/copy-encoder.ts'
 import { attributesOf } from '../schemas/position.ts'
 import { figure, spread, times, unitsPerProcessorSecond } from './measure.ts'
 import { ATTRIBUTES_MAX, inOrder, positionBatch } from './positions.ts'

@@ -1,5 +1,5 @@
 /** Records that come again: a device that saw no reply sends them, and a backlog is read twice after a crash. */
-import { PositionWriter } from '../ingest/writer.ts'
+import { PositionWriter } from '../ingest/shards/writer.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'
 import type { Bench } from './bench.ts'
 import { figure, SEED, seededRandom, times } from './measure.ts'

@@ -115,8 +115,8 @@ function replyClassOf(adapter: Adapter): ReplyClass {
 /** Text of the files of an adapter. */
 function sourceOf(id: string): string {
   const url = (path: string) => new URL(path, import.meta.url)
-  const parts = existsSync(url(`./${id}/`)) ? readdirSync(url(`./${id}/`)) : []
-  const files = [`./protocols/${id}.ts`, ...parts.map((name) => `./${id}/${name}`)]
+  const parts = existsSync(url(`./protocols/${id}/`)) ? readdirSync(url(`./protocols/${id}/`)) : []
+  const files = [`./protocols/${id}.ts`, ...parts.map((name) => `./protocols/${id}/${name}`)]
   return files
     .filter((file) => !file.endsWith('.test.ts'))
     .map((file) => readFileSync(url(file), 'utf8'))

@@ -4,7 +4,7 @@
  */
 import type { Adapter, KnownDevice, Transport } from '../device-adapters/adapter.ts'
 import { DeviceSession } from '../device-adapters/decoder.ts'
-import type { RegisteredDevice } from './devices.ts'
+import type { RegisteredDevice } from './devices/devices.ts'
 import type { FrameTallies } from './metrics.ts'
 
 export interface FrameContext {

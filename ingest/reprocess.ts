@@ -11,12 +11,12 @@ import type { Adapter } from '../device-adapters/adapter.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'
 import { FUTURE_MS, QUALITY } from '../schemas/quality.ts'
 import { PositionDays } from '../storage/position-days.ts'
-import { BATCH_KEYS_MAX } from './backlog-reader.ts'
-import { COPY_COLUMNS, CopyEncoder } from './copy-encoder.ts'
-import { copyQuery } from './copy-query.ts'
 import { loadDecoders } from './decoders.ts'
 import type { JournalReader } from './journal/journal.ts'
-import { JournalDecoder } from './journal-decoder.ts'
+import { BATCH_KEYS_MAX } from './shards/backlog-reader.ts'
+import { COPY_COLUMNS, CopyEncoder } from './shards/copy-encoder.ts'
+import { copyQuery } from './shards/copy-query.ts'
+import { JournalDecoder } from './shards/journal-decoder.ts'
 
 const COLUMNS = COPY_COLUMNS.join(', ')
 /** Which rows are the same position, and which columns do not tell positions apart. */

@@ -9,8 +9,8 @@ import { journalMetrics, type Lag } from './journal-metrics.ts'
 import type { Limits } from './limits.ts'
 import type { IngestMetrics } from './metrics.ts'
 import type { Quarantine } from './quarantine.ts'
-import { Shard } from './shard.ts'
-import type { RefusedFrame } from './shard-messages.ts'
+import { Shard } from './shards/shard.ts'
+import type { RefusedFrame } from './shards/shard-messages.ts'
 
 /** Period in which the journal is told what is stored, ms. */
 const TRIM_EVERY_MS = 250

@@ -1,7 +1,7 @@
 /** Commands in the table, and what devices say, for tests. */
 import type pg from 'pg'
 import { crc16Ibm } from '../device-adapters/checksums.ts'
-import { encode } from '../device-adapters/gt06/frame.ts'
+import { encode } from '../device-adapters/protocols/gt06/frame.ts'
 import { type IngestHarness, packet } from './ingest-harness.ts'
 
 export interface CommandRow {

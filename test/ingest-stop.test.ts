@@ -1,7 +1,7 @@
 /** Stopping, whatever state the database is in: in bounded time, with nothing acknowledged that is not stored. */
 import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { Shard } from '../ingest/shard.ts'
+import { Shard } from '../ingest/shards/shard.ts'
 import { type Device, IngestHarness, login, packet } from './ingest-harness.ts'
 
 const IMEI = '356307042441013'

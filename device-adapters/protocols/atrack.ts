@@ -38,8 +38,8 @@ import {
   KEEP_ALIVE_BYTES,
   LENGTH_MAX,
   startsFrame,
-} from '../atrack/frame.ts'
-import { decodeBinary, decodeText, TEXT_HEAD_FIELDS } from '../atrack/positions.ts'
+} from './atrack/frame.ts'
+import { decodeBinary, decodeText, TEXT_HEAD_FIELDS } from './atrack/positions.ts'
 
 /** `@P,CRC,length,`, or the head of a binary packet. */
 const HEAD_BYTES_MAX = 14

@@ -99,8 +99,8 @@ test('reads OBD, but no value that the vehicle did not fill', () => {
 
 test('reads cells and access points of LTE, and steps over further cells', () => {
   const cell = '01f90001304e304e0818390d000000c524c2ae'
-  const content = `61d38e0080080a${cell}002542e50e7e49` + '0689'
-  const further = `61d38e0080080b${cell}1122334455002542e50e7e49` + '0689'
+  const content = `61d38e0080080a${cell}002542e50e7e490689`
+  const further = `61d38e0080080b${cell}1122334455002542e50e7e490689`
   for (const bytes of [content.replace('080a', '0809'), further.replace('080b', '080a')]) {
     const [position] = decode(packaged(0x12, bytes)).positions
     expect(position!.network).toEqual({

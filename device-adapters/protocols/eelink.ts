@@ -37,7 +37,7 @@
 import { CommandError, DecodeError, defineAdapter, type Reply, type Session } from '../adapter.ts'
 import { ByteReader } from '../byte-reader.ts'
 import { rotatedSum16 } from '../checksums.ts'
-import { decodePackage, imeiOf, type Package, TYPE } from '../eelink/packages.ts'
+import { decodePackage, imeiOf, type Package, TYPE } from './eelink/packages.ts'
 
 const HEAD_BYTES = 7
 const DATAGRAM_HEAD_BYTES = 14

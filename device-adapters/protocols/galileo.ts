@@ -22,10 +22,10 @@
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { CommandError, DecodeError, defineAdapter, type Session } from '../adapter.ts'
 import { crc16Modbus } from '../checksums.ts'
-import { isTagged, readCompressed } from '../galileo/compressed.ts'
-import { RecordReader } from '../galileo/record.ts'
-import { starts } from '../galileo/starts.ts'
-import { DEVICE_TAG, IMEI_TAG, INDEX_TAG, readTag, TEXT_TAG } from '../galileo/tags.ts'
+import { isTagged, readCompressed } from './galileo/compressed.ts'
+import { RecordReader } from './galileo/record.ts'
+import { starts } from './galileo/starts.ts'
+import { DEVICE_TAG, IMEI_TAG, INDEX_TAG, readTag, TEXT_TAG } from './galileo/tags.ts'
 
 const RECORDS = 0x01
 const ANSWER = 0x02

@@ -19,10 +19,10 @@
  */
 import { CommandError, defineAdapter, type Session } from '../adapter.ts'
 import { passwordOf } from '../command-text.ts'
-import { BINARY_BYTES_MIN, decodeBinary, LENGTHS } from '../gl200/binary.ts'
-import { messageOf } from '../gl200/message.ts'
-import { decodeRecords, RECORDS_BYTES_MIN } from '../gl200/records.ts'
-import { decodeText } from '../gl200/text.ts'
+import { BINARY_BYTES_MIN, decodeBinary, LENGTHS } from './gl200/binary.ts'
+import { messageOf } from './gl200/message.ts'
+import { decodeRecords, RECORDS_BYTES_MIN } from './gl200/records.ts'
+import { decodeText } from './gl200/text.ts'
 
 const FRAME_BYTES_MAX = 8192
 const PLUS = 0x2b

@@ -4,8 +4,8 @@ import { PositionBatch } from '../../schemas/position-batch.ts'
 import { type Adapter, CommandError, DecodeError, type KnownDevice } from '../adapter.ts'
 import { DeviceSession, decodeFrame } from '../decoder.ts'
 import { FrameReader } from '../frames.ts'
-import { encode } from '../gt06/frame.ts'
 import { type DecodedLine, RecordedStream } from '../recorded-line.ts'
+import { encode } from './gt06/frame.ts'
 import { gt06 } from './gt06.ts'
 
 const adapter = gt06 as Adapter

@@ -18,7 +18,7 @@
 import { QUALITY } from '../../schemas/quality.ts'
 import { CommandError, DecodeError, defineAdapter, type Session } from '../adapter.ts'
 import { latin1, passwordOf } from '../command-text.ts'
-import { alert, status, statusVxt01, wideAlert } from '../gt06/alarms.ts'
+import { alert, status, statusVxt01, wideAlert } from './gt06/alarms.ts'
 import {
   accModeStored,
   altitude,
@@ -37,7 +37,7 @@ import {
   sizedLbs,
   skip,
   undated,
-} from '../gt06/blocks.ts'
+} from './gt06/blocks.ts'
 import {
   encode,
   FRAME_MAX_BYTES,
@@ -48,16 +48,16 @@ import {
   isMeasured,
   startsFrame,
   typeOf,
-} from '../gt06/frame.ts'
-import { bluetoothClock, commandAnswer, encodedAnswer, information, serialPort } from '../gt06/information.ts'
-import { login } from '../gt06/login.ts'
-import { type Block, Message } from '../gt06/message.ts'
-import { familyOf } from '../gt06/models.ts'
-import { az735, deviceStatus, modular, peripherals, reportModules } from '../gt06/modules.ts'
-import { photoAnnounced, photoPart, photoRequest } from '../gt06/photo.ts'
-import { type Answer, echo, echoDate, echoLong, noAddress, none, serverTime } from '../gt06/replies.ts'
-import type { Family, Gt06State } from '../gt06/state.ts'
-import { cells, wifiAlarm, wifiBcd, wifiScan } from '../gt06/towers.ts'
+} from './gt06/frame.ts'
+import { bluetoothClock, commandAnswer, encodedAnswer, information, serialPort } from './gt06/information.ts'
+import { login } from './gt06/login.ts'
+import { type Block, Message } from './gt06/message.ts'
+import { familyOf } from './gt06/models.ts'
+import { az735, deviceStatus, modular, peripherals, reportModules } from './gt06/modules.ts'
+import { photoAnnounced, photoPart, photoRequest } from './gt06/photo.ts'
+import { type Answer, echo, echoDate, echoLong, noAddress, none, serverTime } from './gt06/replies.ts'
+import type { Family, Gt06State } from './gt06/state.ts'
+import { cells, wifiAlarm, wifiBcd, wifiScan } from './gt06/towers.ts'
 import {
   BATTERY_SYSTEM,
   benwayInputs,
@@ -74,7 +74,7 @@ import {
   powerTenths,
   signed,
   x1,
-} from '../gt06/vehicle.ts'
+} from './gt06/vehicle.ts'
 
 /** How a message is read and answered. */
 interface Layout {

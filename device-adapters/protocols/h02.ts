@@ -20,8 +20,8 @@
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, defineAdapter, type Session } from '../adapter.ts'
 import { latin1, oneLine } from '../command-text.ts'
-import { decodeText, fieldsOf, fixAt, resultFixAt, setStatus, utcOf } from '../h02/text.ts'
 import { degreesFromNmea, kmhFromKnots } from '../units.ts'
+import { decodeText, fieldsOf, fixAt, resultFixAt, setStatus, utcOf } from './h02/text.ts'
 
 const TEXT_MARKER = 0x2a
 const EASYTRACK = Buffer.from('*ET,')

@@ -273,8 +273,7 @@ test('tells the time where it is asked for', () => {
 
 test('the shutdown, a question for the identity and the settings are read', () => {
   expect(decode(frame(0x0003, '')).replies).toHaveLength(1)
-  const settings =
-    '000702' + '00000001' + '04' + '0000003c' + '00000083' + '08' + 'd4c14131323300'.padEnd(16, '0')
+  const settings = `00070200000001040000003c0000008308${'d4c14131323300'.padEnd(16, '0')}`
   expect(decode(frame(0x0104, settings)).positions).toMatchObject([
     { noFix: true, attributes: { heartbeatInterval: 60, plateNumber: '粤A123' } },
   ])

@@ -24,7 +24,7 @@
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { QUALITY } from '../../schemas/quality.ts'
 import { DecodeError, defineAdapter, type Reply, type Session } from '../adapter.ts'
-import { commands, type Jt808State } from '../jt808/commands.ts'
+import { commands, type Jt808State } from './jt808/commands.ts'
 import {
   encode,
   frameBytes,
@@ -38,7 +38,7 @@ import {
   serialBytes,
   terminalId,
   uniqueIdsOf,
-} from '../jt808/frame.ts'
+} from './jt808/frame.ts'
 import {
   acceleration,
   batteryTime,
@@ -51,12 +51,12 @@ import {
   settings,
   textAnswer,
   textReport,
-} from '../jt808/information.ts'
-import { LOCATION_BYTES, readLocation } from '../jt808/location.ts'
-import { lockLocation } from '../jt808/lock.ts'
-import { type Field, Report } from '../jt808/report.ts'
-import { starts } from '../jt808/starts.ts'
-import { transparent } from '../jt808/transparent.ts'
+} from './jt808/information.ts'
+import { LOCATION_BYTES, readLocation } from './jt808/location.ts'
+import { lockLocation } from './jt808/lock.ts'
+import { type Field, Report } from './jt808/report.ts'
+import { starts } from './jt808/starts.ts'
+import { transparent } from './jt808/transparent.ts'
 
 type Answer = (header: Header, session: Session, ok: boolean) => Reply | undefined
 

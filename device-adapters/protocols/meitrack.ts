@@ -30,10 +30,10 @@
  */
 import { QUALITY } from '../../schemas/quality.ts'
 import { CommandError, DecodeError, defineAdapter, type Session } from '../adapter.ts'
-import { encode, type Frame, frameBytes, LENGTH_MAX, readFrame, startsFrame } from '../meitrack/frame.ts'
-import { endsPicture, pictureRequest } from '../meitrack/picture.ts'
-import { countOfFixedRecords, decodeFixedRecords, decodeTaggedRecords } from '../meitrack/records.ts'
-import { decodeReport, isReport } from '../meitrack/report.ts'
+import { encode, type Frame, frameBytes, LENGTH_MAX, readFrame, startsFrame } from './meitrack/frame.ts'
+import { endsPicture, pictureRequest } from './meitrack/picture.ts'
+import { countOfFixedRecords, decodeFixedRecords, decodeTaggedRecords } from './meitrack/records.ts'
+import { decodeReport, isReport } from './meitrack/report.ts'
 
 /** `$$`, identifier, up to four digits. */
 const HEAD_BYTES = 7

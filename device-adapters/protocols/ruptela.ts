@@ -23,9 +23,9 @@ import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, defineAdapter, type Reply, type Session } from '../adapter.ts'
 import { ByteReader } from '../byte-reader.ts'
 import { crc16Kermit } from '../checksums.ts'
-import { commands } from '../ruptela/commands.ts'
-import { readElements } from '../ruptela/elements.ts'
-import { packet, TYPE } from '../ruptela/packet.ts'
+import { commands } from './ruptela/commands.ts'
+import { readElements } from './ruptela/elements.ts'
+import { packet, TYPE } from './ruptela/packet.ts'
 
 /** Length and CRC. */
 const FRAMING_BYTES = 4

@@ -27,12 +27,12 @@
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, defineAdapter } from '../adapter.ts'
 import { CAPITAL, DIGIT, startsWith } from '../signature.ts'
-import { decodeLegacyZip, decodeUniversalZip } from '../suntech/binary.ts'
-import { commands } from '../suntech/commands.ts'
-import { Fields, type SuntechSession, type SuntechState } from '../suntech/fields.ts'
-import { decodeLegacy, decodeSt4, decodeSt9 } from '../suntech/legacy.ts'
-import { fieldsOf, serialRange } from '../suntech/serial-data.ts'
-import { decodeUniversal } from '../suntech/universal.ts'
+import { decodeLegacyZip, decodeUniversalZip } from './suntech/binary.ts'
+import { commands } from './suntech/commands.ts'
+import { Fields, type SuntechSession, type SuntechState } from './suntech/fields.ts'
+import { decodeLegacy, decodeSt4, decodeSt9 } from './suntech/legacy.ts'
+import { fieldsOf, serialRange } from './suntech/serial-data.ts'
+import { decodeUniversal } from './suntech/universal.ts'
 
 const CR = 0x0d
 const LF = 0x0a

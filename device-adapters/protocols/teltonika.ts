@@ -23,7 +23,7 @@ import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, defineAdapter, type Session, type Transport } from '../adapter.ts'
 import { crc16Ibm } from '../checksums.ts'
 import { ANY, DIGIT, startsWith } from '../signature.ts'
-import { decodeGh3000Record } from '../teltonika/gh3000.ts'
+import { decodeGh3000Record } from './teltonika/gh3000.ts'
 import {
   commandPacket,
   decodeMessage,
@@ -31,8 +31,8 @@ import {
   MESSAGE_CODECS,
   type PhotoState,
   photoRequest,
-} from '../teltonika/messages.ts'
-import { decodeRecord, type RecordLayout, RecordState } from '../teltonika/record.ts'
+} from './teltonika/messages.ts'
+import { decodeRecord, type RecordLayout, RecordState } from './teltonika/record.ts'
 
 const PING = 0xff
 /** An IMEI has 15 digits; what is much longer is no login. */

@@ -25,8 +25,8 @@ import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, defineAdapter, type Session } from '../adapter.ts'
 import { type AccessPoint, type CellTower, setNetwork } from '../network.ts'
 import { ANY, DIGIT, startsWith } from '../signature.ts'
-import { setBatterySystem, setDalyAnswers } from '../tk103/battery.ts'
-import { COMMANDS } from '../tk103/commands.ts'
+import { setBatterySystem, setDalyAnswers } from './tk103/battery.ts'
+import { COMMANDS } from './tk103/commands.ts'
 
 const OPEN = 0x28
 const CLOSE = 0x29

@@ -20,8 +20,8 @@
  */
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, defineAdapter, type Session } from '../adapter.ts'
-import { COMMANDS, hex4, isAnswer, unescaped, type WatchState } from '../watch/commands.ts'
-import { decodePosition } from '../watch/position.ts'
+import { COMMANDS, hex4, isAnswer, unescaped, type WatchState } from './watch/commands.ts'
+import { decodePosition } from './watch/position.ts'
 
 const OPEN = 0x5b
 const CLOSE = 0x5d

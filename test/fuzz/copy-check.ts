@@ -1,7 +1,7 @@
 /** Stores batches in a real database, in a table like `positions` without its key, and looks at what arrived. */
 import pg from 'pg'
-import { COPY_COLUMNS } from '../../ingest/copy-encoder.ts'
-import { copyQuery } from '../../ingest/copy-query.ts'
+import { COPY_COLUMNS } from '../../ingest/shards/copy-encoder.ts'
+import { copyQuery } from '../../ingest/shards/copy-query.ts'
 
 const COPY = `COPY fuzzed (${COPY_COLUMNS.join(', ')}) FROM STDIN (FORMAT binary)`
 /** All rows, those that no reader should meet, and the attributes as a reader has them. */

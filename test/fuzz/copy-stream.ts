@@ -1,6 +1,6 @@
 /** Reads what CopyEncoder writes, as a server would: "COPY, Binary Format" and "Message Formats" of PostgreSQL. */
 import { isUtf8 } from 'node:buffer'
-import { COPY_COLUMNS } from '../../ingest/copy-encoder.ts'
+import { COPY_COLUMNS } from '../../ingest/shards/copy-encoder.ts'
 
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1')
 const ALARM = COPY_COLUMNS.indexOf('alarm')

@@ -1,0 +1,300 @@
+/**
+ * Writes batches to `positions`, exactly once in effect. A batch is one COPY; when a row of it is there already (23505,
+ * nothing of the batch is stored then), the database is asked which, and the others are copied. A batch that is refused
+ * for what is in it is halved, and its halves, until the rows at fault are alone. Where the database fails or is lost,
+ * the connection is opened anew and what is not stored sent again, until it is or the writer is closed: whether a commit
+ * got through before the loss does not matter, since a row is stored once by its key.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import pg from 'pg'
+import type { PositionBatch } from '../../schemas/position-batch.ts'
+import { PositionDays } from '../../storage/position-days.ts'
+import { COPY_COLUMNS, CopyEncoder } from './copy-encoder.ts'
+import { copyQuery } from './copy-query.ts'
+import { notStored, orderByKey } from './position-keys.ts'
+
+const COLUMNS = COPY_COLUMNS.join(', ')
+const COPY = `COPY positions (${COLUMNS}) FROM STDIN (FORMAT binary)`
+/**
+ * For the look-ups of notStored: compiling one takes longer than thousands of them, and TimescaleDB would choose the
+ * chunks anew for each row. And a batch of late rows may unpack as many rows of compressed chunks as it needs to.
+ * A server without TimescaleDB takes its settings, too.
+ */
+const SET_UP = `SET jit = off; SET timescaledb.enable_runtime_exclusion = off;
+SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0`
+
+const UNIQUE_VIOLATION = '23505'
+const CHECK_VIOLATION = '23514'
+/** Serialization failure, deadlock: PostgreSQL asks to try again. */
+const TRY_AGAIN: readonly (string | undefined)[] = ['40001', '40P01']
+/** How often in a row a batch is tried again at once; after that, the database counts as failing. */
+const AT_ONCE_MAX = 3
+/**
+ * Data, constraints, an exception that a trigger raises, limits such as the length of an index entry: the same row would
+ * fail again. All else is the database's or the network's.
+ */
+const FAULT_OF_ROWS = /^(?:2[23]...|P0001|54...)$/
+const RECONNECT_MS_MIN = 100
+const RECONNECT_MS_MAX = 5_000
+const CONNECT_TIMEOUT_MS = 10_000
+/** A statement that waits longer for a lock fails, and is tried again. */
+const LOCK_TIMEOUT_MS = 60_000
+/** A server that does not answer a COPY is taken for lost: TCP alone takes a quarter of an hour to find out. */
+const ANSWER_TIMEOUT_MS = 90_000
+
+export interface Written {
+  /** Rows of the batch. */
+  readonly rows: number
+  /** Rows of those that were stored before, or are in the batch twice. */
+  readonly duplicates: number
+  /** Rows of those that the database does not take. */
+  readonly refused: readonly RefusedRow[]
+}
+
+export interface RefusedRow {
+  /** Its place in the batch. */
+  readonly row: number
+  /** SQLSTATE. */
+  readonly code: string
+  /** What the database said. */
+  readonly message: string
+}
+
+export interface WriterEvents {
+  /** The database is away or back; `error` says why it is away. */
+  onDatabase(up: boolean, error?: Error): void
+}
+
+export class PositionWriter {
+  private readonly url: string
+  private readonly applicationName: string
+  private readonly events: WriterEvents
+  private readonly answerTimeoutMs: number
+  private readonly days = new PositionDays()
+  /** Encoders whose bytes nobody needs any more. The next batch is encoded while those before are on their way. */
+  private readonly idleEncoders: CopyEncoder[] = []
+  private client: pg.Client | undefined
+  /** Whether batches bring rows that are stored already: it is cheaper then to ask than to run into them. */
+  private replayed = false
+  private last: Promise<unknown> = Promise.resolve()
+  private closed = false
+
+  constructor(
+    url: string,
+    applicationName: string,
+    events: WriterEvents,
+    answerTimeoutMs = ANSWER_TIMEOUT_MS,
+  ) {
+    this.answerTimeoutMs = answerTimeoutMs
+    this.url = url
+    this.applicationName = applicationName
+    this.events = events
+    this.last = this.reconnect()
+  }
+
+  /**
+   * Stores the rows of a batch; batches are stored in the order of the calls. The batch must stay as it is meanwhile.
+   * @throws Error the last one, if the writer was closed meanwhile; how much is stored is not known then.
+   */
+  write(batch: PositionBatch): Promise<Written> {
+    const encoder = this.idleEncoders.pop() ?? new CopyEncoder()
+    const delivery = new Delivery(batch, encoder)
+    // Encoded while those before are on their way, unless it may not be needed.
+    if (!this.replayed) delivery.message(delivery.rows)
+    const written = this.last.then(() => this.store(delivery)).finally(() => this.idleEncoders.push(encoder))
+    this.last = written.catch(() => undefined)
+    return written
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    await this.last
+    await this.client?.end().catch(() => undefined)
+  }
+
+  private async store(delivery: Delivery): Promise<Written> {
+    const refused: RefusedRow[] = []
+    let inserted = 0
+    let failures = 0
+    // The last one is the next.
+    const pieces = [delivery.rows]
+    for (let piece = pieces.pop(); piece !== undefined; piece = pieces.pop()) {
+      const client = await this.connected()
+      try {
+        inserted += await this.copy(client, delivery, piece)
+        failures = 0
+        continue
+      } catch (error) {
+        if (this.closed) throw error
+        if (error instanceof RowsRefused) {
+          const { code, message } = error
+          if (piece.length === 1) refused.push({ row: piece[0]!, code, message })
+          else pieces.push(...halves(piece))
+          failures = 0
+          continue
+        }
+        pieces.push(piece)
+        failures++
+        if (isTransient(error as pg.DatabaseError) && failures <= AT_ONCE_MAX) continue
+        this.drop(client, error as Error)
+      }
+      // A database that is there but fails, with a full disk for example, is not asked as fast as it answers.
+      await delay(Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** (failures - 1)))
+    }
+    refused.push(...delivery.twinsOf(refused))
+    const rows = delivery.batch.length
+    return { rows, duplicates: rows - inserted - refused.length, refused }
+  }
+
+  /**
+   * Stores those rows of a piece that are not stored yet, in one transaction.
+   * @returns How many.
+   * @throws RowsRefused
+   */
+  private async copy(client: pg.Client, delivery: Delivery, piece: Uint32Array): Promise<number> {
+    const { batch } = delivery
+    const silent = setTimeout(
+      () => this.drop(client, new Error(`no answer within ${this.answerTimeoutMs} ms`)),
+      this.answerTimeoutMs,
+    )
+    try {
+      await this.days.ensure(client, batch.fixTimeMs, batch.length)
+      return await this.copyNew(client, delivery, piece).catch((error) => {
+        throw isFaultOfRows(error) ? new RowsRefused(error) : error
+      })
+    } finally {
+      clearTimeout(silent)
+    }
+  }
+
+  private async copyNew(client: pg.Client, delivery: Delivery, piece: Uint32Array): Promise<number> {
+    const withoutStored = async (rows: Uint32Array) => {
+      const fresh = await notStored(client, delivery.batch, rows)
+      this.replayed = fresh.length < rows.length
+      return fresh
+    }
+    let rest = this.replayed ? await withoutStored(piece) : piece
+    while (rest.length > 0) {
+      try {
+        await copyQuery(client, COPY, delivery.message(rest))
+        break
+      } catch (error) {
+        if ((error as pg.DatabaseError).code !== UNIQUE_VIOLATION) throw error
+        const before = rest.length
+        rest = await withoutStored(rest)
+        // It is not the key of the table that they ran into.
+        if (rest.length === before) throw error
+      }
+    }
+    return rest.length
+  }
+
+  /** @throws Error of the last attempt, if the writer was closed meanwhile. */
+  private async connected(): Promise<pg.Client> {
+    for (let waitMs = RECONNECT_MS_MIN; ; waitMs = Math.min(RECONNECT_MS_MAX, waitMs * 2)) {
+      if (this.client !== undefined) return this.client
+      try {
+        this.client = await this.connect()
+        this.events.onDatabase(true)
+      } catch (error) {
+        this.events.onDatabase(false, error as Error)
+        if (this.closed) throw error
+        await delay(waitMs)
+      }
+    }
+  }
+
+  private async connect(): Promise<pg.Client> {
+    const client = new pg.Client({
+      connectionString: this.url,
+      application_name: this.applicationName,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      lock_timeout: LOCK_TIMEOUT_MS,
+      keepAlive: true,
+    })
+    client.on('error', (error) => this.drop(client, error))
+    try {
+      await client.connect()
+      await client.query(SET_UP)
+    } catch (error) {
+      client.end().catch(() => undefined)
+      throw error
+    }
+    return client
+  }
+
+  private drop(client: pg.Client, error: Error): void {
+    client.end().catch(() => undefined)
+    if (this.client !== client) return
+    this.client = undefined
+    this.days.forget()
+    this.events.onDatabase(false, error)
+    // Also with nothing to store: whether the database is there is to be known before it is needed.
+    this.last = this.last.then(() => this.reconnect())
+  }
+
+  private async reconnect(): Promise<void> {
+    if (!this.closed) await this.connected().catch(() => undefined)
+  }
+}
+
+/** The database does not take a piece for what is in it; nothing of the piece is stored. */
+class RowsRefused extends Error {
+  override readonly name = 'RowsRefused'
+  readonly code: string
+
+  constructor(cause: pg.DatabaseError) {
+    super(cause.message, { cause })
+    this.code = cause.code!
+  }
+}
+
+function isFaultOfRows(error: pg.DatabaseError): boolean {
+  return error.code !== undefined && FAULT_OF_ROWS.test(error.code) && !isTransient(error)
+}
+
+/** 23514 without a constraint: a row was on its way to the default partition when its day got one of its own. */
+function isTransient({ code, constraint }: pg.DatabaseError): boolean {
+  return TRY_AGAIN.includes(code) || (code === CHECK_VIOLATION && constraint === undefined)
+}
+
+/** The second one first: what is pushed last is next. */
+function halves(piece: Uint32Array): [Uint32Array, Uint32Array] {
+  const middle = piece.length >>> 1
+  return [piece.subarray(middle), piece.subarray(0, middle)]
+}
+
+/** A batch on its way. */
+class Delivery {
+  readonly batch: PositionBatch
+  /** In the order of their keys, each key once. */
+  readonly rows: Uint32Array
+  private readonly twins: ReadonlyMap<number, number>
+  private readonly encoder: CopyEncoder
+  private encoded: Uint32Array | undefined
+  private bytes: Buffer | undefined
+
+  constructor(batch: PositionBatch, encoder: CopyEncoder) {
+    this.batch = batch
+    this.encoder = encoder
+    const { order, twins } = orderByKey(batch)
+    this.rows = order
+    this.twins = twins
+  }
+
+  /** @returns Good until it is called with other rows. */
+  message(rows: Uint32Array): Buffer {
+    if (this.bytes === undefined || this.encoded !== rows) {
+      this.bytes = this.encoder.encode(this.batch, rows)
+      this.encoded = rows
+    }
+    return this.bytes
+  }
+
+  /** What is refused once is refused also where it is in the batch again. */
+  twinsOf(refused: readonly RefusedRow[]): RefusedRow[] {
+    if (refused.length === 0) return []
+    const byRow = new Map(refused.map((one) => [one.row, one]))
+    return [...this.twins].flatMap(([row, twin]) => (byRow.has(twin) ? [{ ...byRow.get(twin)!, row }] : []))
+  }
+}
