@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 export const projectRoot: URL = findRoot(new URL('.', import.meta.url))
 
 /**
- * Built file of a worker thread, such as `threadUrl('ingest/shard-thread')`: threads cannot load TypeScript on
+ * Built file of a worker thread, such as `threadUrl('ingest/shards/shard-thread')`: threads cannot load TypeScript on
  * Node 20, so they run from dist/ also when the caller runs from the sources.
  */
 export function threadUrl(path: string): URL {

@@ -72,6 +72,14 @@ test('no file is longer than a sitting', () => {
   expect(long).toEqual([])
 })
 
+test('threads are started from files that are there', () => {
+  const named = [...sources].flatMap(([file, text]) =>
+    [...text.matchAll(/threadUrl\('([^']+)'\)/g)].map(([, name]) => [file, `${name}.ts`] as const),
+  )
+  expect(named.length).toBeGreaterThan(0)
+  expect(named.filter(([, target]) => !sources.has(target))).toEqual([])
+})
+
 test('the lock file lists the builds of every platform', () => {
   const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
     packages: Record<string, { optionalDependencies?: Record<string, string> }>

@@ -93,7 +93,7 @@ export class Shard {
     this.index = index
     this.pace = pace
     this.events = events
-    this.worker = new Worker(threadUrl('ingest/shard-thread'), {
+    this.worker = new Worker(threadUrl('ingest/shards/shard-thread'), {
       workerData: options,
       transferList: livePort === undefined ? [] : [livePort],
       name: `shard ${index}`,
