@@ -3,8 +3,12 @@ import { readFileSync } from 'node:fs'
 import { type Adapter, DecodeError, type KnownDevice, type Transport } from '../device-adapters/adapter.ts'
 import { DeviceSession, decodeFrame } from '../device-adapters/decoder.ts'
 import { FrameReader } from '../device-adapters/frames.ts'
-import type { DecodedLine, RecordedLine } from '../device-adapters/recorded-line.ts'
-import { httpFrame, mqttFrame } from '../device-adapters/requests.ts'
+import {
+  type DecodedLine,
+  deviceOf,
+  type RecordedLine,
+  wholeFramesOf,
+} from '../device-adapters/recorded-line.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'
 import { projectRoot } from '../storage/project-root.ts'
 
@@ -34,7 +38,7 @@ export function exchangesOf(adapter: Adapter, vectors: readonly Vector[]): Excha
   const streams = new Map<number | string, { exchange: Exchange; reader: FrameReader }>()
   const setups = new Map<number | string, KnownDevice>()
   for (const vector of vectors) {
-    const device = knownDevice(setups.get(vector.stream), vector.setup)
+    const device = deviceOf({ ...setups.get(vector.stream)?.options, ...vector.setup })
     setups.set(vector.stream, device)
     const transport: Transport = vector.transport === 'frame' ? 'tcp' : vector.transport
     let stream = streams.get(vector.stream)
@@ -48,7 +52,7 @@ export function exchangesOf(adapter: Adapter, vectors: readonly Vector[]): Excha
     }
     const { exchange, reader } = stream
     exchange.session.device = device
-    for (const frame of framesOf(vector, reader)) {
+    for (const frame of wholeFramesOf(vector, reader)) {
       try {
         batch.reset()
         decodeFrame(adapter, frame, exchange.session, batch)
@@ -59,30 +63,4 @@ export function exchangesOf(adapter: Adapter, vectors: readonly Vector[]): Excha
     }
   }
   return exchanges
-}
-
-function knownDevice(before: KnownDevice | undefined, setup: Vector['setup']): KnownDevice {
-  const options = { ...before?.options, ...setup }
-  const model = options.modelOverride
-  return { model: typeof model === 'string' ? model : '', options }
-}
-
-function framesOf({ http, mqtt, frame, bytes, udpBytes }: Vector, reader: FrameReader): Buffer[] {
-  if (http !== undefined) {
-    const contentType = http.headers?.['Content-Type'] ?? ''
-    return [
-      httpFrame({ method: http.method, target: http.uri, contentType, body: Buffer.from(http.body ?? '') }),
-    ]
-  }
-  if (mqtt !== undefined) return [mqttFrame({ topic: mqtt.topic, payload: Buffer.from(mqtt.payload) })]
-  if (frame !== undefined) return [Buffer.from(frame, 'hex')]
-  reader.push(Buffer.from(bytes ?? udpBytes ?? '', 'hex'))
-  const frames: Buffer[] = []
-  try {
-    for (let next = reader.next(); next !== undefined; next = reader.next()) frames.push(next)
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error
-    reader.take()
-  }
-  return frames
 }

@@ -71,10 +71,6 @@ export class ByteReader {
     return this.frame.readInt32LE(this.take(4))
   }
 
-  f32(): number {
-    return this.frame.readFloatBE(this.take(4))
-  }
-
   hex(bytes: number): string {
     const at = this.take(bytes)
     return this.frame.toString('hex', at, at + bytes)

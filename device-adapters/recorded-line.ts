@@ -170,6 +170,20 @@ function* framesOf(line: RecordedLine, reader: FrameReader): Iterable<Buffer | D
   }
 }
 
+/**
+ * Whole frames of a line; where the stream cannot be read on, what is left of it is dropped.
+ * @throws DecodeError for a bug of the adapter.
+ */
+export function wholeFramesOf(line: RecordedLine, reader: FrameReader): Buffer[] {
+  const frames: Buffer[] = []
+  for (const frame of framesOf(line, reader)) {
+    if (Buffer.isBuffer(frame)) frames.push(frame)
+    else if (frame.code === 'adapter-bug') throw frame
+    else reader.take()
+  }
+  return frames
+}
+
 /** What came in: a whole frame, or bytes that are still to be cut into frames. */
 export function bytesOf(line: RecordedLine): { readonly bytes: Buffer; readonly isFrame: boolean } {
   if (line.http !== undefined) {

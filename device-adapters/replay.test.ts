@@ -3,18 +3,16 @@
  * known of its connection is the transport, the name and the registered device of its session, its dialect and the time
  * of receipt, and never what earlier frames left in the state.
  */
-import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { PositionBatch } from '../schemas/position-batch.ts'
 import { F64_COLUMNS, U8_COLUMNS } from '../schemas/position-columns.ts'
 import { type Adapter, DecodeError, type KnownDevice, type Transport } from './adapter.ts'
 import { DeviceSession, decodeFrame } from './decoder.ts'
 import { FrameReader } from './frames.ts'
-import type { RecordedLine } from './recorded-line.ts'
+import { deviceOf, wholeFramesOf } from './recorded-line.ts'
 import { loadAdapters } from './registry.ts'
-import { httpFrame, mqttFrame } from './requests.ts'
+import { nameOf, RECEIVED_MS, transportOf, vectorsOf } from './vectors-fixture.ts'
 
-const RECEIVED_MS = Date.UTC(2026, 10, 21)
 const COLUMNS = [
   ...F64_COLUMNS,
   ...U8_COLUMNS,
@@ -80,16 +78,12 @@ function takenOf(adapter: Adapter, id: string): Taken[] {
   const taken: Taken[] = []
   const connections = new Map<string, { session: DeviceSession; reader: FrameReader }>()
   const devices = new Map<string, KnownDevice>()
-  const file = new URL(`./protocols/${id}.vectors.jsonl`, import.meta.url)
-  for (const text of readFileSync(file, 'utf8').split('\n').filter(Boolean)) {
-    const line = JSON.parse(text) as RecordedLine
+  for (const line of vectorsOf(id)) {
     const stream = String(line.stream)
-    const setup: KnownDevice['options'] = { ...devices.get(stream)?.options, ...line.setup }
-    const model = typeof setup.modelOverride === 'string' ? setup.modelOverride : ''
-    const device = { model, options: setup }
+    const device = deviceOf({ ...devices.get(stream)?.options, ...line.setup })
     // A frame that names the device again must meet what is registered of it by then.
     devices.set(stream, device)
-    const transport = line.transport === 'frame' ? 'tcp' : line.transport
+    const transport = transportOf(line)
     const key = `${stream} ${transport}`
     let connection = connections.get(key)
     if (connection === undefined || transport !== 'tcp') {
@@ -100,7 +94,7 @@ function takenOf(adapter: Adapter, id: string): Taken[] {
     const { session, reader } = connection
     if (session.uniqueId !== '') session.device = device
     session.receivedMs = RECEIVED_MS
-    for (const frame of framesOf(line, reader)) {
+    for (const frame of wholeFramesOf(line, reader)) {
       const batch = new PositionBatch(64)
       try {
         if (decodeFrame(adapter, frame, session, batch) === 0) continue
@@ -109,41 +103,11 @@ function takenOf(adapter: Adapter, id: string): Taken[] {
         throw error
       }
       const { uniqueId, dialect } = session
-      const name = `${id}/${line.stream}/${line.seq}`
+      const name = `${id}/${nameOf(line)}`
       taken.push({ name, frame, transport, uniqueId, device, dialect, rows: rowsOf(batch) })
     }
   }
   return taken
-}
-
-function framesOf(
-  { http, mqtt, frame, bytes, udpBytes, transport }: RecordedLine,
-  reader: FrameReader,
-): Buffer[] {
-  if (http !== undefined) {
-    const header = (wanted: string) =>
-      Object.entries(http.headers ?? {}).find(([name]) => name.toLowerCase() === wanted)?.[1] ?? ''
-    return [
-      httpFrame({
-        method: http.method,
-        target: http.uri,
-        contentType: header('content-type'),
-        idempotencyKey: header('idempotency-key'),
-        body: Buffer.from(http.body ?? ''),
-      }),
-    ]
-  }
-  if (mqtt !== undefined) return [mqttFrame({ topic: mqtt.topic, payload: Buffer.from(mqtt.payload) })]
-  if (frame !== undefined) return [Buffer.from(frame, 'hex')]
-  reader.push(Buffer.from((transport === 'udp' ? (udpBytes ?? bytes) : bytes) ?? '', 'hex'))
-  const frames: Buffer[] = []
-  try {
-    for (let next = reader.next(); next !== undefined; next = reader.next()) frames.push(next)
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error
-    reader.take()
-  }
-  return frames
 }
 
 /** Everything that is kept of the rows. */

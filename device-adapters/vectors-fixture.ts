@@ -4,8 +4,13 @@ import type { PositionBatch } from '../schemas/position-batch.ts'
 import { type Adapter, DecodeError, type Transport } from './adapter.ts'
 import { DeviceSession, decodeFrame } from './decoder.ts'
 import { FrameReader } from './frames.ts'
-import { type DecodedLine, deviceOf, type RecordedLine, RecordedStream } from './recorded-line.ts'
-import { httpFrame, mqttFrame } from './requests.ts'
+import {
+  type DecodedLine,
+  deviceOf,
+  type RecordedLine,
+  RecordedStream,
+  wholeFramesOf,
+} from './recorded-line.ts'
 
 /** A recorded message and what it decodes to. */
 export type Vector = RecordedLine & Omit<DecodedLine, 'error'> & { readonly flags?: readonly string[] }
@@ -67,26 +72,9 @@ export function framesOf(adapter: Adapter, pieces: readonly Buffer[]): string[] 
   return frames
 }
 
-/** Frames of one message. */
+/** Frames of one message, up to where it cannot be read on. */
 export function framesOfVector(adapter: Adapter, vector: Vector): Buffer[] {
-  const { http, mqtt, frame } = vector
-  if (mqtt !== undefined) return [mqttFrame({ topic: mqtt.topic, payload: Buffer.from(mqtt.payload) })]
-  if (http !== undefined) {
-    const contentType = http.headers?.['Content-Type'] ?? ''
-    const idempotencyKey = http.headers?.['Idempotency-Key'] ?? ''
-    const body = Buffer.from(http.body ?? '')
-    return [httpFrame({ method: http.method, target: http.uri, contentType, idempotencyKey, body })]
-  }
-  if (frame !== undefined) return [Buffer.from(frame, 'hex')]
-  const reader = new FrameReader(adapter, transportOf(vector))
-  reader.push(wireBytes(vector)!)
-  const frames: Buffer[] = []
-  try {
-    for (let next = reader.next(); next !== undefined; next = reader.next()) frames.push(next)
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error
-  }
-  return frames
+  return wholeFramesOf(vector, new FrameReader(adapter, transportOf(vector)))
 }
 
 export function transportOf({ transport }: Vector): Transport {
