@@ -4,7 +4,7 @@
  * is a line of another connection.
  */
 import type { Adapter } from './adapter.ts'
-import type { Detected, Detection, StreamDetector } from './detection.ts'
+import { adapterFound, type Detected, type Detection, type StreamDetector } from './detection.ts'
 import { bytesOf, type DecodedLine, deviceOf, type RecordedLine, RecordedStream } from './recorded-line.ts'
 
 /** Code of a line of which the protocol is not known yet. */
@@ -39,7 +39,7 @@ export class DetectedStreams {
     const known = this.streams.get(line.stream) ?? { connections: new Map(), held: [], detector: undefined }
     this.streams.set(line.stream, known)
     const alone = this.detect(line, nowMs)
-    const surely = adapterOf(alone) ?? this.following(known, line, alone, nowMs)
+    const surely = adapterFound(alone) ?? this.following(known, line, alone, nowMs)
     const together =
       surely === undefined || known.held.length > 0 ? this.begun(known, line, nowMs) : undefined
     const adapter = surely ?? together
@@ -99,7 +99,7 @@ export class DetectedStreams {
       if (begun.length === 0 || transport !== 'tcp') return false
       const stream = this.detection.stream(nowMs, find)
       stream.push(Buffer.concat([begun, piece.bytes]))
-      if (adapterOf(stream) === adapter) return true
+      if (adapterFound(stream) === adapter) return true
       // A piece in the middle.
       return known.length === 1 && alone.broken.length === 0 && stream.broken.includes(adapter)
     }
@@ -120,12 +120,8 @@ export class DetectedStreams {
       known.detector = undefined
       return this.begun(known, line, nowMs)
     }
-    const adapter = adapterOf(known.detector)
+    const adapter = adapterFound(known.detector)
     if (adapter === undefined) known.held = [...known.held, line]
     return adapter
   }
-}
-
-function adapterOf({ finding }: Detected): Adapter | undefined {
-  return finding.kind === 'adapter' ? finding.adapter : undefined
 }

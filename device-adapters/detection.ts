@@ -171,6 +171,11 @@ export interface Detected {
   explain(): string
 }
 
+/** The protocol that was found; undefined while none is, and for a carrier. */
+export function adapterFound({ finding }: Detected): Adapter | undefined {
+  return finding.kind === 'adapter' ? finding.adapter : undefined
+}
+
 /** Detection of one stream: takes its bytes as they come, and keeps them until it is known whose they are. */
 export class StreamDetector implements Detected {
   finding: Finding = WAITING

@@ -6,8 +6,8 @@
 import type { Socket } from 'node:net'
 import type { Adapter } from '../../device-adapters/adapter.ts'
 import {
+  adapterFound,
   type Carrier,
-  type Detected,
   Detection,
   type StreamDetector,
 } from '../../device-adapters/detection.ts'
@@ -190,10 +190,6 @@ function requestsOf(detection: Detection) {
       return adapterFound(detected) ?? detected.explain()
     },
   }
-}
-
-function adapterFound({ finding }: Detected): Adapter | undefined {
-  return finding.kind === 'adapter' ? finding.adapter : undefined
 }
 
 function rejectUndetected(intake: Intake, bytes: Buffer, address: string, why: string): void {
