@@ -11,6 +11,15 @@ export function oneLine(text: string): string {
 }
 
 /**
+ * `text` itself, for devices that take printable ASCII only.
+ * @throws CommandError if it holds anything else, or nothing.
+ */
+export function printableAscii(text: string): string {
+  if (!/^[\x20-\x7e]+$/.test(text)) throw new CommandError('a command must be printable ASCII')
+  return text
+}
+
+/**
  * `text` itself, for protocols that send a byte for each character.
  * @throws CommandError if a character has none: it would be sent as another, such as the end of a line.
  */

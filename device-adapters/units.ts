@@ -25,6 +25,11 @@ export function degreesFromNmea(value = '', hemisphere: string | undefined): num
   return sign * (Number(value.slice(0, minutesAt)) + Number(value.slice(minutesAt)) / 60)
 }
 
+/** `yyyyMMddHHmmss`, UTC, of ms since 1970-01-01T00:00Z. */
+export function utcDigits(timeMs: number): string {
+  return new Date(timeMs).toISOString().replace(/\D/g, '').slice(0, 14)
+}
+
 /** `ddmmyy` and `hhmmss`, UTC, to ms since 1970-01-01T00:00Z. */
 export function utcFromNmea(date = '', time = ''): number {
   const two = (text: string, at: number) => Number(text.slice(at, at + 2))

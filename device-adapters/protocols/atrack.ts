@@ -27,6 +27,7 @@
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { QUALITY } from '../../schemas/quality.ts'
 import { CommandError, DecodeError, defineAdapter, type Session } from '../adapter.ts'
+import { printableAscii } from '../command-text.ts'
 import {
   acknowledgement,
   frameBytes,
@@ -98,8 +99,7 @@ export const atrack = defineAdapter({
       if (data.length > COMMAND_MAX_CHARACTERS) {
         throw new CommandError(`a command has at most ${COMMAND_MAX_CHARACTERS} characters`)
       }
-      if (!/^[ -~]+$/.test(data)) throw new CommandError('a command must be printable ASCII')
-      return `${data}\r\n`
+      return `${printableAscii(data)}\r\n`
     },
   },
 })

@@ -17,8 +17,8 @@
  *
  * Source: Queclink, @Track Air Interface Protocol of each model, such as TRACGL300AN001 1.02 and TRACGV55AN001 1.05.
  */
-import { CommandError, defineAdapter, type Session } from '../adapter.ts'
-import { passwordOf } from '../command-text.ts'
+import { defineAdapter, type Session } from '../adapter.ts'
+import { passwordOf, printableAscii } from '../command-text.ts'
 import { BINARY_BYTES_MIN, decodeBinary, LENGTHS } from './gl200/binary.ts'
 import { messageOf } from './gl200/message.ts'
 import { decodeRecords, RECORDS_BYTES_MIN } from './gl200/records.ts'
@@ -97,7 +97,7 @@ export const gl200 = defineAdapter({
   },
 
   commands: {
-    custom: ({ data }) => custom(data),
+    custom: ({ data }) => printableAscii(data),
     positionSingle: (_, session) => request(session, 1),
     rebootDevice: (_, session) => request(session, 3),
     deviceIdentification: (_, session) => request(session, 8),
@@ -168,10 +168,4 @@ function output(session: Session, state: 0 | 1): string {
 /** None where the device has none: some take commands without. */
 function passwordOfDevice(session: Session): string {
   return session.device?.options.devicePassword === undefined ? '' : passwordOf(session, '')
-}
-
-/** @throws CommandError if a character would end the command before its end. */
-function custom(data: string): string {
-  if (!/^[\x20-\x7e]+$/.test(data)) throw new CommandError('the command must be of printable ASCII')
-  return data
 }

@@ -20,7 +20,7 @@
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { DecodeError, defineAdapter, type Session } from '../adapter.ts'
 import { latin1, oneLine } from '../command-text.ts'
-import { degreesFromNmea, kmhFromKnots } from '../units.ts'
+import { degreesFromNmea, kmhFromKnots, utcDigits } from '../units.ts'
 import { decodeText, fieldsOf, fixAt, resultFixAt, setStatus, utcOf } from './h02/text.ts'
 
 const TEXT_MARKER = 0x2a
@@ -85,7 +85,7 @@ export const h02 = defineAdapter({
     if (type === 'HTBT' || type === 'V0') return `${maker},${id},${type}#`
     if (id === '') return undefined
     if (type === 'NBR' || (type === 'V1' && fixAt(fields, 3) !== undefined)) {
-      return `*HQ,${id},V4,${type},${digitsOf(session.receivedMs)}#`
+      return `*HQ,${id},V4,${type},${utcDigits(session.receivedMs)}#`
     }
     if (type === 'V1' || !type?.startsWith('V')) return undefined
     const fixed = type === 'V4' ? resultFixAt(fields) !== undefined : fixAt(fields, 3) !== undefined
@@ -169,14 +169,9 @@ function batteryLevelOf(value: number): number | undefined {
 /** Option `ack` of a device: it waits for a receipt of each fix, of those too that its document leaves unanswered. */
 function receipt(session: Session): string | undefined {
   if (session.device?.options.ack !== true || session.uniqueId === '') return undefined
-  return `*HQ,${session.uniqueId},R12,${digitsOf(session.receivedMs).slice(8)}#`
-}
-
-/** `yyyyMMddHHmmss`, UTC. */
-function digitsOf(timeMs: number): string {
-  return new Date(timeMs).toISOString().replace(/\D/g, '').slice(0, 14)
+  return `*HQ,${session.uniqueId},R12,${utcDigits(session.receivedMs).slice(8)}#`
 }
 
 function command(session: Session, name: string, parameters: string): string {
-  return `*HQ,${session.uniqueId},${name},${digitsOf(session.receivedMs).slice(8)},${parameters}#`
+  return `*HQ,${session.uniqueId},${name},${utcDigits(session.receivedMs).slice(8)},${parameters}#`
 }

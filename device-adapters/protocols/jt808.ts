@@ -24,6 +24,7 @@
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { QUALITY } from '../../schemas/quality.ts'
 import { DecodeError, defineAdapter, type Reply, type Session } from '../adapter.ts'
+import { utcDigits } from '../units.ts'
 import { commands, type Jt808State } from './jt808/commands.ts'
 import {
   encode,
@@ -290,6 +291,6 @@ function asksTime(frame: Buffer): boolean {
 /** The question with the time in it, `yyyymmddhhmmss` UTC. */
 function timeOfText(frame: Buffer, session: Session): Reply | undefined {
   if (!asksTime(frame)) return undefined
-  const time = new Date(session.receivedMs).toISOString().replace(/\D/g, '').slice(0, 14)
+  const time = utcDigits(session.receivedMs)
   return frame.toString('latin1').replace('TIME', time)
 }

@@ -30,6 +30,7 @@
  */
 import { QUALITY } from '../../schemas/quality.ts'
 import { CommandError, DecodeError, defineAdapter, type Session } from '../adapter.ts'
+import { printableAscii } from '../command-text.ts'
 import { encode, type Frame, frameBytes, LENGTH_MAX, readFrame, startsFrame } from './meitrack/frame.ts'
 import { endsPicture, pictureRequest } from './meitrack/picture.ts'
 import { countOfFixedRecords, decodeFixedRecords, decodeTaggedRecords } from './meitrack/records.ts'
@@ -131,8 +132,7 @@ function command(session: Session, content: string): string {
   if (content.length > COMMAND_MAX_CHARACTERS) {
     throw new CommandError(`a command has at most ${COMMAND_MAX_CHARACTERS} characters`)
   }
-  if (!/^[ -~]+$/.test(content)) throw new CommandError('a command must be printable ASCII')
-  return encode('A', session.uniqueId, content)
+  return encode('A', session.uniqueId, printableAscii(content))
 }
 
 /** @throws DecodeError if it holds U+0000, which PostgreSQL does not store. */

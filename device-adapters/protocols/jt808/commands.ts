@@ -1,5 +1,7 @@
 /** Commands to devices. Those of the standard are 0x8103 to 0x9102; what trackers add depends on their model. */
 import { type Adapter, CommandError, type Session } from '../../adapter.ts'
+import { printableAscii } from '../../command-text.ts'
+import { utcDigits } from '../../units.ts'
 import { encode, type Peer, peerOf, serialBytes } from './frame.ts'
 
 /** State of a connection: how its device writes headers, for commands. */
@@ -83,7 +85,7 @@ function custom(session: Session<Jt808State>, data: string): Buffer {
 function engine(session: Session<Jt808State>, stop: boolean): Buffer {
   const { model, options } = session.device ?? { model: '', options: {} }
   if (options.alternative === true) {
-    const time = new Date(session.receivedMs + CHINA_MS).toISOString().replace(/\D/g, '').slice(2, 14)
+    const time = utcDigits(session.receivedMs + CHINA_MS).slice(2)
     return message(session, RELAY, Buffer.concat([Buffer.from([stop ? 1 : 0]), Buffer.from(time, 'hex')]))
   }
   if (model === 'VL300') return message(session, CONTROL, ascii(stop ? '#0;1' : '#0;0'))
@@ -130,8 +132,7 @@ function video(session: Session<Jt808State>, channel: number): Buffer {
 
 /** @throws CommandError for what is no printable ASCII: no device takes it in a command. */
 function ascii(value: string): Buffer {
-  if (!/^[\x20-\x7e]*$/.test(value)) throw new CommandError('a command has printable ASCII characters only')
-  return Buffer.from(value, 'latin1')
+  return Buffer.from(printableAscii(value), 'latin1')
 }
 
 function message(session: Session<Jt808State>, type: number, body: Buffer): Buffer {

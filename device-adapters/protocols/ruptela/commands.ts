@@ -1,5 +1,6 @@
 /** Commands of Ruptela. */
 import { type Adapter, CommandError, type Reply, type Session } from '../../adapter.ts'
+import { printableAscii } from '../../command-text.ts'
 import { packet, TYPE } from './packet.ts'
 
 const U32_MAX = 0xffff_ffff
@@ -11,8 +12,9 @@ const HEAD_BYTES = 4
 export const commands: NonNullable<Adapter['commands']> = {
   engineStop: (_, session) => sms('immobilizer 10', session),
   engineResume: (_, session) => sms('resetimmob', session),
-  custom: ({ data }) => (/^([\da-f]{2})+$/i.test(data) ? wholePacket(data) : packet(TYPE.sms, lineOf(data))),
-  configuration: ({ data }) => packet(TYPE.configuration, `${lineOf(data)}\r\n`),
+  custom: ({ data }) =>
+    /^([\da-f]{2})+$/i.test(data) ? wholePacket(data) : packet(TYPE.sms, printableAscii(data)),
+  configuration: ({ data }) => packet(TYPE.configuration, `${printableAscii(data)}\r\n`),
   getVersion: () => packet(TYPE.version, ''),
   // Asks the device to begin: the firmware itself is what its maker's server sends.
   firmwareUpdate: () => packet(TYPE.firmware, '|FU_STRT*\r\n'),
@@ -26,12 +28,7 @@ export const commands: NonNullable<Adapter['commands']> = {
 /** The text of an SMS command: the password of the device, nothing where it has none, and a space before it. */
 function sms(command: string, session: Session): Reply {
   const password = session.device?.options.devicePassword ?? ''
-  return packet(TYPE.sms, lineOf(`${password} ${command}`))
-}
-
-function lineOf(text: string): string {
-  if (/[^\x20-\x7e]/.test(text)) throw new CommandError('a command is one line of ASCII')
-  return text
+  return packet(TYPE.sms, printableAscii(`${password} ${command}`))
 }
 
 function numbers(...texts: readonly string[]): Buffer {

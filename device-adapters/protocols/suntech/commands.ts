@@ -1,5 +1,6 @@
 /** Commands, in the form of the generation whose report came last. */
 import { type Adapter, CommandError, type Reply } from '../../adapter.ts'
+import { printableAscii } from '../../command-text.ts'
 import type { SuntechSession, SuntechState } from './fields.ts'
 
 /** Version of the commands of the older generations. */
@@ -34,10 +35,7 @@ export const commands: NonNullable<Adapter<SuntechState>['commands']> = {
     if (data !== '0' && data !== '1') throw new CommandError('an output is set to 0 or 1')
     return encode(data === '1' ? names.on : names.off, session)
   },
-  custom({ data }) {
-    if (/[^\x20-\x7e]/.test(data)) throw new CommandError('a command is one line of ASCII')
-    return `${data}\r`
-  },
+  custom: ({ data }) => `${printableAscii(data)}\r`,
 }
 
 function output(index: number, on: string, off: string): { readonly on: Names; readonly off: Names } {
