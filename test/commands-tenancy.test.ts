@@ -2,48 +2,29 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createPool } from '../storage/pools.ts'
-import { type Tenant, withTenant } from '../storage/tenancy.ts'
+import { withTenant } from '../storage/tenancy.ts'
 import { type TestDatabase, testDatabase } from './database.ts'
+import { insertTenant, type TenantFixture } from './tenants.ts'
 
 const PERMISSION_DENIED = { code: '42501' }
 const FOREIGN_KEY = { code: '23503' }
 
-interface Fixture {
-  readonly tenant: Tenant & { readonly organizationId: number }
-  readonly device: number
-}
-
 let database: TestDatabase
 /** The owner of the schema. */
 let owner: pg.Pool
-let mine: Fixture
-let theirs: Fixture
+let mine: TenantFixture
+let theirs: TenantFixture
 
 beforeAll(async () => {
   database = await testDatabase()
   owner = createPool(database.url, { max: 2, applicationName: 'tenancy test' })
-  mine = await makeOrganization('mine')
-  theirs = await makeOrganization('theirs')
+  mine = await insertTenant(owner, 'mine')
+  theirs = await insertTenant(owner, 'theirs')
 }, 30_000)
 afterAll(async () => {
   await owner.end()
   await database.drop()
 })
-
-async function makeOrganization(name: string): Promise<Fixture> {
-  const insert = async (sql: string, values: unknown[]): Promise<number> =>
-    (await owner.query(`INSERT INTO ${sql} RETURNING id`, values)).rows[0].id
-  const organizationId = await insert('organizations (name) VALUES ($1)', [name])
-  const userId = await insert(
-    `users (organization_id, email, role, password_hash) VALUES ($1, $2, 'admin', 'x')`,
-    [organizationId, `${name}@example.org`],
-  )
-  const device = await insert('devices (organization_id, unique_id, name) VALUES ($1, $2, $2)', [
-    organizationId,
-    name,
-  ])
-  return { tenant: { userId, organizationId, role: 'admin' }, device }
-}
 
 const asMe = (sql: string, values: unknown[] = []) =>
   withTenant(owner, mine.tenant, (client) => client.query(sql, values))

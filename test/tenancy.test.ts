@@ -5,19 +5,15 @@ import { createPool } from '../storage/pools.ts'
 import { devicePositions, lastPositions } from '../storage/positions.ts'
 import { asAnonymous, type Tenant, withTenant } from '../storage/tenancy.ts'
 import { type TestDatabase, testDatabase } from './database.ts'
+import { insertTenant, type TenantFixture } from './tenants.ts'
 
 const PERMISSION_DENIED = '42501'
-
-interface Fixture {
-  readonly tenant: Tenant
-  readonly device: number
-}
 
 let database: TestDatabase
 /** The owner of the schema. */
 let owner: pg.Pool
-let mine: Fixture
-let theirs: Fixture
+let mine: TenantFixture
+let theirs: TenantFixture
 const superAdmin: Tenant = { userId: 1_000_000, organizationId: null, role: 'super-admin' }
 const now = new Date()
 
@@ -37,18 +33,10 @@ afterAll(async () => {
 })
 
 /** An organisation with a row in every table that can hold one of its rows. */
-async function makeOrganization(name: string): Promise<Fixture> {
-  const insert = async (sql: string, values: unknown[]): Promise<number> =>
-    (await owner.query(`INSERT INTO ${sql} RETURNING id`, values)).rows[0].id
-  const organization = await insert('organizations (name) VALUES ($1)', [name])
-  const user = await insert(
-    `users (organization_id, email, role, password_hash) VALUES ($1, $2, 'admin', 'x')`,
-    [organization, `${name}@example.org`],
-  )
-  const device = await insert('devices (organization_id, unique_id, name) VALUES ($1, $2, $2)', [
-    organization,
-    name,
-  ])
+async function makeOrganization(name: string): Promise<TenantFixture> {
+  const fixture = await insertTenant(owner, name)
+  const { device } = fixture
+  const { organizationId: organization, userId: user } = fixture.tenant
   await owner.query(
     `INSERT INTO refresh_tokens (token_hash, family_id, user_id, expires_at)
      VALUES ($1, gen_random_uuid(), $2, now() + interval '1 day')`,
@@ -72,7 +60,7 @@ async function makeOrganization(name: string): Promise<Fixture> {
      VALUES ($1, $1, 1, $2, 0, true), ('1999-01-01', $1, 2, $2, 0, true)`,
     [now, device],
   )
-  return { tenant: { userId: user, organizationId: organization, role: 'admin' }, device }
+  return fixture
 }
 
 const asMe = <T>(run: (client: pg.PoolClient) => Promise<T>) => withTenant(owner, mine.tenant, run)
