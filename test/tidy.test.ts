@@ -11,7 +11,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   geofence: ['schemas'],
   storage: ['schemas'],
   live: ['schemas', 'storage'],
-  api: ['schemas', 'storage'],
+  // Shapes are refused where they are given, with the reason that evaluation would have.
+  api: ['schemas', 'storage', 'geofence'],
   ingest: ['schemas', 'device-adapters', 'geofence', 'storage'],
   // The device's side of the wire: it shares checksums with the decoders, and no field code.
   simulate: ['schemas', 'device-adapters'],

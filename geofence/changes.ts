@@ -1,0 +1,51 @@
+/** What an evaluation finds: visits and events to be stored with the positions that caused them. No I/O here. */
+import type { GeofenceEventType } from '../schemas/geofence-event.ts'
+
+/** Times are ms UTC; NaN stands for "none". */
+export interface Visit {
+  readonly device: number
+  readonly geofence: number
+  /** Of the geofence, by which the device entered. */
+  readonly version: number
+  readonly enteredMs: number
+  /** NaN while the device is inside. */
+  readonly exitedMs: number
+  /** When a timer looks at the visit next: dwell while it is open, absence after its end; NaN = never. */
+  readonly dueMs: number
+}
+
+/** An event that is not stored yet; columns of table `events`. */
+export interface NewEvent {
+  readonly device: number
+  readonly geofence: number
+  readonly version: number
+  readonly type: GeofenceEventType
+  readonly timeMs: number
+  /** Fix that showed it; NaN where a timer did. */
+  readonly fixTimeMs: number
+  readonly latitudeDeg: number
+  readonly longitudeDeg: number
+  readonly speedKmh: number
+  readonly crossing: boolean
+  readonly revision: number
+  /** Id of the event that it corrects; null = none. */
+  readonly replaces: number | null
+  /** The event that it replaces did not happen. */
+  readonly retracted: boolean
+}
+
+/** Changes of one evaluation, stored as one. */
+export interface GeofenceChanges {
+  /** Visits to insert; they are not in the table. */
+  readonly opened: Visit[]
+  /** Visits whose end, due time or version is to become this. */
+  readonly changed: Visit[]
+  /** Visits that did not happen. */
+  readonly removed: Pick<Visit, 'device' | 'geofence' | 'enteredMs'>[]
+  /** Their `replaces` are superseded by them. */
+  readonly events: NewEvent[]
+}
+
+export function noChanges(): GeofenceChanges {
+  return { opened: [], changed: [], removed: [], events: [] }
+}
