@@ -5,15 +5,15 @@ import { createPool } from '../storage/pools.ts'
 import { devicePositions, lastPositions } from '../storage/positions.ts'
 import { asAnonymous, type Tenant, withTenant } from '../storage/tenancy.ts'
 import { type TestDatabase, testDatabase } from './database.ts'
-import { insertTenant, type TenantFixture } from './tenants.ts'
+import { insertGeofence, insertTenant, type TenantFixture } from './tenants.ts'
 
 const PERMISSION_DENIED = '42501'
 
 let database: TestDatabase
 /** The owner of the schema. */
 let owner: pg.Pool
-let mine: TenantFixture
-let theirs: TenantFixture
+let mine: Organization
+let theirs: Organization
 const superAdmin: Tenant = { userId: 1_000_000, organizationId: null, role: 'super-admin' }
 const now = new Date()
 
@@ -32,8 +32,13 @@ afterAll(async () => {
   await database.drop()
 })
 
+interface Organization extends TenantFixture {
+  /** `geofences.id`. */
+  readonly geofence: number
+}
+
 /** An organisation with a row in every table that can hold one of its rows. */
-async function makeOrganization(name: string): Promise<TenantFixture> {
+async function makeOrganization(name: string): Promise<Organization> {
   const fixture = await insertTenant(owner, name)
   const { device } = fixture
   const { organizationId: organization, userId: user } = fixture.tenant
@@ -60,7 +65,7 @@ async function makeOrganization(name: string): Promise<TenantFixture> {
      VALUES ($1, $1, 1, $2, 0, true), ('1999-01-01', $1, 2, $2, 0, true)`,
     [now, device],
   )
-  return fixture
+  return { ...fixture, geofence: await insertGeofence(owner, fixture, now) }
 }
 
 const asMe = <T>(run: (client: pg.PoolClient) => Promise<T>) => withTenant(owner, mine.tenant, run)
@@ -242,14 +247,39 @@ describe('every relation', () => {
   })
 })
 
-describe('positions', () => {
+describe('visits of geofences', () => {
+  it('are shown to the organisation of device and geofence, and written by no tenant', async () => {
+    const seen = (tenant: Tenant) =>
+      withTenant(owner, tenant, async (client) => {
+        const { rows } = await client.query<{ device_id: number }>('SELECT device_id FROM geofence_visits')
+        return rows.map((row) => row.device_id).sort((a, b) => a - b)
+      })
+    expect(await seen(mine.tenant)).toEqual([mine.device])
+    expect(await seen(superAdmin)).toEqual([mine.device, theirs.device])
+    for (const sql of [
+      `INSERT INTO geofence_visits (device_id, geofence_id, entered_at, version)
+       VALUES (${mine.device}, ${mine.geofence}, now() - interval '1 day', 1)`,
+      'UPDATE geofence_visits SET exited_at = now()',
+      'DELETE FROM geofence_visits',
+    ]) {
+      for (const tenant of [mine.tenant, superAdmin]) {
+        const asked = withTenant(owner, tenant, (client) => client.query(sql))
+        await expect(asked, sql).rejects.toMatchObject({ code: PERMISSION_DENIED })
+      }
+    }
+  })
+})
+
+describe.each(['positions', 'events'])('%s', (table) => {
   it('are refused to the API, as are the partitions or chunks that hold them', async () => {
-    const { rows } = await owner.query<{ name: string }>(`
-      WITH RECURSIVE tree AS (
-        SELECT 'positions'::regclass::oid AS oid
+    const { rows } = await owner.query<{ name: string }>(
+      `WITH RECURSIVE tree AS (
+        SELECT $1::regclass::oid AS oid
         UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid
       ) SELECT format('%I.%I', n.nspname, c.relname) AS name
-        FROM tree JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace`)
+        FROM tree JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace`,
+      [table],
+    )
     // Themselves, the day of today and either the default partition or the chunk of 1999.
     expect(rows).toHaveLength(3)
     for (const { name } of rows) {
@@ -257,7 +287,7 @@ describe('positions', () => {
         `SELECT FROM ${name}`,
         `SELECT count(*) FROM ONLY ${name}`,
         `INSERT INTO ${name} (device_id) VALUES (1)`,
-        `UPDATE ${name} SET valid = false`,
+        `UPDATE ${name} SET device_id = device_id`,
         `DELETE FROM ${name}`,
         `TRUNCATE ${name}`,
         `COPY ${name} TO STDOUT`,
@@ -270,7 +300,9 @@ describe('positions', () => {
       }
     }
   })
+})
 
+describe('positions', () => {
   it("come out of the doors for the tenant's devices only", async () => {
     const range = { from: new Date(0), to: new Date(now.getTime() + 1), limit: 10 }
     await asMe(async (client) => {

@@ -23,3 +23,43 @@ export async function insertTenant(owner: pg.Pool, name: string): Promise<Tenant
   ])
   return { tenant: { userId, organizationId, role: 'admin' }, device }
 }
+
+/**
+ * A geofence that was changed once, with all that hangs on it: the device is inside, and in a group.
+ * @param entered When it entered; there is also an event of 1999.
+ * @returns `geofences.id`.
+ */
+export async function insertGeofence(
+  owner: pg.Pool,
+  { tenant, device }: TenantFixture,
+  entered: Date,
+): Promise<number> {
+  const { organizationId: organization, userId: user } = tenant
+  await owner.query(
+    `WITH made AS (INSERT INTO device_groups (organization_id, name) VALUES ($1, 'all') RETURNING id)
+     INSERT INTO device_group_members SELECT $1, id, $2 FROM made`,
+    [organization, device],
+  )
+  const { rows } = await owner.query<{ id: number }>(
+    `INSERT INTO geofences (organization_id, name, shape, west, south, east, north, time_zone, rules)
+     VALUES ($1, 'yard', '{}', 0, 0, 1, 1, 'UTC', '[]') RETURNING id`,
+    [organization],
+  )
+  const geofence = rows[0]!.id
+  await owner.query("UPDATE geofences SET rules = '[{}]' WHERE id = $1", [geofence])
+  await owner.query(
+    `INSERT INTO geofence_backfills (organization_id, geofence_id, from_time, to_time, created_by)
+     VALUES ($1, $2, '2000-01-01', now(), $3)`,
+    [organization, geofence, user],
+  )
+  await owner.query(
+    'INSERT INTO geofence_visits (device_id, geofence_id, entered_at, version) VALUES ($1, $2, $3, 2)',
+    [device, geofence, entered],
+  )
+  await owner.query(
+    `INSERT INTO events (event_time, device_id, geofence_id, geofence_version, type)
+     VALUES ($3, $1, $2, 2, 'enter'), ('1999-01-01', $1, $2, 1, 'enter')`,
+    [device, geofence, entered],
+  )
+  return geofence
+}
