@@ -141,6 +141,7 @@ async function start(
   stops.push(() => api.close())
 
   const shards = Array.from({ length: config.shards }, () => new MessageChannel())
+  const timers = new MessageChannel()
   live = await LiveThread.start(
     {
       host: config.host,
@@ -150,7 +151,7 @@ async function start(
       jwtSecret,
       logLevel: config.logLevel,
     },
-    shards.map(({ port1 }) => port1),
+    [...shards, timers].map(({ port1 }) => port1),
     onFailure,
   )
   const startedLive = live
@@ -166,6 +167,7 @@ async function start(
     journal: journalOptions(config),
     ackAfter: config.ackAfter,
     livePorts: shards.map(({ port2 }) => port2),
+    timersLivePort: timers.port2,
     registerInto,
     engineStopSpeedKmhMax: config.engineStopSpeedKmhMax,
     limits: config.limits,

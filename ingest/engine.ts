@@ -40,6 +40,8 @@ export interface IngestOptions {
   readonly ackAfter: 'journal' | 'database'
   /** One port to live for each shard; their number is the number of shards. */
   readonly livePorts: readonly (MessagePort | undefined)[]
+  /** To live, for the events that timers make. */
+  readonly timersLivePort?: MessagePort | undefined
   /** Organisation that unknown devices join; undefined = they are quarantined. */
   readonly registerInto: number | undefined
   /** Speed above which a vehicle is not told to stop its engine. */

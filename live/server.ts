@@ -237,10 +237,10 @@ export async function startLive(
           discard(transferables(message))
           if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
         } else if (message.type === 'count') untaken = message.untaken
-        else {
+        else if (message.type === 'missed') {
           metrics.missed.inc(message.devices.length)
           feed.readPositions(message.devices)
-        }
+        } else if (message.type === 'events' && untaken !== undefined) Atomics.sub(untaken, 0, 1)
       })
     }
     return { port, registry, stop }

@@ -1,10 +1,33 @@
-/** What a shard sends to live: its stored rows, and where live is too slow for that, the devices that they are of. */
+/**
+ * What shards and the timers of geofences send to live: stored rows and events, and where live is too slow for that, of
+ * which devices they are.
+ */
+import type { GeofenceEvent } from './geofence-event.ts'
 import type { PositionBatchMessage } from './position-batch.ts'
+
+/** An event with the organisation of its geofence, the only one that may see it. */
+export interface LiveEvent extends GeofenceEvent {
+  readonly organizationId: number
+}
+
+/** Events of a device that were left out. */
+export interface MissedEvents {
+  readonly organizationId: number
+  readonly device: number
+  readonly count: number
+}
 
 export type ShardToLive =
   /** Rows that are committed. */
   | PositionBatchMessage
-  /** First, if the shard keeps count: batches that live has not taken yet; live counts down by one for each it has. */
+  /** Events that are committed, after the rows of the same transaction. */
+  | { readonly type: 'events'; readonly events: readonly LiveEvent[] }
+  /**
+   * First, if the sender keeps count: batches of rows and of events that live has not taken yet; live counts down by one
+   * for each it has.
+   */
   | { readonly type: 'count'; readonly untaken: Int32Array }
   /** Devices of rows that are committed and were left out: live reads their last positions from the database. */
   | { readonly type: 'missed'; readonly devices: Uint32Array }
+  /** Events that are committed and were left out: live tells its clients how many. */
+  | { readonly type: 'missed-events'; readonly missed: readonly MissedEvents[] }

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { ShardToLive } from '../../schemas/live-port.ts'
+import type { LiveEvent, ShardToLive } from '../../schemas/live-port.ts'
 import { PositionBatch } from '../../schemas/position-batch.ts'
 import { QUALITY } from '../../schemas/quality.ts'
 import { LIVE_BATCHES_MAX, LiveOutlet } from './live-outlet.ts'
@@ -23,6 +23,28 @@ function publish(...devices: number[]): void {
   const batch = new PositionBatch(8)
   for (const device of devices) batch.device[batch.add(1_000, 50, 10)] = device
   outlet.publish(batch)
+}
+
+function event(id: number, device: number): LiveEvent {
+  return {
+    id,
+    device,
+    geofence: 1,
+    geofenceVersion: 1,
+    type: 'enter',
+    time: '2026-01-02T03:04:05.000Z',
+    fixTime: null,
+    latitude: null,
+    longitude: null,
+    speed: null,
+    crossing: false,
+    revision: 0,
+    replaces: null,
+    retracted: false,
+    current: true,
+    recordedAt: '2026-01-02T03:04:05.000Z',
+    organizationId: 3,
+  }
 }
 
 /** What came next, which must be there. */
@@ -71,4 +93,30 @@ test('devices of doubtful rows are not told, as these are not shown', async () =
   outlet.publish(batch)
   takeBatches(LIVE_BATCHES_MAX)
   expect((await once(live, 'message'))[0]).toEqual({ type: 'missed', devices: Uint32Array.of(8) })
+})
+
+test('events follow their batch and count as one, and no message is made where there is none', () => {
+  publish(1)
+  outlet.publishEvents([event(1, 1), event(2, 1)])
+  outlet.publishEvents([])
+  takeBatches(1)
+  expect(taken()).toEqual({ type: 'events', events: [event(1, 1), event(2, 1)] })
+  expect(receiveMessageOnPort(live)).toBeUndefined()
+  expect(Atomics.load(untaken, 0)).toBe(1)
+})
+
+test('events that live is too slow for are left out, and how many of each device is told', async () => {
+  for (let device = 1; device <= LIVE_BATCHES_MAX; device++) publish(device)
+  outlet.publishEvents([event(1, 1), event(2, 2), event(3, 1)])
+  outlet.publishEvents([event(4, 1)])
+  takeBatches(LIVE_BATCHES_MAX)
+  expect((await once(live, 'message'))[0]).toEqual({
+    type: 'missed-events',
+    missed: [
+      { organizationId: 3, device: 1, count: 3 },
+      { organizationId: 3, device: 2, count: 1 },
+    ],
+  })
+  outlet.publishEvents([event(5, 1)])
+  expect((await once(live, 'message'))[0]).toEqual({ type: 'events', events: [event(5, 1)] })
 })
