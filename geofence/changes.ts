@@ -30,6 +30,8 @@ export interface NewEvent {
   readonly revision: number
   /** Id of the event that it corrects; null = none. */
   readonly replaces: number | null
+  /** Its time: events are found by device and time. NaN where there is none. */
+  readonly replacesTimeMs: number
   /** The event that it replaces did not happen. */
   readonly retracted: boolean
 }
