@@ -139,6 +139,8 @@ BEGIN
       device_id integer NOT NULL,
       geofence_id integer NOT NULL,
       geofence_version integer NOT NULL,
+      -- That of the geofence then, filled in where it is left out: devices move, and geofences are deleted.
+      organization_id integer,
       revision integer NOT NULL DEFAULT 0,
       speed_kmh real,
       crossing boolean NOT NULL DEFAULT false,
@@ -148,6 +150,7 @@ BEGIN
       PRIMARY KEY (device_id, event_time, geofence_id, type, revision)
     ) $sql$ || CASE WHEN timescale THEN '' ELSE 'PARTITION BY RANGE (event_time)' END;
   CREATE INDEX events_geofence ON events (geofence_id, event_time);
+  CREATE INDEX events_organization ON events (organization_id, event_time);
   IF timescale THEN
     PERFORM create_hypertable('events', by_range('event_time', INTERVAL '1 day'), create_default_indexes => false);
   ELSE
@@ -155,6 +158,14 @@ BEGIN
   END IF;
 END $$;
 ALTER SEQUENCE events_id OWNED BY events.id;
+
+CREATE FUNCTION fill_event_organization() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+  SELECT organization_id INTO NEW.organization_id FROM geofences WHERE id = NEW.geofence_id;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER events_organization BEFORE INSERT ON events
+  FOR EACH ROW WHEN (NEW.organization_id IS NULL) EXECUTE FUNCTION fill_event_organization();
 
 -- Makes the partition of a UTC day of a table that is partitioned by `column_name`, unless it is there or the server has
 -- TimescaleDB. Rows of that day that went to the default partition before, from clocks that ran ahead, move into it.
@@ -193,7 +204,7 @@ BEGIN
   PERFORM ensure_day('events', 'event_time', day);
   RETURN true;
 END $$;
-REVOKE ALL ON FUNCTION ensure_day, count_geofence_version FROM PUBLIC;
+REVOKE ALL ON FUNCTION ensure_day, count_geofence_version, fill_event_organization FROM PUBLIC;
 
 -- A run of a geofence over history. The API queues and cancels, ingest does it.
 CREATE TABLE geofence_backfills (

@@ -78,7 +78,7 @@ interface TenantTable {
   readonly writable: string
 }
 
-/** Tables in which every row belongs to an organisation. */
+/** Tables in which every row belongs to an organisation, but for those that the API reads through doors only. */
 async function tenantTables(): Promise<TenantTable[]> {
   const { rows } = await owner.query<TenantTable>(
     `SELECT c.relname AS table, a.attname AS column, (
@@ -87,7 +87,8 @@ async function tenantTables(): Promise<TenantTable[]> {
         ORDER BY w.attnum LIMIT 1) AS writable
      FROM pg_class c JOIN pg_attribute a
        ON a.attrelid = c.oid AND a.attname = CASE c.relname WHEN 'organizations' THEN 'id' ELSE 'organization_id' END
-     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')`,
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+       AND has_any_column_privilege('fleetflow_api', c.oid, 'SELECT, INSERT, UPDATE')`,
   )
   return rows
 }
