@@ -27,6 +27,8 @@ const create = route({
   operationId: 'createStreamTicket',
   tags: ['Stream'],
   summary: 'Get a ticket to the live stream',
+  description:
+    'The stream sends positions and geofence events of the devices in a subscription as they are stored. A client that reads too slowly is told by `lagging` how many were left out: positions are followed by newer ones, events are read by `GET /api/v1/events`.',
   responses: { 201: { description: 'a ticket', content: content(StreamTicket) } },
 })
 

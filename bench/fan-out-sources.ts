@@ -158,7 +158,7 @@ export class WsSource implements Source {
     const { format } = this
     this.batches++
     const body = this.rows.join(format.separator)
-    const message = format.encodePositions(1, String(++this.cursor), BATCH_ROWS, body)
+    const message = format.encodeRows('positions', 1, String(++this.cursor), BATCH_ROWS, body)
     for (const socket of this.server.clients) socket.send(message, { binary: format.isBinary })
   }
 

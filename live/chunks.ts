@@ -18,7 +18,7 @@ import type { StreamFormat } from './stream-format.ts'
 export interface LiveScope {
   /** Null = of every organisation. */
   readonly organizationId: number | null
-  /** Slots of the devices that it names; null = all. */
+  /** Slots of the devices that it names, ascending; null = all. */
   readonly slots: Uint32Array | null
 }
 
@@ -99,7 +99,7 @@ export class Chunks {
       message: (id) => {
         let message = messages.get(id)
         if (message === undefined) {
-          message = format.encodePositions(id, this.cursor, count, body)
+          message = format.encodeRows('positions', id, this.cursor, count, body)
           messages.set(id, message)
         }
         return message

@@ -1,11 +1,12 @@
 /**
  * One socket and its subscriptions. What it is sent is what its subscriptions have not got yet of the log of last
- * positions; when it holds too much unsent it is left alone until it has taken most of that, and goes on where it stopped: what
- * was superseded in between it never gets.
+ * positions and of that of events; when it holds too much unsent it is left alone until it has taken most of that, and
+ * goes on where it stopped: positions that were superseded in between, and events that are no longer kept, it never gets.
  */
 import { type ServerMessage, STREAM_CLOSE } from '../schemas/stream.ts'
 import type { StreamUser } from './authorise.ts'
 import type { Chunks, LiveScope } from './chunks.ts'
+import type { EventLog } from './event-log.ts'
 import type { LastPositions, Move } from './last-positions.ts'
 import type { LiveMetrics } from './metrics.ts'
 import type { LiveLimits } from './options.ts'
@@ -16,6 +17,7 @@ import type { WebSocket } from './uws.ts'
 export interface Hub {
   readonly positions: LastPositions
   readonly chunks: Chunks
+  readonly events: EventLog
   readonly limits: LiveLimits
   readonly metrics: LiveMetrics
 }
@@ -37,6 +39,10 @@ interface Subscription {
   /** While the socket is slow: positions that it would have been sent, of the rows before `owedTo`. */
   owed: number
   owedTo: number
+  /** Number of the event that it gets next. */
+  nextEvent: number
+  /** Events left out that it has not been told of. */
+  eventsDropped: number
 }
 
 /** Devices of one `left` message at most. */
@@ -74,7 +80,16 @@ export class Client {
   }
 
   subscribe(id: number, scope: LiveScope): void {
-    this.subscriptions.set(id, { id, scope, next: 0, live: false, owed: 0, owedTo: 0 })
+    this.subscriptions.set(id, {
+      id,
+      scope,
+      next: 0,
+      live: false,
+      owed: 0,
+      owedTo: 0,
+      nextEvent: this.hub.events.end,
+      eventsDropped: 0,
+    })
     if (this.slowSinceMs === undefined) this.pump()
   }
 
@@ -84,16 +99,10 @@ export class Client {
 
   /** Sends what the subscriptions have not got, as far as the socket takes it. */
   private pump(): void {
-    const { positions, chunks, limits, metrics } = this.hub
+    const { positions, chunks, events, metrics } = this.hub
     for (const subscription of this.subscriptions.values()) {
       while (subscription.next < positions.end) {
-        if (this.socket.getBufferedAmount() >= limits.slowSocketBytes) {
-          this.becomeSlow()
-          // Another subscription goes first next time, or a great snapshot would keep it waiting.
-          this.subscriptions.delete(subscription.id)
-          this.subscriptions.set(subscription.id, subscription)
-          return
-        }
+        if (this.isFull(subscription)) return
         const chunk = chunks.next(subscription.scope, this.format, subscription.next)
         subscription.next = chunk.end
         if (chunk.count === 0) continue
@@ -104,7 +113,34 @@ export class Client {
         subscription.live = true
         if (!this.send({ type: 'live', id: subscription.id })) return
       }
+      while (subscription.nextEvent < events.end) {
+        if (this.isFull(subscription) || !this.sendEvents(subscription)) return
+      }
     }
+  }
+
+  /** @returns Whether the socket is still open. */
+  private sendEvents(subscription: Subscription): boolean {
+    const { chunks, events, metrics } = this.hub
+    const { format } = this
+    const { end, rows, missed } = events.next(subscription.scope, format, subscription.nextEvent)
+    subscription.nextEvent = end
+    subscription.eventsDropped += missed
+    if (!this.sendLagging(subscription, 0)) return false
+    if (rows.length === 0) return true
+    metrics.sent.events += rows.length
+    const joined = rows.join(format.separator)
+    return this.write(format.encodeRows('events', subscription.id, chunks.cursor, rows.length, joined))
+  }
+
+  /** Whether the socket has enough, which makes it slow. */
+  private isFull(subscription: Subscription): boolean {
+    if (this.socket.getBufferedAmount() < this.hub.limits.slowSocketBytes) return false
+    this.becomeSlow()
+    // Another subscription goes first next time, or a great snapshot would keep it waiting.
+    this.subscriptions.delete(subscription.id)
+    this.subscriptions.set(subscription.id, subscription)
+    return true
   }
 
   /** Sends what a tick brought; to a slow socket it counts instead. */
@@ -115,20 +151,43 @@ export class Client {
 
   /** To be called when the socket holds less than before. */
   drained(): void {
-    const { chunks, limits, metrics } = this.hub
+    const { chunks, limits } = this.hub
     // Not before most is gone: what waits in the buffer grows old, what waits in the log is replaced by newer.
     if (this.slowSinceMs === undefined || this.bufferedBytes > limits.slowSocketBytes / 4) return
     this.slowSinceMs = undefined
     for (const subscription of this.subscriptions.values()) {
-      if (subscription.owed === 0) continue
-      const dropped = subscription.owed - chunks.count(subscription.scope, subscription.next)
+      const { owed } = subscription
       subscription.owed = 0
-      if (dropped <= 0) continue
-      metrics.lagging.inc()
-      metrics.dropped.inc(dropped)
-      if (!this.send({ type: 'lagging', id: subscription.id, dropped })) return
+      const dropped = owed === 0 ? 0 : owed - chunks.count(subscription.scope, subscription.next)
+      if (!this.sendLagging(subscription, Math.max(0, dropped))) return
     }
     this.pump()
+  }
+
+  /**
+   * Says what was left out, if anything was.
+   * @returns Whether the socket is still open.
+   */
+  private sendLagging(subscription: Subscription, dropped: number): boolean {
+    const { id, eventsDropped } = subscription
+    if (dropped + eventsDropped === 0) return true
+    const { metrics } = this.hub
+    metrics.lagging.inc()
+    metrics.dropped.inc(dropped)
+    metrics.droppedEvents.inc(eventsDropped)
+    subscription.eventsDropped = 0
+    return this.send({ type: 'lagging', id, dropped, events: eventsDropped })
+  }
+
+  /** To be called before the events up to `end` go: what a subscription has not got of them it never gets. */
+  dropEvents(end: number): void {
+    const { events, metrics } = this.hub
+    for (const subscription of this.subscriptions.values()) {
+      if (subscription.nextEvent >= end) continue
+      subscription.eventsDropped += events.count(subscription.scope, subscription.nextEvent, end)
+      subscription.nextEvent = end
+      metrics.limitMet('eventsKept')
+    }
   }
 
   /** Tells the subscriptions that had the devices in their scope that these are gone from it. */

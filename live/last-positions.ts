@@ -109,9 +109,7 @@ export class LastPositions {
     const slots: number[] = []
     for (let row = 0; row < batch.length; row++) {
       if (batch.quality[row] !== 0) continue
-      const device = batch.device[row]!
-      const slot = this.slots.get(device) ?? this.addSlot(device)
-      if (this.ownerOf[slot] === UNKNOWN_OWNER) unknown.add(device)
+      const slot = this.slotOf(batch.device[row]!, unknown)
       const fixTimeMs = batch.fixTimeMs[row]!
       const before = this.newestInBatch[slot]!
       const last = before === NO_ROW ? this.rowOf[slot]! : before
@@ -183,6 +181,22 @@ export class LastPositions {
     if (this.rowOf[slot] !== row) return false
     const owner = this.ownerOf[slot]!
     return organizationId === null ? owner > UNKNOWN_OWNER : owner === organizationId
+  }
+
+  /**
+   * Slot of a device that something is told of, made where there is none.
+   * @param unknown Takes the id if the registry has not told of the device.
+   */
+  slotOf(device: number, unknown: Set<number>): number {
+    const slot = this.slots.get(device) ?? this.addSlot(device)
+    if (this.ownerOf[slot] === UNKNOWN_OWNER) unknown.add(device)
+    return slot
+  }
+
+  /** Whether the organisation sees the device in the slot, or it is not known yet whose that is. */
+  mayBeSeenBy(organizationId: number, slot: number): boolean {
+    const owner = this.ownerOf[slot]!
+    return owner === organizationId || owner === UNKNOWN_OWNER
   }
 
   /** Row of the last position in the slot, −1 if it has none. */

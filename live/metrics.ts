@@ -31,7 +31,7 @@ export function liveMetrics(registry: Registry) {
       }),
     })
   /** Counted for every message, so as plain numbers; the counters take them over when they are read. */
-  const sent = { messages: 0, rows: 0, bytes: 0 }
+  const sent = { messages: 0, rows: 0, events: 0, bytes: 0 }
   const total = (name: keyof typeof sent, help: string) =>
     new Counter({
       name: `fleetflow_stream_${name}_total`,
@@ -44,12 +44,18 @@ export function liveMetrics(registry: Registry) {
     })
   total('messages', 'Messages sent.')
   total('rows', 'Positions sent, counted for each subscription.')
+  total('events', 'Events sent, counted for each subscription.')
   total('bytes', 'Bytes sent, without frame headers.')
   const limits = counter<'limit'>('limits_total', 'Times that a limit was met.', ['limit'])
   return {
     sent,
-    lagging: counter('lagging_total', 'Times that positions were left out for a client that was too slow.'),
+    lagging: counter('lagging_total', 'Times that a client was told that positions or events were left out.'),
     dropped: counter('dropped_total', 'Positions left out for clients that were too slow.'),
+    droppedEvents: counter('dropped_events_total', 'Events left out, counted for each subscription.'),
+    missedEvents: counter(
+      'missed_events_total',
+      'Events left out for all, since live was too slow to take them.',
+    ),
     missed: counter(
       'missed_total',
       'Last positions read from the database, since live was too slow for the batches of a shard.',

@@ -19,6 +19,8 @@ export const LIVE_LIMITS = {
   slowSocketTimeoutMs: 30_000,
   /** Bytes that a socket may hold unsent, replies and all; what would go beyond closes it. */
   closeSocketBytes: 262_144,
+  /** Events kept in memory for clients that are slow to take them; older ones are left out. */
+  eventsKept: 10_000,
   /** Time without a byte in either direction, pings included, after which a socket is closed, s: 8 to 960. */
   idleTimeoutS: 120,
 } as const

@@ -98,5 +98,5 @@ function liveScope(client: Client, hub: Hub, id: number, scope: Scope): LiveScop
       detail: `the subscriptions of a socket may name ${limits.devicesPerSocketMax} devices: subscribe to all, or to less`,
     }
   }
-  return { organizationId, slots: Uint32Array.from(slots) }
+  return { organizationId, slots: Uint32Array.from(slots).sort() }
 }

@@ -1,10 +1,10 @@
 /**
- * The live stream: takes stored positions from the shards, keeps the last one of each device, and sends every
- * WebSocket what its subscriptions may see. Protocol: schemas/stream.ts. Runs in a thread of its own in production, see
+ * The live stream: takes stored positions and events from ingest, keeps the last position of each device and the newest
+ * events, and sends every WebSocket what its subscriptions may see. Protocol: schemas/stream.ts. Runs in a thread of its own in production, see
  * live-thread.ts, and needs none in tests.
  *
- * A batch goes into the log of last positions when it comes; a tick later every socket gets what it has not got of the
- * log yet. Between ticks nothing is sent except to a socket that subscribes or has drained.
+ * A batch goes into the log of last positions or of events when it comes; a tick later every socket gets what it has not
+ * got of the logs yet. Between ticks nothing is sent except to a socket that subscribes or has drained.
  */
 import { createServer } from 'node:net'
 import type { MessagePort } from 'node:worker_threads'
@@ -19,6 +19,7 @@ import { Chunks } from './chunks.ts'
 import { Client, type Hub, type SocketData } from './client.ts'
 import { DeviceFeed } from './device-feed.ts'
 import { discard } from './discard.ts'
+import { EventLog } from './event-log.ts'
 import { LastPositions, type Move } from './last-positions.ts'
 import { LiveError } from './live-error.ts'
 import { liveMetrics } from './metrics.ts'
@@ -64,11 +65,20 @@ export async function startLive(
     for (const client of clients) client.renumber(newRow)
   })
   const chunks = new Chunks(positions)
-  const hub: Hub = { positions, chunks, limits, metrics }
+  const events = new EventLog(positions, limits.eventsKept, (end) => {
+    // Who is not slow has only not been sent to since the last tick.
+    nextCursor()
+    for (const client of clients) {
+      client.tick()
+      client.dropEvents(end)
+    }
+  })
+  const hub: Hub = { positions, chunks, events, limits, metrics }
   const pool = createPool(options.databaseUrl, { max: POOL_MAX, applicationName: 'fleetflow live', log })
 
-  /** Row of the log up to which ticks have come. */
+  /** Row of the log of positions, and number of the event, up to which ticks have come. */
   let published = 0
+  let publishedEvents = 0
   let timer: NodeJS.Timeout | undefined
   let lastTickMs = 0
   /** Greater than any cursor before, also of a former run: ticks are slower than one a microsecond. */
@@ -84,6 +94,7 @@ export async function startLive(
     lastTickMs = performance.now()
     observeLatency()
     published = positions.end
+    publishedEvents = events.end
     for (const client of clients) client.tick()
   }
   const observeLatency = () => {
@@ -95,10 +106,10 @@ export async function startLive(
       }
     }
   }
-  /** To be called when the log has grown, or who sees what has changed. */
+  /** To be called when a log has grown, or who sees what has changed. */
   const changed = () => {
     nextCursor()
-    if (positions.end === published || timer !== undefined) return
+    if ((positions.end === published && events.end === publishedEvents) || timer !== undefined) return
     const waitMs = lastTickMs + tickMs - performance.now()
     // At once after a pause; the next tick waits for what comes with it.
     if (waitMs <= 0) tick()
@@ -108,6 +119,12 @@ export async function startLive(
   const append = (batch: PositionBatch) => {
     const unknown = new Set<number>()
     positions.append(batch, unknown)
+    feed.check(unknown)
+    changed()
+  }
+  const appendEvents = (append: (unknown: Set<number>) => void) => {
+    const unknown = new Set<number>()
+    append(unknown)
     feed.check(unknown)
     changed()
   }
@@ -240,7 +257,13 @@ export async function startLive(
         else if (message.type === 'missed') {
           metrics.missed.inc(message.devices.length)
           feed.readPositions(message.devices)
-        } else if (message.type === 'events' && untaken !== undefined) Atomics.sub(untaken, 0, 1)
+        } else if (message.type === 'missed-events') {
+          metrics.missedEvents.inc(message.missed.reduce((sum, { count }) => sum + count, 0))
+          appendEvents((unknown) => events.appendMissed(message.missed, unknown))
+        } else {
+          appendEvents((unknown) => events.append(message.events, unknown))
+          if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
+        }
       })
     }
     return { port, registry, stop }

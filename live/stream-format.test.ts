@@ -23,7 +23,7 @@ function rowOf(device: number, attributes: Record<string, unknown> = {}): Stream
 
 function positions(format: StreamFormat, id: number, cursor: string, rows: StreamRow[]): Buffer {
   const encoded = rows.map((row) => format.encodeRow(row)).join(format.separator)
-  return format.encodePositions(id, cursor, rows.length, encoded)
+  return format.encodeRows('positions', id, cursor, rows.length, encoded)
 }
 
 describe.each(STREAM_FORMATS.map((format) => [format.subprotocol, format] as const))(

@@ -4,7 +4,11 @@
  * message becomes a buffer in one copy.
  */
 import { Packr } from 'msgpackr'
+import type { GeofenceEvent } from '../schemas/geofence-event.ts'
 import { type ServerMessage, STREAM_PROTOCOLS, type StreamRow } from '../schemas/stream.ts'
+
+/** Messages that carry rows. */
+export type RowsType = 'positions' | 'events'
 
 export interface StreamFormat {
   /** 0 or 1: place in {@link STREAM_FORMATS}. */
@@ -14,9 +18,9 @@ export interface StreamFormat {
   /** Stands between two rows of a message. */
   readonly separator: string
   /** One row, one character a byte. */
-  encodeRow(row: StreamRow): string
-  /** A `positions` message of `count` encoded rows that are joined by the separator. */
-  encodePositions(id: number, cursor: string, count: number, rows: string): Buffer
+  encodeRow(row: StreamRow | GeofenceEvent): string
+  /** A message of `count` encoded rows that are joined by the separator. */
+  encodeRows(type: RowsType, id: number, cursor: string, count: number, rows: string): Buffer
   encode(message: ServerMessage): Buffer
   /** @throws Error of any kind if the bytes are not of this format. */
   decode(bytes: Buffer): unknown
@@ -35,8 +39,10 @@ function packedArrayHead(length: number): string {
   return String.fromCharCode(0xdd, length >>> 24, (length >>> 16) & 255, (length >>> 8) & 255, length & 255)
 }
 
-/** Map of 4 entries, the first of them `type: "positions"`. */
-const PACKED_POSITIONS = String.fromCharCode(0x84) + packed('type') + packed('positions') + packed('id')
+/** Map of 4 entries, the first of them the type. */
+const packedHead = (type: RowsType) =>
+  String.fromCharCode(0x84) + packed('type') + packed(type) + packed('id')
+const PACKED_HEAD = { positions: packedHead('positions'), events: packedHead('events') }
 const PACKED_CURSOR = packed('cursor')
 const PACKED_ROWS = packed('rows')
 
@@ -51,8 +57,8 @@ export const jsonFormat: StreamFormat = {
     const text = JSON.stringify(row)
     return NOT_ASCII.test(text) ? Buffer.from(text).toString('latin1') : text
   },
-  encodePositions: (id, cursor, _count, rows) =>
-    Buffer.from(`{"type":"positions","id":${id},"cursor":"${cursor}","rows":[${rows}]}`, 'latin1'),
+  encodeRows: (type, id, cursor, _count, rows) =>
+    Buffer.from(`{"type":"${type}","id":${id},"cursor":"${cursor}","rows":[${rows}]}`, 'latin1'),
   encode: (message) => Buffer.from(JSON.stringify(message)),
   decode: (bytes) => JSON.parse(bytes.toString()),
 }
@@ -63,9 +69,9 @@ export const msgpackFormat: StreamFormat = {
   isBinary: true,
   separator: '',
   encodeRow: packed,
-  encodePositions: (id, cursor, count, rows) =>
+  encodeRows: (type, id, cursor, count, rows) =>
     Buffer.from(
-      PACKED_POSITIONS +
+      PACKED_HEAD[type] +
         packed(id) +
         PACKED_CURSOR +
         packed(cursor) +

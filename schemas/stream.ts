@@ -6,8 +6,14 @@
  * `live`, then every newer position once it is stored. Within a subscription the positions of a device never go
  * back in time. A client that reads too slowly gets the newest position of a device
  * instead of each, and is told by `lagging`; one that stays slow is closed with {@link STREAM_CLOSE}.slow.
+ *
+ * Events of geofences that are stored after the subscription was made follow in `events`, behind the position that
+ * caused them or a newer one of its device. They are in the order in which they were stored, which is not that of their
+ * times: late data makes late events. Events of a backfill are not sent. All events, also those that `lagging` says were
+ * left out, are read by `GET /api/v1/events`.
  */
 import { z } from 'zod'
+import type { GeofenceEvent } from './geofence-event.ts'
 import { attributesOf, roundSpeed } from './position.ts'
 import type { PositionBatch } from './position-batch.ts'
 import { ID_MAX, Id } from './text.ts'
@@ -85,12 +91,22 @@ export type ServerMessage =
       readonly cursor: string
       readonly rows: readonly StreamRow[]
     }
+  /** Events of devices in the scope. `cursor` as above. */
+  | {
+      readonly type: 'events'
+      readonly id: number
+      readonly cursor: string
+      readonly rows: readonly GeofenceEvent[]
+    }
   /** The snapshot is complete; what follows is live. */
   | { readonly type: 'live'; readonly id: number }
   /** The devices are no longer in the scope: deleted, disabled, or now of another organisation. */
   | { readonly type: 'left'; readonly id: number; readonly devices: readonly number[] }
-  /** The client was too slow: `dropped` positions were left out, newer ones of the same devices follow. */
-  | { readonly type: 'lagging'; readonly id: number; readonly dropped: number }
+  /**
+   * The client, or the stream itself, was too slow: `dropped` positions were left out, newer ones of the same devices
+   * follow; and `events` events, which do not follow: `GET /api/v1/events` has them.
+   */
+  | { readonly type: 'lagging'; readonly id: number; readonly dropped: number; readonly events: number }
   | {
       readonly type: 'error'
       readonly id: number | null

@@ -8,7 +8,7 @@ import type { LiveOptions } from '../live/options.ts'
 import { type LiveServer, startLive } from '../live/server.ts'
 import { jsonFormat, STREAM_FORMATS } from '../live/stream-format.ts'
 import { signAccessToken } from '../schemas/access-token.ts'
-import type { ShardToLive } from '../schemas/live-port.ts'
+import type { LiveEvent, ShardToLive } from '../schemas/live-port.ts'
 import { PositionBatch, transferables } from '../schemas/position-batch.ts'
 import type { Role } from '../schemas/roles.ts'
 import { type ClientMessage, type ServerMessage, STREAM_PATH, STREAM_PROTOCOLS } from '../schemas/stream.ts'
@@ -38,6 +38,29 @@ export function testBatch(rows: readonly TestRow[]): PositionBatch {
     for (const [key, value] of Object.entries(attributes)) batch.set(row, key, value)
   }
   return batch
+}
+
+/** An event as a shard would hand it over. */
+export function testEvent(
+  event: Pick<LiveEvent, 'id' | 'device' | 'organizationId'> & Partial<LiveEvent>,
+): LiveEvent {
+  return {
+    geofence: 1,
+    geofenceVersion: 1,
+    type: 'enter',
+    time: '2026-01-02T03:04:05.000Z',
+    fixTime: '2026-01-02T03:04:05.000Z',
+    latitude: 50.5,
+    longitude: 10,
+    speed: 36.5,
+    crossing: false,
+    revision: 0,
+    replaces: null,
+    retracted: false,
+    current: true,
+    recordedAt: '2026-01-02T03:04:06.000Z',
+    ...event,
+  }
 }
 
 export class StreamFixture {

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { LiveEvent, ShardToLive } from '../../schemas/live-port.ts'
+import type { ShardToLive } from '../../schemas/live-port.ts'
 import { PositionBatch } from '../../schemas/position-batch.ts'
 import { QUALITY } from '../../schemas/quality.ts'
+import { testEvent } from '../../test/stream-fixture.ts'
 import { LIVE_BATCHES_MAX, LiveOutlet } from './live-outlet.ts'
 
 let live: MessagePort
@@ -23,28 +24,6 @@ function publish(...devices: number[]): void {
   const batch = new PositionBatch(8)
   for (const device of devices) batch.device[batch.add(1_000, 50, 10)] = device
   outlet.publish(batch)
-}
-
-function event(id: number, device: number): LiveEvent {
-  return {
-    id,
-    device,
-    geofence: 1,
-    geofenceVersion: 1,
-    type: 'enter',
-    time: '2026-01-02T03:04:05.000Z',
-    fixTime: null,
-    latitude: null,
-    longitude: null,
-    speed: null,
-    crossing: false,
-    revision: 0,
-    replaces: null,
-    retracted: false,
-    current: true,
-    recordedAt: '2026-01-02T03:04:05.000Z',
-    organizationId: 3,
-  }
 }
 
 /** What came next, which must be there. */
@@ -97,18 +76,31 @@ test('devices of doubtful rows are not told, as these are not shown', async () =
 
 test('events follow their batch and count as one, and no message is made where there is none', () => {
   publish(1)
-  outlet.publishEvents([event(1, 1), event(2, 1)])
+  outlet.publishEvents([
+    testEvent({ id: 1, device: 1, organizationId: 3 }),
+    testEvent({ id: 2, device: 1, organizationId: 3 }),
+  ])
   outlet.publishEvents([])
   takeBatches(1)
-  expect(taken()).toEqual({ type: 'events', events: [event(1, 1), event(2, 1)] })
+  expect(taken()).toEqual({
+    type: 'events',
+    events: [
+      testEvent({ id: 1, device: 1, organizationId: 3 }),
+      testEvent({ id: 2, device: 1, organizationId: 3 }),
+    ],
+  })
   expect(receiveMessageOnPort(live)).toBeUndefined()
   expect(Atomics.load(untaken, 0)).toBe(1)
 })
 
 test('events that live is too slow for are left out, and how many of each device is told', async () => {
   for (let device = 1; device <= LIVE_BATCHES_MAX; device++) publish(device)
-  outlet.publishEvents([event(1, 1), event(2, 2), event(3, 1)])
-  outlet.publishEvents([event(4, 1)])
+  outlet.publishEvents([
+    testEvent({ id: 1, device: 1, organizationId: 3 }),
+    testEvent({ id: 2, device: 2, organizationId: 3 }),
+    testEvent({ id: 3, device: 1, organizationId: 3 }),
+  ])
+  outlet.publishEvents([testEvent({ id: 4, device: 1, organizationId: 3 })])
   takeBatches(LIVE_BATCHES_MAX)
   expect((await once(live, 'message'))[0]).toEqual({
     type: 'missed-events',
@@ -117,6 +109,9 @@ test('events that live is too slow for are left out, and how many of each device
       { organizationId: 3, device: 2, count: 1 },
     ],
   })
-  outlet.publishEvents([event(5, 1)])
-  expect((await once(live, 'message'))[0]).toEqual({ type: 'events', events: [event(5, 1)] })
+  outlet.publishEvents([testEvent({ id: 5, device: 1, organizationId: 3 })])
+  expect((await once(live, 'message'))[0]).toEqual({
+    type: 'events',
+    events: [testEvent({ id: 5, device: 1, organizationId: 3 })],
+  })
 })

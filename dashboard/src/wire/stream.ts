@@ -95,8 +95,10 @@ export class Stream {
       this.#attempt = 0
       this.#listener.onStatus({ kind: 'live' })
       this.#listener.onLive()
-    } else if (message.type === 'lagging') this.#listener.onLagging(message.dropped)
-    else if (message.type === 'error') this.#listener.onError(message.detail)
+    } else if (message.type === 'lagging') {
+      // Events are not shown here, so none are missed.
+      if (message.dropped > 0) this.#listener.onLagging(message.dropped)
+    } else if (message.type === 'error') this.#listener.onError(message.detail)
   }
 
   #lose(generation: number): void {
