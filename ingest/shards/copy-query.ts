@@ -1,6 +1,7 @@
 /**
  * A COPY FROM STDIN whose data is at hand: the query and all its data leave in one write, so that a batch costs one
- * round trip. The protocol allows it: a server that refuses the COPY passes over the data that follows.
+ * round trip. The protocol allows it: a server that refuses the COPY passes over the data that follows. Statements may
+ * stand before the COPY; they are of its transaction.
  */
 import type pg from 'pg'
 
@@ -9,16 +10,20 @@ interface WireConnection {
   readonly stream: NodeJS.WritableStream & { cork(): void; uncork(): void }
 }
 
-/** Rows of each command of the query, as its command tag says: `COPY 10`, `INSERT 0 8`. */
-export type CopyCounts = readonly number[]
+export interface CopyAnswer {
+  /** Rows of each command of the query, as its command tag says: `COPY 10`, `INSERT 0 8`. */
+  readonly counts: readonly number[]
+  /** What the statements of the query that are not the COPY return, as text. */
+  readonly rows: readonly (readonly (string | null)[])[]
+}
 
 /**
- * @param sql One simple query whose first command is a COPY FROM STDIN BINARY.
+ * @param sql One simple query with one COPY FROM STDIN BINARY in it; what stands before it is done before it, and where
+ *   that fails, there is no COPY.
  * @param data CopyData and CopyDone messages, see CopyEncoder. Must stay as it is until the promise settles.
- * @returns Rows of each command.
  * @throws pg.DatabaseError as the server has it, or the error of the connection.
  */
-export function copyQuery(client: pg.ClientBase, sql: string, data: Buffer): Promise<CopyCounts> {
+export function copyQuery(client: pg.ClientBase, sql: string, data: Buffer): Promise<CopyAnswer> {
   return new Promise((resolve, reject) => {
     client.query(new CopyQuery(sql, data, resolve, reject) as unknown as pg.Submittable)
   })
@@ -28,13 +33,14 @@ class CopyQuery {
   private readonly sql: string
   private readonly data: Buffer
   private readonly counts: number[] = []
-  private readonly resolve: (counts: CopyCounts) => void
+  private readonly rows: (readonly (string | null)[])[] = []
+  private readonly resolve: (answer: CopyAnswer) => void
   private readonly reject: (error: Error) => void
 
   constructor(
     sql: string,
     data: Buffer,
-    resolve: (counts: CopyCounts) => void,
+    resolve: (answer: CopyAnswer) => void,
     reject: (error: Error) => void,
   ) {
     this.sql = sql
@@ -55,6 +61,13 @@ class CopyQuery {
     connection.stream.uncork()
   }
 
+  /** Nothing to do: values of a simple query are text. */
+  handleRowDescription(): void {}
+
+  handleDataRow({ fields }: { readonly fields: readonly (string | null)[] }): void {
+    this.rows.push(fields)
+  }
+
   /** Nothing to do: the data is on its way. */
   handleCopyInResponse(): void {}
 
@@ -68,6 +81,6 @@ class CopyQuery {
   }
 
   handleReadyForQuery(): void {
-    this.resolve(this.counts)
+    this.resolve({ counts: this.counts, rows: this.rows })
   }
 }

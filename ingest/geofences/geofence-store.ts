@@ -1,0 +1,126 @@
+/**
+ * Visits and events in PostgreSQL, stored in the transaction of the positions that caused them, and the owners of
+ * devices: who evaluates a device claims it, and who has lost devices to another is told so by the database before
+ * anything of theirs is stored. The functions are those of migrations/0006-geofence-evaluation.sql.
+ */
+import pg from 'pg'
+import type { GeofenceChanges } from '../../geofence/changes.ts'
+import type { LiveEvent } from '../../schemas/live-port.ts'
+
+/**
+ * SQLSTATE: what is to be stored contradicts what is stored, mostly an event that a timer made meanwhile. Nothing of
+ * the transaction is stored; {@link contradictedDevices} are to be evaluated by revision, which reads the table.
+ */
+export const CONTRADICTION = 'FF001'
+/** SQLSTATE: devices were claimed by another owner. Nothing of the transaction is stored; see {@link lostDevices}. */
+export const DEVICES_LOST = 'FF002'
+
+/** Who evaluates, and how often devices were taken from them that they know of. */
+export interface Guard {
+  /** Of {@link newOwner}. */
+  readonly owner: number
+  /** 0 at first, then `losses` of the last {@link lostDevices}. */
+  readonly losses: number
+}
+
+/** @returns Number of an owner that has no devices yet: one for each shard and each run of a backfill. */
+export async function newOwner(client: pg.ClientBase | pg.Pool): Promise<number> {
+  const { rows } = await client.query<{ owner: number }>(
+    "SELECT nextval('geofence_owners_owner')::integer AS owner",
+  )
+  return rows[0]!.owner
+}
+
+/** After {@link DEVICES_LOST}: what has to be forgotten, and the count for the next {@link Guard}. */
+export interface LostDevices {
+  /** Those of `devices` that are not the owner's. */
+  readonly devices: number[]
+  readonly losses: number
+}
+
+/**
+ * @param devices All whose state the owner holds.
+ * @throws pg.DatabaseError
+ */
+export async function lostDevices(
+  client: pg.ClientBase | pg.Pool,
+  owner: number,
+  devices: readonly number[],
+): Promise<LostDevices> {
+  // One statement sees both as they were in one moment: what is lost after it, the next guard finds.
+  const { rows } = await client.query<LostDevices>(
+    `SELECT coalesce((SELECT losses FROM geofence_owner_losses WHERE owner = $1), 0) AS losses,
+       ARRAY(SELECT device FROM unnest($2::integer[]) AS device WHERE NOT EXISTS (
+         SELECT FROM geofence_owners o WHERE o.device_id = device AND o.owner = $1)) AS devices`,
+    [owner, devices],
+  )
+  return rows[0]!
+}
+
+/**
+ * Text of the statements that go before the COPY of the positions in one simple query, which is one transaction: see
+ * copy-query.ts, which hands back their rows for {@link appliedEvents}. They fail with {@link DEVICES_LOST} or
+ * {@link CONTRADICTION}; the latter must not be tried with the same changes again.
+ *
+ * Changes of geofences that are gone or disabled meanwhile, and of devices that are gone, are passed over. So is an
+ * event of a timer that a timer made before.
+ *
+ * @param changes Empty ones cost the check of the guard only.
+ * @returns Ends with a semicolon.
+ */
+export function applyStatement(changes: GeofenceChanges, guard: Guard): string {
+  const check = `SELECT geofence_guard(${guard.owner}, ${guard.losses});`
+  return isEmpty(changes) ? check : `${check} SELECT geofence_apply(${changesLiteral(changes)});`
+}
+
+/** The same for who has no positions to store with them: one transaction of its own. */
+export async function applyChanges(
+  client: pg.ClientBase,
+  changes: GeofenceChanges,
+  guard: Guard,
+): Promise<LiveEvent[]> {
+  const answers = await client.query<unknown[]>({ text: applyStatement(changes, guard), rowMode: 'array' })
+  // Of several statements `pg` makes a list, whatever its types say.
+  const last = [answers].flat().at(-1)!
+  return isEmpty(changes) ? [] : (last.rows[0]![0] as StoredEvent[]).map(liveEvent)
+}
+
+/**
+ * @param rows Of all statements of {@link applyStatement}, as text.
+ * @returns The events that were stored, with their ids, in the order of their ids.
+ */
+export function appliedEvents(rows: readonly (readonly (string | null)[])[]): LiveEvent[] {
+  const answer = rows[1]?.[0]
+  return answer == null ? [] : (JSON.parse(answer) as StoredEvent[]).map(liveEvent)
+}
+
+/** @param error With the code {@link CONTRADICTION}. */
+export function contradictedDevices(error: pg.DatabaseError): number[] {
+  return (error.detail ?? '').split(',').map(Number)
+}
+
+function isEmpty({ opened, changed, removed, events }: GeofenceChanges): boolean {
+  return opened.length + changed.length + removed.length + events.length === 0
+}
+
+/** NaN becomes null, which is what the table has for "none". */
+function changesLiteral(changes: GeofenceChanges): string {
+  return pg.escapeLiteral(JSON.stringify(changes))
+}
+
+/** As `geofence_event_json` gives it. */
+export interface StoredEvent extends Omit<LiveEvent, 'time' | 'fixTime' | 'recordedAt'> {
+  readonly timeMs: number
+  readonly fixTimeMs: number | null
+  readonly recordedAtMs: number
+}
+
+/** An event as live takes it. */
+export function liveEvent({ timeMs, fixTimeMs, recordedAtMs, ...event }: StoredEvent): LiveEvent {
+  return {
+    ...event,
+    time: new Date(timeMs).toISOString(),
+    fixTime: fixTimeMs === null ? null : new Date(fixTimeMs).toISOString(),
+    recordedAt: new Date(recordedAtMs).toISOString(),
+  }
+}
