@@ -215,9 +215,10 @@ CREATE TABLE geofence_backfills (
   to_time timestamptz NOT NULL,
   state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'done', 'cancelled', 'failed')),
   cancel_asked boolean NOT NULL DEFAULT false,
-  -- Devices to do and done; events that were added or corrected.
+  -- Devices to do and done, in the order of their ids up to the last one; events that were added or corrected.
   devices_total integer,
   devices_done integer NOT NULL DEFAULT 0,
+  last_device_id integer NOT NULL DEFAULT 0,
   events_added integer NOT NULL DEFAULT 0,
   events_retracted integer NOT NULL DEFAULT 0,
   failure text,
@@ -225,7 +226,7 @@ CREATE TABLE geofence_backfills (
   created_at timestamptz NOT NULL DEFAULT now(),
   started_at timestamptz,
   ended_at timestamptz,
-  -- While it runs: one that is not heard of is taken over.
+  -- While it runs, by whoever runs it: one that is not heard of is taken over.
   heard_at timestamptz,
   CHECK (from_time < to_time)
 );
