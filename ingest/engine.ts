@@ -21,6 +21,7 @@ import { listenTcp } from './listeners/tcp-listener.ts'
 import { listenUdp } from './listeners/udp-listener.ts'
 import { ingestMetrics } from './metrics.ts'
 import { Quarantine } from './quarantine.ts'
+import { startLastFixesRepair } from './shards/last-fixes-repair.ts'
 import { startStore } from './store.ts'
 
 /** Customary port of MQTT without TLS. */
@@ -104,6 +105,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     log,
   })
   const listeners: Listener[] = []
+  const endRepair = startLastFixesRepair(pool, log)
 
   let closing: Promise<void> | undefined
   const close = () => {
@@ -114,7 +116,9 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     await Promise.all(listeners.map((listener) => listener.close()))
     await store.close()
     // A database that answers no more must not keep the engine from ending.
-    const answered = Promise.all([quarantine.close(), commands.close()]).then(() => notifications.close())
+    const answered = Promise.all([quarantine.close(), commands.close(), endRepair()]).then(() =>
+      notifications.close(),
+    )
     await Promise.race([answered, delay(limits.stopTimeoutMs, undefined, { ref: false })])
   }
 

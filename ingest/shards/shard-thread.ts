@@ -8,6 +8,7 @@ import { PositionBatch } from '../../schemas/position-batch.ts'
 import { openJournalReader } from '../journal/reader.ts'
 import { BacklogReader } from './backlog-reader.ts'
 import { JournalDecoder } from './journal-decoder.ts'
+import { LastFixes } from './last-fixes.ts'
 import { LiveOutlet } from './live-outlet.ts'
 import { QualityCheck } from './quality.ts'
 import { refusedFrames } from './refused-frames.ts'
@@ -22,6 +23,7 @@ const reader = openJournalReader(options.journal)
 const writer = new PositionWriter(databaseUrl, `fleetflow shard ${index}`, {
   onDatabase: (up, error) => post({ type: 'database', up, message: error?.message ?? '' }),
 })
+const lastFixes = new LastFixes((work) => writer.between(work))
 const wants = (device: number) => device % shards === index
 const live = livePort === undefined ? undefined : new LiveOutlet(livePort)
 let stopping = false
@@ -50,6 +52,7 @@ async function store(batch: PositionBatch, range: JournalRange): Promise<StoredR
     // Live passes over what is not in the database as over what is doubtful.
     for (const { row } of refused) batch.quality[row] = 255
   }
+  lastFixes.note(batch)
   live?.publish(batch)
   return { rows, duplicates, refused: refused.length, storeMs: performance.now() - startMs }
 }
@@ -91,6 +94,7 @@ port.on('message', (message: ToShard) => {
       return
     case 'stop':
       stopping = true
+      void lastFixes.close()
       void writer.close().finally(() => {
         // Nothing is open any more then.
         live?.close()

@@ -106,6 +106,19 @@ export class PositionWriter {
     return written
   }
 
+  /**
+   * Runs `work` on the connection between two batches; not at all while there is none.
+   * @throws Error of `work`.
+   */
+  between(work: (client: pg.Client) => Promise<void>): Promise<void> {
+    const done = this.last.then(async () => {
+      const { client } = this
+      if (client !== undefined) await this.answered(client, () => work(client))
+    })
+    this.last = done.catch(() => undefined)
+    return done
+  }
+
   async close(): Promise<void> {
     this.closed = true
     await this.last
@@ -153,15 +166,22 @@ export class PositionWriter {
    */
   private async copy(client: pg.Client, delivery: Delivery, piece: Uint32Array): Promise<number> {
     const { batch } = delivery
+    return this.answered(client, async () => {
+      await this.days.ensure(client, batch.fixTimeMs, batch.length)
+      return this.copyNew(client, delivery, piece).catch((error) => {
+        throw isFaultOfRows(error) ? new RowsRefused(error) : error
+      })
+    })
+  }
+
+  /** Gives the connection up when `work` takes too long. */
+  private async answered<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
     const silent = setTimeout(
       () => this.drop(client, new Error(`no answer within ${this.answerTimeoutMs} ms`)),
       this.answerTimeoutMs,
     )
     try {
-      await this.days.ensure(client, batch.fixTimeMs, batch.length)
-      return await this.copyNew(client, delivery, piece).catch((error) => {
-        throw isFaultOfRows(error) ? new RowsRefused(error) : error
-      })
+      return await work()
     } finally {
       clearTimeout(silent)
     }
