@@ -1,0 +1,42 @@
+/** Which rule of a geofence holds for a device, and how far back the rules look. */
+import { DEBOUNCE_FIXES_MAX, DEBOUNCE_S_MAX, type GeofenceRule } from '../schemas/geofence.ts'
+
+/** What geofences of the same terms share. */
+export interface Terms {
+  /** IANA name; of all times of day in the rules. */
+  readonly timeZone: string
+  readonly rules: readonly GeofenceRule[]
+}
+
+/** How far the last fixes go back: as far as both ask. */
+export interface LookBack {
+  /** At least so many, 1 or more. */
+  readonly fixes: number
+  /** And all that are not older than the last one of them by more, s. */
+  readonly seconds: number
+}
+
+/** Enough for any rule. */
+export const LOOK_BACK_MAX: LookBack = { fixes: DEBOUNCE_FIXES_MAX, seconds: DEBOUNCE_S_MAX }
+
+/**
+ * @param groups Ids of the device's groups.
+ * @returns The first rule that is for the device; undefined = the geofence does not watch it.
+ */
+export function ruleFor({ rules }: Terms, groups: readonly number[]): GeofenceRule | undefined {
+  for (const rule of rules) if (rule.group === null || groups.includes(rule.group)) return rule
+  return undefined
+}
+
+/** Enough for all rules of `terms`. */
+export function lookBackOf(terms: Iterable<Terms>): LookBack {
+  let fixes = 1
+  let seconds = 0
+  for (const { rules } of terms) {
+    for (const { debounceFixes, debounceS } of rules) {
+      fixes = Math.max(fixes, debounceFixes)
+      seconds = Math.max(seconds, debounceS)
+    }
+  }
+  return { fixes, seconds }
+}
