@@ -1,0 +1,72 @@
+/** Points and straight lines in longitude and latitude against polygons of a region (layout in geometry.ts). */
+import { orient2d } from 'robust-predicates'
+
+/** Numbers of a polygon before its first ring. */
+export const POLYGON_HEADER = 6
+
+/** `at` is the body of the region. */
+export function polygonsContain(
+  numbers: Float64Array,
+  at: number,
+  latitudeDeg: number,
+  longitudeDeg: number,
+): boolean {
+  let polygon = at + 1
+  for (let count = numbers[at]!; count > 0; count--) {
+    if (polygonContains(numbers, polygon, latitudeDeg, longitudeDeg)) return true
+    polygon += numbers[polygon]!
+  }
+  return false
+}
+
+function polygonContains(
+  numbers: Float64Array,
+  polygon: number,
+  latitudeDeg: number,
+  longitudeDeg: number,
+): boolean {
+  if (!(latitudeDeg >= numbers[polygon + 2]! && latitudeDeg <= numbers[polygon + 4]!)) return false
+  // At a pole all longitudes are one place: a ring that reaches it has it on its boundary.
+  if (latitudeDeg === 90 || latitudeDeg === -90) return true
+  const west = numbers[polygon + 1]!
+  const east = numbers[polygon + 3]!
+  // Not by adding 360 again and again: a longitude that needs no turn must stay as it is to the last bit.
+  for (let turn = -360; longitudeDeg + turn <= east; turn += 360) {
+    const x = longitudeDeg + turn
+    if (x >= west && sideOfPolygon(numbers, polygon, x, latitudeDeg) >= 0) return true
+  }
+  return false
+}
+
+/** 1 inside, 0 on the boundary of a ring, −1 outside. `x` is unwrapped as the polygon is. Exact for these numbers. */
+export function sideOfPolygon(numbers: Float64Array, polygon: number, x: number, y: number): -1 | 0 | 1 {
+  let inside = false
+  let at = polygon + POLYGON_HEADER
+  for (let rings = numbers[polygon + 5]!; rings > 0; rings--) {
+    const end = at + 1 + 2 * numbers[at]!
+    let x0 = numbers[at + 1]!
+    let y0 = numbers[at + 2]!
+    let above0 = y0 > y
+    for (at += 3; at < end; at += 2) {
+      const x1 = numbers[at]!
+      const y1 = numbers[at + 1]!
+      const above1 = y1 > y
+      if (above0 !== above1) {
+        if (x < x0 && x < x1) inside = !inside
+        else if (x <= x0 || x <= x1) {
+          const side = orient2d(x0, y0, x1, y1, x, y)
+          if (side === 0) return 0
+          if (side > 0 === above0) inside = !inside
+        }
+      } else if (y1 === y) {
+        // The edge lies at this latitude or ends here from below; all else is decided by the edges that pass it.
+        if (x1 === x || (y0 === y && x > x0 !== x > x1)) return 0
+      }
+      x0 = x1
+      y0 = y1
+      above0 = above1
+    }
+    at = end
+  }
+  return inside ? 1 : -1
+}

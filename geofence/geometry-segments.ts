@@ -1,0 +1,161 @@
+/** Parts of a straight way that lie inside geometry of a region (layout in geometry.ts). */
+import { orient2d } from 'robust-predicates'
+import { BODY, containsAt, distanceAtM, KIND } from './geometry.ts'
+import { POLYGON_HEADER } from './geometry-polygons.ts'
+import { EARTH_RADIUS_M, RADIANS } from './geometry-sphere.ts'
+
+/** Fractions of the way, from 0 to 1, `from` <= `to`. */
+export type Interval = readonly [from: number, to: number]
+
+/** Intervals that are no further apart are one: that much is lost where a shape is cut at the antimeridian. */
+const APART_MIN = 1e-12
+/** The way is halved so often where distances alone do not tell on which side it is: a bound for ways along an edge. */
+const HALVINGS_MAX = 10
+const BISECTIONS = 40
+
+/** See `Shape.segmentIntervals`. The way is taken in the longitudes' shorter direction. */
+export function segmentIntervalsAt(
+  numbers: Float64Array,
+  start: number,
+  fromLatitudeDeg: number,
+  fromLongitudeDeg: number,
+  toLatitudeDeg: number,
+  toLongitudeDeg: number,
+): Interval[] {
+  if (fromLatitudeDeg === toLatitudeDeg && fromLongitudeDeg === toLongitudeDeg) {
+    return containsAt(numbers, start, fromLatitudeDeg, fromLongitudeDeg) ? [[0, 1]] : []
+  }
+  let to = toLongitudeDeg
+  while (to - fromLongitudeDeg > 180) to -= 360
+  while (to - fromLongitudeDeg < -180) to += 360
+  const intervals =
+    numbers[start] === KIND.polygons
+      ? polygonIntervals(numbers, start + BODY, fromLongitudeDeg, fromLatitudeDeg, to, toLatitudeDeg)
+      : intervalsWithin(numbers, start, fromLatitudeDeg, fromLongitudeDeg, toLatitudeDeg, to)
+  return merged(intervals)
+}
+
+function polygonIntervals(
+  numbers: Float64Array,
+  body: number,
+  x0: number,
+  y0: number,
+  x1: number,
+  y1: number,
+): Interval[] {
+  const intervals: Interval[] = []
+  let polygon = body + 1
+  for (let count = numbers[body]!; count > 0; count--) {
+    const west = numbers[polygon + 1]!
+    const east = numbers[polygon + 3]!
+    if (Math.max(y0, y1) >= numbers[polygon + 2]! && Math.min(y0, y1) <= numbers[polygon + 4]!) {
+      // From −720: the way itself may lie a turn beyond the longitudes of a fix.
+      for (let turn = -720; Math.min(x0, x1) + turn <= east; turn += 360) {
+        if (Math.max(x0, x1) + turn < west) continue
+        addIntervals(numbers, polygon, x0 + turn, y0, x1 + turn, y1, intervals)
+      }
+    }
+    polygon += numbers[polygon]!
+  }
+  return intervals
+}
+
+/**
+ * Inside changes wherever an edge passes from one side of the line through both places to the other; an edge's end on
+ * the line counts as left of it, so that a line through a vertex is passed once or twice, as it must be.
+ */
+function addIntervals(
+  numbers: Float64Array,
+  polygon: number,
+  x0: number,
+  y0: number,
+  x1: number,
+  y1: number,
+  intervals: Interval[],
+): void {
+  const passes: number[] = []
+  const dx = x1 - x0
+  const dy = y1 - y0
+  const square = dx * dx + dy * dy
+  const fraction = (x: number, y: number) => ((x - x0) * dx + (y - y0) * dy) / square
+  let at = polygon + POLYGON_HEADER
+  for (let rings = numbers[polygon + 5]!; rings > 0; rings--) {
+    const end = at + 1 + 2 * numbers[at]!
+    let ax = numbers[at + 1]!
+    let ay = numbers[at + 2]!
+    let sideA = orient2d(x0, y0, x1, y1, ax, ay)
+    for (at += 3; at < end; at += 2) {
+      const bx = numbers[at]!
+      const by = numbers[at + 1]!
+      const sideB = orient2d(x0, y0, x1, y1, bx, by)
+      if (sideA > 0 !== sideB > 0) {
+        const part = sideA / (sideA - sideB)
+        passes.push(fraction(ax + part * (bx - ax), ay + part * (by - ay)))
+      } else if (sideA === 0 && sideB === 0) {
+        const [from, to] = [fraction(ax, ay), fraction(bx, by)]
+        add(intervals, Math.min(from, to), Math.max(from, to))
+      }
+      ax = bx
+      ay = by
+      sideA = sideB
+    }
+    at = end
+  }
+  passes.sort((a, b) => a - b)
+  for (let i = 0; i + 1 < passes.length; i += 2) add(intervals, passes[i]!, passes[i + 1]!)
+}
+
+/** Circles and corridors. A place on the way is at most its length away from any other, so that much is certain. */
+function intervalsWithin(
+  numbers: Float64Array,
+  start: number,
+  y0: number,
+  x0: number,
+  y1: number,
+  x1: number,
+): Interval[] {
+  const limitM = numbers[start] === KIND.circle ? numbers[start + BODY + 2]! : numbers[start + BODY]!
+  const distanceM = (t: number) => distanceAtM(numbers, start, y0 + t * (y1 - y0), x0 + t * (x1 - x0))
+  const widest = y0 > 0 === y1 > 0 ? Math.cos(Math.min(Math.abs(y0), Math.abs(y1)) * RADIANS) : 1
+  const lengthM = EARTH_RADIUS_M * RADIANS * Math.hypot(y1 - y0, (x1 - x0) * widest)
+  const intervals: Interval[] = []
+  const visit = (a: number, distanceA: number, b: number, distanceB: number, halvings: number) => {
+    const reachM = lengthM * (b - a)
+    if ((distanceA + distanceB - reachM) / 2 > limitM) return
+    if ((distanceA + distanceB + reachM) / 2 <= limitM) return add(intervals, a, b)
+    if (halvings < HALVINGS_MAX) {
+      const middle = (a + b) / 2
+      const distance = distanceM(middle)
+      visit(a, distanceA, middle, distance, halvings + 1)
+      visit(middle, distance, b, distanceB, halvings + 1)
+      return
+    }
+    const [insideA, insideB] = [distanceA <= limitM, distanceB <= limitM]
+    if (insideA && insideB) return add(intervals, a, b)
+    if (!insideA && !insideB) return
+    let [near, far] = insideA ? [a, b] : [b, a]
+    for (let i = 0; i < BISECTIONS; i++) {
+      const middle = (near + far) / 2
+      if (distanceM(middle) <= limitM) near = middle
+      else far = middle
+    }
+    add(intervals, Math.min(near, insideA ? a : b), Math.max(near, insideA ? a : b))
+  }
+  visit(0, distanceM(0), 1, distanceM(1), 0)
+  return intervals
+}
+
+function add(intervals: Interval[], from: number, to: number): void {
+  if (to >= 0 && from <= 1) intervals.push([Math.max(0, from), Math.min(1, to)])
+}
+
+function merged(intervals: Interval[]): Interval[] {
+  intervals.sort((a, b) => a[0] - b[0])
+  const result: [number, number][] = []
+  for (const [from, to] of intervals) {
+    const last = result[result.length - 1]
+    if (last !== undefined && from - last[1] <= APART_MIN) last[1] = Math.max(last[1], to)
+    else result.push([from, to])
+  }
+  return result
+}
