@@ -1,0 +1,21 @@
+/** Lists of geofences that are filled again and again without making anything anew. */
+
+/** The first `length` of `ids` count; the array is a larger one after it had to grow. */
+export interface FenceIds {
+  ids: Int32Array
+  length: number
+}
+
+/** An empty list with room for `room` ids. */
+export function fenceIds(room = 64): FenceIds {
+  return { ids: new Int32Array(room), length: 0 }
+}
+
+/** Makes room for `more` ids behind those that are there. */
+export function reserve(list: FenceIds, more: number): void {
+  const needed = list.length + more
+  if (needed <= list.ids.length) return
+  const grown = new Int32Array(Math.max(needed, 2 * list.ids.length))
+  grown.set(list.ids.subarray(0, list.length))
+  list.ids = grown
+}
