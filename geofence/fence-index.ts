@@ -29,8 +29,23 @@ export interface Crossing {
   readonly to: number
 }
 
+/** Builds an index of geofences that come one by one. Memory while it builds is about that of the index. */
+export class FenceIndexBuilder {
+  private count = 0
+
+  /** In any order, each id once. */
+  add(_fence: FenceSource): void {
+    this.count++
+  }
+
+  /** Ends the building. */
+  finish(): FenceIndexData {
+    return { count: this.count }
+  }
+}
+
 /**
- * Builds an index. Memory while it builds is about that of the index, whatever the iterable makes on the way.
+ * Builds an index of geofences that are at hand.
  *
  * @param fences in any order, each id once.
  * @param onProgress is told how many were taken, from time to time.
@@ -39,9 +54,13 @@ export function buildFenceIndex(
   fences: Iterable<FenceSource>,
   onProgress?: (count: number) => void,
 ): FenceIndexData {
+  const builder = new FenceIndexBuilder()
   let count = 0
-  for (const _ of fences) onProgress?.(++count)
-  return { count }
+  for (const fence of fences) {
+    builder.add(fence)
+    onProgress?.(++count)
+  }
+  return builder.finish()
 }
 
 /** Reads an index; many may read the same data, in any thread. */
