@@ -1,51 +1,26 @@
-/** What a shard has to know of a device before it evaluates it, read for many devices at once. */
+/** What has to be known of a device before it is evaluated, read for many devices at once. */
 import type pg from 'pg'
+import type { RecordedVisit } from '../../geofence/revision.ts'
+import type { LookBack } from '../../geofence/rules.ts'
+import type { Fix, WatchedDevice } from '../../geofence/visits.ts'
 
-/** A fix that counts: undoubted, with a place. */
-export interface StoredFix {
-  /** ms UTC. */
-  readonly timeMs: number
-  /** Of the record, as unsigned numbers; fixes of one time are in the order of (high, low). */
-  readonly digestHigh: number
-  readonly digestLow: number
-  readonly latitudeDeg: number
-  readonly longitudeDeg: number
-  /** NaN where it was not reported. A float32. */
-  readonly speedKmh: number
+export interface LoadedDevice extends WatchedDevice {
+  /** Those that are open, by geofence. */
+  readonly visits: readonly RecordedVisit[]
+  /** Its last fixes as far as the look-back asks, the oldest first. */
+  readonly fixes: readonly Fix[]
 }
 
-/** A row of `geofence_visits`; times are ms UTC, NaN = none. */
-export interface StoredVisit {
-  readonly geofence: number
-  readonly version: number
-  readonly enteredMs: number
-  readonly exitedMs: number
-  readonly dueMs: number
-}
-
-export interface LoadedDevice {
-  readonly device: number
-  readonly organizationId: number
-  /** Ids of its groups, ascending. */
-  readonly groups: readonly number[]
-  /** Those that are open, and those that wait for their absence; by geofence and time. */
-  readonly visits: readonly StoredVisit[]
-  /** Its last fixes as far as {@link LookBack} asks, the oldest first. */
-  readonly fixes: readonly StoredFix[]
-}
-
-/** How far the last fixes go back: as far as both ask, and no further. */
-export interface LookBack {
-  /** At least so many fixes, 1 or more. */
-  readonly fixes: number
-  /** And all that are not older than the last one by more, s. */
-  readonly seconds: number
-}
+/** As `geofence_fix_json` gives it: time, digest in two parts, latitude, longitude, speed. */
+export type FixRow = readonly [number, number, number, number, number, number | null]
+/** As `geofence_visit_json` gives it: geofence, version, entered, exited, due. */
+export type VisitRow = readonly [number, number, number, number | null, number | null]
 
 /**
  * Claims devices for `owner` and reads their state. What others had on the way for them is stored before it is read,
  * and nothing of theirs after it.
  *
+ * @param owner Of `newOwner`.
  * @returns In the order of the ids; a device that is deleted is left out.
  * @throws pg.DatabaseError
  */
@@ -55,11 +30,46 @@ export async function loadDevices(
   devices: readonly number[],
   lookBack: LookBack,
 ): Promise<LoadedDevice[]> {
-  // A statement and transaction of its own: what the claim waited for is seen by the next one only.
+  await claimDevices(client, owner, devices)
+  const { rows } = await client.query<DeviceRow>('SELECT * FROM geofence_devices($1, $2, $3)', [
+    devices,
+    lookBack.fixes,
+    lookBack.seconds,
+  ])
+  return rows.map(({ device, organization, groups, visits, fixes }) => ({
+    device,
+    organizationId: organization,
+    groups,
+    visits: visits.map(recordedVisit),
+    fixes: fixes.map(fixOfRow),
+  }))
+}
+
+/**
+ * Makes `owner` the one that evaluates the devices. Not in a transaction: what the claim has waited for is seen only by
+ * the next one.
+ * @throws pg.DatabaseError
+ */
+export async function claimDevices(
+  client: pg.ClientBase,
+  owner: number,
+  devices: readonly number[],
+): Promise<void> {
   await client.query('SELECT geofence_claim($1, $2)', [owner, devices])
-  const { rows } = await client.query<{ device: LoadedDevice }>(
-    'SELECT geofence_devices($1, $2, $3) AS device',
-    [devices, lookBack.fixes, lookBack.seconds],
-  )
-  return rows.map(({ device }) => device)
+}
+
+export function fixOfRow([timeMs, digestHigh, digestLow, latitudeDeg, longitudeDeg, speed]: FixRow): Fix {
+  return { timeMs, digestHigh, digestLow, latitudeDeg, longitudeDeg, speedKmh: speed ?? Number.NaN }
+}
+
+export function recordedVisit([geofence, version, enteredMs, exited, due]: VisitRow): RecordedVisit {
+  return { geofence, version, enteredMs, exitedMs: exited ?? Number.NaN, dueMs: due ?? Number.NaN }
+}
+
+interface DeviceRow {
+  readonly device: number
+  readonly organization: number
+  readonly groups: readonly number[]
+  readonly visits: readonly VisitRow[]
+  readonly fixes: readonly FixRow[]
 }

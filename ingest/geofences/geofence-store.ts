@@ -66,11 +66,24 @@ export async function lostDevices(
  * event of a timer that a timer made before.
  *
  * @param changes Empty ones cost the check of the guard only.
+ * @param nowMs What `advance` and `revise` were given as such, the earliest of it, ms UTC.
  * @returns Ends with a semicolon.
  */
-export function applyStatement(changes: GeofenceChanges, guard: Guard): string {
+export function applyStatement(changes: GeofenceChanges, guard: Guard, nowMs: number): string {
   const check = `SELECT geofence_guard(${guard.owner}, ${guard.losses});`
-  return isEmpty(changes) ? check : `${check} SELECT geofence_apply(${changesLiteral(changes)});`
+  if (isEmpty(changes)) return check
+  const fences = new Set<number>()
+  const devices = new Set<number>()
+  for (const list of [changes.opened, changes.changed, changes.removed, changes.events]) {
+    for (const { device, geofence } of list) {
+      fences.add(geofence)
+      devices.add(device)
+    }
+  }
+  // NaN becomes null, which is what the tables have for "none".
+  const json = pg.escapeLiteral(JSON.stringify(changes))
+  const now = `to_timestamp(${nowMs} / 1000.0)`
+  return `${check} SELECT geofence_apply('{${[...fences]}}', '{${[...devices]}}', ${now}, ${json});`
 }
 
 /** The same for who has no positions to store with them: one transaction of its own. */
@@ -78,8 +91,10 @@ export async function applyChanges(
   client: pg.ClientBase,
   changes: GeofenceChanges,
   guard: Guard,
+  nowMs: number,
 ): Promise<LiveEvent[]> {
-  const answers = await client.query<unknown[]>({ text: applyStatement(changes, guard), rowMode: 'array' })
+  const text = applyStatement(changes, guard, nowMs)
+  const answers = await client.query<unknown[]>({ text, rowMode: 'array' })
   // Of several statements `pg` makes a list, whatever its types say.
   const last = [answers].flat().at(-1)!
   return isEmpty(changes) ? [] : (last.rows[0]![0] as StoredEvent[]).map(liveEvent)
@@ -101,11 +116,6 @@ export function contradictedDevices(error: pg.DatabaseError): number[] {
 
 function isEmpty({ opened, changed, removed, events }: GeofenceChanges): boolean {
   return opened.length + changed.length + removed.length + events.length === 0
-}
-
-/** NaN becomes null, which is what the table has for "none". */
-function changesLiteral(changes: GeofenceChanges): string {
-  return pg.escapeLiteral(JSON.stringify(changes))
 }
 
 /** As `geofence_event_json` gives it. */

@@ -1,0 +1,432 @@
+-- What evaluates geofences: who has which device, visits and events stored with positions, and the work of timers. These
+-- functions are for ingest, which has no tenant; the API's role may call none of them.
+
+-- One who evaluates devices: a shard from its start to its end, or a run of a backfill.
+CREATE SEQUENCE geofence_owners_owner AS integer;
+
+-- Who evaluates a device. Its state is in their memory: what they store of it builds on what they stored before.
+CREATE TABLE geofence_owners (
+  device_id integer PRIMARY KEY REFERENCES devices ON DELETE CASCADE,
+  owner integer NOT NULL
+);
+
+-- How often another took devices from an owner; no row = never.
+CREATE TABLE geofence_owner_losses (
+  owner integer PRIMARY KEY,
+  losses integer NOT NULL
+);
+
+-- Held shared while an owner stores, and alone while devices are taken from them.
+CREATE FUNCTION geofence_owner_lock() RETURNS integer LANGUAGE sql IMMUTABLE
+  RETURN hashtext('fleetflow geofence owner');
+
+-- Takes devices over. What their owners have on its way is stored when this returns, and nothing after it. Rows and locks
+-- are taken in the order of their numbers: two who claim the same devices wait, and do not deadlock.
+CREATE FUNCTION geofence_claim(claimant integer, ids integer[]) RETURNS void
+  LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+  losers integer[];
+  loser integer;
+BEGIN
+  INSERT INTO geofence_owners (device_id, owner)
+    SELECT d.id, claimant FROM devices d
+    WHERE d.id = ANY (ids) AND NOT EXISTS (SELECT FROM geofence_owners o WHERE o.device_id = d.id)
+    ORDER BY d.id FOR KEY SHARE
+    ON CONFLICT DO NOTHING;
+  losers := ARRAY(
+    SELECT DISTINCT held.owner FROM (
+      SELECT o.owner FROM geofence_owners o
+      WHERE o.device_id = ANY (ids) AND o.owner <> claimant ORDER BY o.device_id FOR UPDATE) held
+    ORDER BY 1);
+  FOREACH loser IN ARRAY losers LOOP
+    PERFORM pg_advisory_xact_lock(geofence_owner_lock(), loser);
+    INSERT INTO geofence_owner_losses AS l (owner, losses) VALUES (loser, 1)
+      ON CONFLICT (owner) DO UPDATE SET losses = l.losses + 1;
+  END LOOP;
+  UPDATE geofence_owners SET owner = claimant WHERE device_id = ANY (ids) AND owner <> claimant;
+END $$;
+
+-- Before an owner stores: fails with FF002 where devices were taken from them that they do not know of.
+CREATE FUNCTION geofence_guard(storing integer, known_losses integer) RETURNS void
+  LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(geofence_owner_lock(), storing);
+  IF coalesce((SELECT l.losses FROM geofence_owner_losses l WHERE l.owner = storing), 0) <> known_losses THEN
+    RAISE EXCEPTION 'devices of owner % were taken over', storing USING ERRCODE = 'FF002';
+  END IF;
+END $$;
+
+-- Times of day of `insideBy`, a row for each rule that has one.
+CREATE TABLE geofence_instants (
+  geofence_id integer NOT NULL REFERENCES geofences ON DELETE CASCADE,
+  -- Of the rule in the geofence, from 0.
+  rule integer NOT NULL,
+  -- What was due until then was looked at, or is from before the rule.
+  done_until timestamptz NOT NULL DEFAULT now(),
+  -- -infinity: to be worked out.
+  next_due timestamptz NOT NULL DEFAULT '-infinity',
+  PRIMARY KEY (geofence_id, rule)
+);
+CREATE INDEX geofence_instants_due ON geofence_instants (next_due);
+
+-- A geofence that was edited: what its timers wait for is worked out anew, and a disabled one watches nothing more.
+CREATE FUNCTION settle_geofence() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  IF NEW.disabled THEN
+    UPDATE geofence_visits SET exited_at = coalesce(exited_at, greatest(now(), entered_at)), due_at = NULL
+    WHERE geofence_id = NEW.id AND (exited_at IS NULL OR due_at IS NOT NULL);
+  ELSIF (NEW.rules, NEW.time_zone) IS DISTINCT FROM (OLD.rules, OLD.time_zone) THEN
+    -- The last visit of each device; no rule waits longer than 30 days.
+    UPDATE geofence_visits v SET due_at = now()
+    WHERE v.geofence_id = NEW.id AND (v.exited_at IS NULL OR v.exited_at > now() - interval '31 days')
+      AND NOT EXISTS (SELECT FROM geofence_visits later WHERE later.device_id = v.device_id
+        AND later.geofence_id = v.geofence_id AND later.entered_at > v.entered_at);
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER geofences_settled AFTER UPDATE ON geofences
+  FOR EACH ROW WHEN (NEW.version <> OLD.version) EXECUTE FUNCTION settle_geofence();
+
+-- Keeps geofence_instants. A time of day that stays as it was goes on where it was.
+CREATE FUNCTION plan_geofence_instants() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  DELETE FROM geofence_instants i WHERE i.geofence_id = NEW.id
+    AND (NEW.disabled OR jsonb_typeof(NEW.rules -> i.rule -> 'insideBy') IS DISTINCT FROM 'object');
+  INSERT INTO geofence_instants AS i (geofence_id, rule)
+    SELECT NEW.id, place - 1 FROM jsonb_array_elements(NEW.rules) WITH ORDINALITY AS r (rule, place)
+    WHERE NOT NEW.disabled AND jsonb_typeof(r.rule -> 'insideBy') = 'object'
+    ON CONFLICT (geofence_id, rule) DO UPDATE SET next_due = '-infinity', done_until = CASE
+      WHEN NEW.time_zone = OLD.time_zone AND NEW.rules -> i.rule -> 'insideBy' = OLD.rules -> i.rule -> 'insideBy'
+      THEN i.done_until ELSE now() END;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER geofences_instants_added AFTER INSERT ON geofences
+  FOR EACH ROW WHEN (NEW.rules @? '$[*].insideBy.time') EXECUTE FUNCTION plan_geofence_instants();
+CREATE TRIGGER geofences_instants_edited AFTER UPDATE ON geofences
+  FOR EACH ROW WHEN (NEW.version <> OLD.version AND (NEW.rules @? '$[*].insideBy.time' OR OLD.rules @? '$[*].insideBy.time'))
+  EXECUTE FUNCTION plan_geofence_instants();
+
+-- An event as ingest takes it: times are ms UTC.
+CREATE FUNCTION geofence_event_json(e events) RETURNS json LANGUAGE sql STABLE
+  RETURN json_build_object(
+    'id', e.id, 'organizationId', e.organization_id, 'device', e.device_id, 'geofence', e.geofence_id,
+    'geofenceVersion', e.geofence_version, 'type', e.type,
+    'timeMs', (extract(epoch FROM e.event_time) * 1000)::double precision,
+    'fixTimeMs', (extract(epoch FROM e.fix_time) * 1000)::double precision,
+    'latitude', e.latitude, 'longitude', e.longitude, 'speed', e.speed_kmh, 'crossing', e.crossing,
+    'revision', e.revision, 'replaces', e.replaces, 'retracted', e.retracted,
+    'current', NOT e.superseded AND NOT e.retracted,
+    'recordedAtMs', (extract(epoch FROM e.recorded_at) * 1000)::double precision);
+
+-- Whether an event of a device and geofence holds that is of one of these types and lies in [from, to]. Planned with the
+-- times at hand, so that other days cost nothing.
+CREATE FUNCTION geofence_event_holds(
+  device integer, geofence integer, types text[], from_time timestamptz, to_time timestamptz) RETURNS boolean
+  LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
+DECLARE
+  holds boolean;
+BEGIN
+  EXECUTE 'SELECT EXISTS (SELECT FROM events e WHERE e.device_id = $1 AND e.geofence_id = $2 AND e.type = ANY ($3)
+    AND e.event_time >= $4 AND e.event_time <= $5 AND NOT e.superseded AND NOT e.retracted)'
+    INTO holds USING device, geofence, types, from_time, to_time;
+  RETURN holds;
+END $$;
+
+CREATE TYPE geofence_moment AS (device_id integer, geofence_id integer, from_time timestamptz, to_time timestamptz);
+
+-- Stores what an evaluation found, in the transaction of the positions. `fences` and `ids` are all geofences and devices
+-- of the changes, which are as geofence/changes.ts has them; `evaluated_at` is how far the evaluation reckoned with
+-- timers. Returns the events that were stored.
+--
+-- Timers write beside it: they lock the visit of which they make an event, or the row of geofence_instants. What they
+-- did that does not fit to the changes is found at the end, when all of these locks are held, and raised as FF001 with
+-- the devices as detail.
+CREATE FUNCTION geofence_apply(fences integer[], ids integer[], evaluated_at timestamptz, changes json) RETURNS json
+  LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+  watching integer[];
+  present integer[];
+  -- Until when times of day of `insideBy` of these geofences were looked at; null = they have none.
+  instants_done timestamptz;
+  -- Events of timers that must not hold any more: dwell and absence of one moment, missing of a time inside.
+  spent geofence_moment[] := '{}';
+  inside geofence_moment[] := '{}';
+  more geofence_moment[];
+  more_inside geofence_moment[];
+  doubtful integer[] := '{}';
+  more_doubtful integer[];
+  stored json;
+  one record;
+BEGIN
+  -- Neither goes, nor is edited, before this is committed.
+  watching := ARRAY(SELECT g.id FROM (
+    SELECT f.id, f.disabled FROM geofences f WHERE f.id = ANY (fences) ORDER BY f.id FOR SHARE) g WHERE NOT g.disabled);
+  present := ARRAY(SELECT d.id FROM devices d WHERE d.id = ANY (ids) ORDER BY d.id FOR KEY SHARE);
+  SELECT max(i.done_until) INTO instants_done FROM (
+    SELECT t.done_until FROM geofence_instants t WHERE t.geofence_id = ANY (watching)
+    ORDER BY t.geofence_id, t.rule FOR SHARE) i;
+
+  IF json_array_length(changes -> 'removed') > 0 THEN
+    WITH gone AS (
+      DELETE FROM geofence_visits v
+      USING json_to_recordset(changes -> 'removed') AS r (device integer, geofence integer, "enteredMs" double precision)
+      WHERE r.geofence = ANY (watching) AND v.device_id = r.device AND v.geofence_id = r.geofence
+        AND v.entered_at = to_timestamp(r."enteredMs" / 1000)
+      RETURNING v.device_id, v.geofence_id, v.exited_at, v.fired_at)
+    SELECT array_agg((device_id, geofence_id, fired_at, fired_at)::geofence_moment) FILTER (WHERE fired_at IS NOT NULL),
+      array_agg(device_id) FILTER (WHERE evaluated_at < instants_done AND coalesce(exited_at > evaluated_at, true))
+    INTO more, more_doubtful FROM gone;
+    spent := spent || more;
+    doubtful := doubtful || more_doubtful;
+  END IF;
+
+  IF json_array_length(changes -> 'changed') > 0 THEN
+    WITH done AS (
+      UPDATE geofence_visits v
+      SET exited_at = to_timestamp(c."exitedMs" / 1000), due_at = to_timestamp(c."dueMs" / 1000), version = c.version
+      FROM json_to_recordset(changes -> 'changed') AS c (device integer, geofence integer, version integer,
+          "enteredMs" double precision, "exitedMs" double precision, "dueMs" double precision)
+        JOIN geofence_visits old ON old.device_id = c.device AND old.geofence_id = c.geofence
+          AND old.entered_at = to_timestamp(c."enteredMs" / 1000)
+      WHERE c.geofence = ANY (watching) AND v.device_id = old.device_id AND v.geofence_id = old.geofence_id
+        AND v.entered_at = old.entered_at
+      RETURNING v.device_id, v.geofence_id, v.exited_at, v.fired_at, old.exited_at AS was_exited_at)
+    SELECT
+      array_agg((device_id, geofence_id, fired_at, fired_at)::geofence_moment)
+        FILTER (WHERE exited_at IS DISTINCT FROM was_exited_at AND (fired_at > exited_at OR fired_at > was_exited_at)),
+      array_agg((device_id, geofence_id, was_exited_at, exited_at)::geofence_moment)
+        FILTER (WHERE was_exited_at <= instants_done AND coalesce(exited_at > was_exited_at, true)),
+      -- A timer that was further than the evaluation took it for inside.
+      array_agg(device_id) FILTER (WHERE evaluated_at < instants_done AND exited_at < instants_done
+        AND coalesce(was_exited_at > evaluated_at, true))
+    INTO more, more_inside, more_doubtful FROM done;
+    spent := spent || more;
+    doubtful := doubtful || more_doubtful;
+    inside := inside || more_inside;
+  END IF;
+
+  IF json_array_length(changes -> 'opened') > 0 THEN
+    WITH o AS (
+      SELECT c.device, c.geofence, c.version, to_timestamp(c."enteredMs" / 1000) AS entered_at,
+        to_timestamp(c."exitedMs" / 1000) AS exited_at, to_timestamp(c."dueMs" / 1000) AS due_at
+      FROM json_to_recordset(changes -> 'opened') AS c (device integer, geofence integer, version integer,
+        "enteredMs" double precision, "exitedMs" double precision, "dueMs" double precision)
+      WHERE c.geofence = ANY (watching) AND c.device = ANY (present)),
+    done AS (
+      INSERT INTO geofence_visits (device_id, geofence_id, entered_at, exited_at, version, due_at)
+      SELECT device, geofence, entered_at, exited_at, version, due_at FROM o ORDER BY 1, 2, 3
+      ON CONFLICT DO NOTHING RETURNING device_id, geofence_id, entered_at)
+    SELECT array_agg(o.device) FILTER (WHERE done.device_id IS NULL),
+      array_agg((o.device, o.geofence, o.entered_at, o.exited_at)::geofence_moment)
+        FILTER (WHERE o.entered_at <= instants_done)
+    INTO more_doubtful, more_inside
+    FROM o LEFT JOIN done ON done.device_id = o.device AND done.geofence_id = o.geofence
+      AND done.entered_at = o.entered_at;
+    doubtful := doubtful || more_doubtful;
+    inside := inside || more_inside;
+
+    -- The absence after the visit before does not come to pass. One that is due earlier does, though it is not made yet.
+    WITH before AS (
+      SELECT p.device_id, p.geofence_id, p.entered_at, to_timestamp(c."enteredMs" / 1000) AS returned_at
+      FROM json_to_recordset(changes -> 'opened') AS c (device integer, geofence integer, "enteredMs" double precision)
+      CROSS JOIN LATERAL (
+        SELECT v.* FROM geofence_visits v
+        WHERE v.device_id = c.device AND v.geofence_id = c.geofence
+          AND v.entered_at < to_timestamp(c."enteredMs" / 1000)
+        ORDER BY v.entered_at DESC LIMIT 1) p
+      WHERE c.geofence = ANY (watching) AND greatest(p.due_at, p.fired_at) > to_timestamp(c."enteredMs" / 1000)),
+    done AS (
+      UPDATE geofence_visits v SET due_at = CASE WHEN v.due_at <= b.returned_at THEN v.due_at END FROM before b
+      WHERE v.device_id = b.device_id AND v.geofence_id = b.geofence_id AND v.entered_at = b.entered_at
+      RETURNING v.device_id, v.geofence_id, v.fired_at, b.returned_at)
+    SELECT array_agg((device_id, geofence_id, fired_at, fired_at)::geofence_moment)
+      FILTER (WHERE fired_at > returned_at) INTO more FROM done;
+    spent := spent || more;
+  END IF;
+
+  IF json_array_length(changes -> 'events') > 0 THEN
+    FOR one IN
+      SELECT e.device, e.geofence, e.type, e.replaces, to_timestamp(e."replacesTimeMs" / 1000) AS at
+      FROM json_to_recordset(changes -> 'events') AS e
+        (device integer, geofence integer, type text, replaces bigint, "replacesTimeMs" double precision)
+      WHERE e.replaces IS NOT NULL AND e.geofence = ANY (watching) AND e.device = ANY (present)
+    LOOP
+      IF geofence_supersede(one.device, one.geofence, one.at, one.replaces) THEN
+        -- It is as if no timer had made it.
+        UPDATE geofence_visits SET fired_at = NULL
+        WHERE one.type IN ('dwell', 'absence') AND device_id = one.device AND geofence_id = one.geofence
+          AND fired_at = one.at;
+      ELSE
+        doubtful := doubtful || one.device;
+      END IF;
+    END LOOP;
+
+    WITH e AS (
+      SELECT c.*, g.organization_id, to_timestamp(c."timeMs" / 1000) AS event_time
+      FROM json_to_recordset(changes -> 'events') AS c (device integer, geofence integer, version integer, type text,
+          "timeMs" double precision, "fixTimeMs" double precision, "latitudeDeg" double precision,
+          "longitudeDeg" double precision, "speedKmh" real, crossing boolean, revision integer, replaces bigint,
+          retracted boolean)
+        JOIN geofences g ON g.id = c.geofence
+      WHERE c.geofence = ANY (watching) AND c.device = ANY (present)),
+    done AS (
+      INSERT INTO events (event_time, fix_time, latitude, longitude, replaces, device_id, geofence_id, geofence_version,
+        organization_id, revision, speed_kmh, crossing, retracted, type)
+      SELECT event_time, to_timestamp("fixTimeMs" / 1000), "latitudeDeg", "longitudeDeg", replaces, device, geofence,
+        version, organization_id, revision, "speedKmh", crossing, retracted, type
+      FROM e ORDER BY event_time, geofence, type
+      ON CONFLICT DO NOTHING RETURNING *)
+    SELECT (SELECT json_agg(geofence_event_json(d) ORDER BY d.id) FROM done d),
+      -- A timer may have been first.
+      ARRAY(SELECT e.device FROM e
+        WHERE NOT EXISTS (SELECT FROM done d WHERE (d.device_id, d.event_time, d.geofence_id, d.type, d.revision)
+          = (e.device, e.event_time, e.geofence, e.type, e.revision))
+        AND NOT (e.revision = 0 AND e.type IN ('dwell', 'absence', 'missing')
+          AND geofence_event_holds(e.device, e.geofence, ARRAY[e.type], e.event_time, e.event_time)))
+    INTO stored, more_doubtful;
+    doubtful := doubtful || more_doubtful;
+  END IF;
+
+  doubtful := doubtful
+    || ARRAY(SELECT s.device_id FROM unnest(spent) s
+      WHERE geofence_event_holds(s.device_id, s.geofence_id, ARRAY['dwell', 'absence'], s.from_time, s.to_time))
+    -- The end of a visit is not in it; times of day are whole minutes.
+    || ARRAY(SELECT i.device_id FROM unnest(inside) i
+      WHERE geofence_event_holds(i.device_id, i.geofence_id, ARRAY['missing'], i.from_time,
+        coalesce(i.to_time - interval '1 microsecond', instants_done)));
+  IF cardinality(doubtful) > 0 THEN
+    RAISE EXCEPTION 'what is to be stored of % devices contradicts what is stored', cardinality(doubtful)
+      USING ERRCODE = 'FF001',
+        DETAIL = (SELECT string_agg(DISTINCT d.id::text, ',') FROM unnest(doubtful) AS d (id));
+  END IF;
+  RETURN coalesce(stored, '[]');
+END $$;
+
+-- Marks an event as corrected. False where it is not there, or another one corrects it.
+CREATE FUNCTION geofence_supersede(device integer, geofence integer, at timestamptz, event bigint) RETURNS boolean
+  LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+  row_count integer;
+BEGIN
+  EXECUTE 'UPDATE events SET superseded = true
+    WHERE device_id = $1 AND event_time = $3 AND geofence_id = $2 AND id = $4 AND NOT superseded'
+    USING device, geofence, at, event;
+  GET DIAGNOSTICS row_count = ROW_COUNT;
+  RETURN row_count = 1;
+END $$;
+
+-- A fix as evaluation takes it; its order is that of time and digest, which counts as unsigned.
+CREATE TYPE geofence_fix AS (
+  device_id integer,
+  fix_time timestamptz,
+  digest bigint,
+  latitude double precision,
+  longitude double precision,
+  speed_kmh real
+);
+
+-- [time in ms, digest as two unsigned numbers, latitude, longitude, speed]. A real is widened: evaluation compares it.
+CREATE FUNCTION geofence_fix_json(f geofence_fix) RETURNS json LANGUAGE sql IMMUTABLE
+  RETURN json_build_array((extract(epoch FROM f.fix_time) * 1000)::double precision,
+    (f.digest >> 32) & 4294967295, f.digest & 4294967295, f.latitude, f.longitude, f.speed_kmh::double precision);
+
+CREATE FUNCTION geofence_visit_json(v geofence_visits) RETURNS json LANGUAGE sql IMMUTABLE
+  RETURN json_build_array(v.geofence_id, v.version,
+    (extract(epoch FROM v.entered_at) * 1000)::double precision,
+    (extract(epoch FROM v.exited_at) * 1000)::double precision,
+    (extract(epoch FROM v.due_at) * 1000)::double precision);
+
+-- State of devices: open visits, and the last fixes, the oldest first. Goes back window by window as last_positions does.
+CREATE FUNCTION geofence_devices(ids integer[], fix_count integer, seconds integer)
+  RETURNS TABLE (device integer, organization integer, groups integer[], visits json, fixes json)
+  LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
+DECLARE
+  wanted integer[] := ids;
+  found geofence_fix[] := '{}';
+  window_start timestamptz;
+  window_end timestamptz := 'infinity';
+BEGIN
+  FOREACH window_start IN ARRAY
+    ARRAY[now() - interval '1 day', now() - interval '8 days', now() - interval '64 days', '-infinity']
+  LOOP
+    EXIT WHEN cardinality(wanted) = 0;
+    found := found || ARRAY(
+      SELECT f.fix FROM unnest(wanted) AS w (id)
+      CROSS JOIN LATERAL (
+        SELECT (p.device_id, p.fix_time, p.digest, p.latitude, p.longitude, p.speed_kmh)::geofence_fix
+        FROM positions p
+        WHERE p.device_id = w.id AND p.quality = 0 AND p.fix_time >= window_start AND p.fix_time < window_end
+        ORDER BY p.fix_time DESC, p.digest # (-9223372036854775808) DESC LIMIT fix_count) AS f (fix));
+    wanted := ARRAY(
+      SELECT w.id FROM unnest(wanted) AS w (id) LEFT JOIN unnest(found) f ON f.device_id = w.id
+      GROUP BY w.id HAVING count(f.device_id) < fix_count);
+    window_end := window_start;
+  END LOOP;
+  IF seconds > 0 THEN
+    found := ARRAY(
+      SELECT f::geofence_fix FROM unnest(found) f
+      UNION
+      SELECT s.fix FROM (SELECT f.device_id, max(f.fix_time) AS at FROM unnest(found) f GROUP BY 1) last
+      CROSS JOIN LATERAL (
+        SELECT (p.device_id, p.fix_time, p.digest, p.latitude, p.longitude, p.speed_kmh)::geofence_fix
+        FROM positions p
+        WHERE p.device_id = last.device_id AND p.quality = 0
+          AND p.fix_time >= last.at - make_interval(secs => seconds) AND p.fix_time <= last.at) AS s (fix));
+  END IF;
+  RETURN QUERY
+    WITH fixes_of AS (
+      SELECT f.device_id, json_agg(geofence_fix_json(f::geofence_fix)
+        ORDER BY f.fix_time, f.digest # (-9223372036854775808)) AS list
+      FROM unnest(found) f GROUP BY 1)
+    SELECT d.id, d.organization_id,
+      ARRAY(SELECT m.group_id FROM device_group_members m WHERE m.device_id = d.id ORDER BY 1),
+      coalesce((SELECT json_agg(geofence_visit_json(v) ORDER BY v.geofence_id, v.entered_at)
+        FROM geofence_visits v WHERE v.device_id = d.id AND v.exited_at IS NULL), '[]'),
+      coalesce(x.list, '[]')
+    FROM unnest(ids) WITH ORDINALITY AS w (id, place)
+    JOIN devices d ON d.id = w.id LEFT JOIN fixes_of x ON x.device_id = d.id
+    ORDER BY w.place;
+END $$;
+
+-- Fixes of a device at a time and after it, in their order, or with `back` those before it, the last one first. Goes from
+-- the time on window by window: most of what is asked for lies within a day.
+CREATE FUNCTION geofence_fixes(device integer, at timestamptz, row_limit integer, back boolean)
+  RETURNS SETOF json LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
+DECLARE
+  direction integer := CASE WHEN back THEN -1 ELSE 1 END;
+  row_count integer;
+  rest integer := row_limit;
+  window_start timestamptz := at;
+  window_end timestamptz;
+  from_time timestamptz;
+  to_time timestamptz;
+BEGIN
+  FOREACH window_end IN ARRAY ARRAY[at + direction * interval '1 day', at + direction * interval '8 days',
+    at + direction * interval '64 days', CASE WHEN back THEN '-infinity' ELSE 'infinity' END::timestamptz]
+  LOOP
+    from_time := least(window_start, window_end);
+    to_time := greatest(window_start, window_end);
+    IF back THEN
+      RETURN QUERY
+        SELECT geofence_fix_json((p.device_id, p.fix_time, p.digest, p.latitude, p.longitude, p.speed_kmh)::geofence_fix)
+        FROM positions p
+        WHERE p.device_id = device AND p.quality = 0 AND p.fix_time >= from_time AND p.fix_time < to_time
+        ORDER BY p.fix_time DESC, p.digest # (-9223372036854775808) DESC LIMIT rest;
+    ELSE
+      RETURN QUERY
+        SELECT geofence_fix_json((p.device_id, p.fix_time, p.digest, p.latitude, p.longitude, p.speed_kmh)::geofence_fix)
+        FROM positions p
+        WHERE p.device_id = device AND p.quality = 0 AND p.fix_time >= from_time AND p.fix_time < to_time
+        ORDER BY p.fix_time, p.digest # (-9223372036854775808) LIMIT rest;
+    END IF;
+    GET DIAGNOSTICS row_count = ROW_COUNT;
+    rest := rest - row_count;
+    EXIT WHEN rest = 0;
+    window_start := window_end;
+  END LOOP;
+END $$;
+
+REVOKE ALL ON FUNCTION geofence_claim, geofence_guard, settle_geofence, plan_geofence_instants, geofence_event_holds,
+  geofence_apply, geofence_supersede, geofence_devices, geofence_fixes FROM PUBLIC;
