@@ -46,6 +46,8 @@ export interface DeviceRegistryOptions {
   readonly registerInto: number | undefined
   readonly limits: Limits
   readonly metrics: IngestMetrics
+  /** Who keeps something of these devices has to ask anew, also for their groups; undefined = of all. */
+  readonly onChanged?: (devices: readonly number[] | undefined) => void
 }
 
 export class DeviceRegistry implements Channel {
@@ -154,6 +156,7 @@ export class DeviceRegistry implements Channel {
     const present = new Set(rows.map((row) => row.id))
     for (const id of [...this.uniqueIds.keys()]) if (!present.has(id)) this.remove(id)
     for (const row of rows) this.put(row)
+    this.options.onChanged?.(undefined)
   }
 
   told(payload: string): void {
@@ -176,6 +179,7 @@ export class DeviceRegistry implements Channel {
           if (row === undefined) this.remove(id)
           else this.put(row)
         }
+        this.options.onChanged?.(ids)
       } catch (error) {
         this.options.log.warn({ err: error }, 'changed devices could not be read')
         // The connection that told of the change is lost too, or soon: reading everything anew puts it right.

@@ -1,5 +1,6 @@
 /** What the main thread and a shard's thread tell each other. Batches and drains are numbered by the main thread. */
 import type { MessagePort } from 'node:worker_threads'
+import type { FenceMapUpdate } from '../../geofence/fence-map.ts'
 import type { PositionBatchMessage } from '../../schemas/position-batch.ts'
 import type { JournalOptions, JournalPosition } from '../journal/journal.ts'
 
@@ -33,6 +34,10 @@ export type ToShard =
     }
   /** Records of the shard's devices to read, decode and store, while batches go first. */
   | { readonly type: 'drain'; readonly number: number; readonly range: JournalRange }
+  /** The geofences are other ones from now on. Nothing is stored before the first of these. */
+  | { readonly type: 'fences'; readonly update: FenceMapUpdate }
+  /** What a thread knows of these devices may hold no more; undefined = of all. */
+  | { readonly type: 'forget'; readonly devices: readonly number[] | undefined }
   | { readonly type: 'stop' }
 
 /** A position that the database refuses, or a frame that this version cannot read. */

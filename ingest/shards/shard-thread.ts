@@ -4,6 +4,7 @@
  * there itself, and stores it between the batches, which go first.
  */
 import { parentPort, workerData } from 'node:worker_threads'
+import { FenceMap } from '../../geofence/fence-map.ts'
 import { PositionBatch } from '../../schemas/position-batch.ts'
 import { openJournalReader } from '../journal/reader.ts'
 import { BacklogReader } from './backlog-reader.ts'
@@ -26,6 +27,12 @@ const writer = new PositionWriter(databaseUrl, `fleetflow shard ${index}`, {
 const lastFixes = new LastFixes((work) => writer.between(work))
 const wants = (device: number) => device % shards === index
 const live = livePort === undefined ? undefined : new LiveOutlet(livePort)
+const fences = new FenceMap()
+/** A position that is stored without the geofences that are there has no events: it waits in the journal. */
+let fencesRead = () => {}
+const firstFences = new Promise<void>((resolve) => {
+  fencesRead = resolve
+})
 let stopping = false
 let loaded: Promise<JournalDecoder> | undefined
 
@@ -44,6 +51,7 @@ function post(message: FromShard): void {
  * @throws Error of the connection if the thread is told to stop meanwhile: the journal has the rows.
  */
 async function store(batch: PositionBatch, range: JournalRange): Promise<StoredRows> {
+  await firstFences
   const startMs = performance.now()
   quality.mark(batch)
   const { rows, duplicates, refused } = await writer.write(batch)
@@ -91,6 +99,12 @@ port.on('message', (message: ToShard) => {
       return
     case 'drain':
       run(drain(message))
+      return
+    case 'fences':
+      fences.apply(message.update)
+      fencesRead()
+      return
+    case 'forget':
       return
     case 'stop':
       stopping = true

@@ -5,6 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
+import type { FenceMapUpdate } from '../../geofence/fence-map.ts'
 import { PositionBatch, type PositionBatchMark, transferables } from '../../schemas/position-batch.ts'
 import { threadUrl } from '../../storage/project-root.ts'
 import type { JournalPosition } from '../journal/journal.ts'
@@ -67,6 +68,7 @@ export class Shard {
   /** The batch that rows are added to, by `PositionBatch.add` or `appendFrom`; see {@link added}. */
   open = new PositionBatch(BATCH_CAPACITY_MIN)
   private readonly index: number
+  private readonly shards: number
   private readonly pace: ShardPace
   private readonly worker: Worker
   private readonly events: ShardEvents
@@ -89,8 +91,9 @@ export class Shard {
   private ending = false
 
   constructor(options: ShardOptions, pace: ShardPace, events: ShardEvents) {
-    const { index, livePort } = options
+    const { index, shards, livePort } = options
     this.index = index
+    this.shards = shards
     this.pace = pace
     this.events = events
     this.worker = new Worker(threadUrl('ingest/shards/shard-thread'), {
@@ -123,6 +126,17 @@ export class Shard {
     if (first !== undefined) earlier(first.range.from, first.receivedMs)
     if (this.open.length > 0) earlier(this.openFrom, this.openReceivedMs)
     return oldest
+  }
+
+  /** Evaluates by these geofences from now on; nothing is stored before the first call. */
+  fences(update: FenceMapUpdate): void {
+    this.post({ type: 'fences', update })
+  }
+
+  /** Has the thread read anew what it knows of these devices of its own; undefined = of all. */
+  forget(devices: readonly number[] | undefined): void {
+    const own = devices?.filter((device) => device % this.shards === this.index)
+    if (own?.length !== 0) this.post({ type: 'forget', devices: own })
   }
 
   /** Has what is in the journal from before stored. */
