@@ -9,6 +9,8 @@ import { CommandDelivery } from './commands/commands.ts'
 import { loadDecoders } from './decoders.ts'
 import { DeviceRegistry } from './devices/devices.ts'
 import { Notifications } from './devices/notifications.ts'
+import { fenceMetrics } from './geofences/fence-metrics.ts'
+import { Fences } from './geofences/fences.ts'
 import { Intake } from './intake.ts'
 import type { JournalOptions } from './journal/journal.ts'
 import { LIMITS, type LimitName, type Limits } from './limits.ts'
@@ -77,7 +79,17 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   const metrics = ingestMetrics(options.registry, limits)
   const quarantine = new Quarantine(pool, limits, metrics, log)
   const notifications = new Notifications(databaseUrl, log)
-  const devices = new DeviceRegistry({ notifications, pool, log, registerInto, limits, metrics })
+  const devices = new DeviceRegistry({
+    notifications,
+    pool,
+    log,
+    registerInto,
+    limits,
+    metrics,
+    onChanged: (changed) => {
+      for (const shard of store.shards) shard.forget(changed)
+    },
+  })
   const { engineStopSpeedKmhMax } = options
   const commands = new CommandDelivery({
     pool,
@@ -92,6 +104,18 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   const decoders = await loadDecoders(pool, adapters)
   const store = await startStore({ ...options, limits, metrics, quarantine, decoders }, () => intake)
   const { journal, shards } = store
+  const fences = new Fences({
+    databaseUrl,
+    notifications,
+    post: (update) => {
+      for (const shard of shards) shard.fences(update)
+    },
+    limits,
+    limitMet: metrics.limitMet,
+    metrics: fenceMetrics(options.registry),
+    log,
+    onFailure: options.onFailure,
+  })
   const intake = new Intake({
     shards,
     journal,
@@ -113,7 +137,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     return closing
   }
   const closeAll = async () => {
-    await Promise.all(listeners.map((listener) => listener.close()))
+    await Promise.all([fences.close(), ...listeners.map((listener) => listener.close())])
     await store.close()
     // A database that answers no more must not keep the engine from ending.
     const answered = Promise.all([quarantine.close(), commands.close(), endRepair()]).then(() =>

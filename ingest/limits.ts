@@ -89,6 +89,11 @@ export const LIMITS = {
    * waits for at most because of a slow database. For one that is known to be away it does not wait.
    */
   spillAfterMs: 1_000,
+  /**
+   * Changed geofences beyond which the index of all is built anew: until it is there, each change takes longer than it
+   * should.
+   */
+  geofenceChangesMax: 2_000,
   /** How long a shard may take to store what it holds when the engine stops, ms; the journal keeps what it could not. */
   stopTimeoutMs: 10_000,
   /** Characters of a device's unique id. */
