@@ -65,6 +65,8 @@ CREATE TABLE geofence_instants (
   done_until timestamptz NOT NULL DEFAULT now(),
   -- -infinity: to be worked out.
   next_due timestamptz NOT NULL DEFAULT '-infinity',
+  -- The last moment of which events may have been made.
+  fired_at timestamptz,
   PRIMARY KEY (geofence_id, rule)
 );
 CREATE INDEX geofence_instants_due ON geofence_instants (next_due);
@@ -148,7 +150,7 @@ CREATE FUNCTION geofence_apply(fences integer[], ids integer[], evaluated_at tim
 DECLARE
   watching integer[];
   present integer[];
-  -- Until when times of day of `insideBy` of these geofences were looked at; null = they have none.
+  -- The last moment by which devices had to be inside of one of these geofences; null = none.
   instants_done timestamptz;
   -- Events of timers that must not hold any more: dwell and absence of one moment, missing of a time inside.
   spent geofence_moment[] := '{}';
@@ -164,8 +166,8 @@ BEGIN
   watching := ARRAY(SELECT g.id FROM (
     SELECT f.id, f.disabled FROM geofences f WHERE f.id = ANY (fences) ORDER BY f.id FOR SHARE) g WHERE NOT g.disabled);
   present := ARRAY(SELECT d.id FROM devices d WHERE d.id = ANY (ids) ORDER BY d.id FOR KEY SHARE);
-  SELECT max(i.done_until) INTO instants_done FROM (
-    SELECT t.done_until FROM geofence_instants t WHERE t.geofence_id = ANY (watching)
+  SELECT max(i.fired_at) INTO instants_done FROM (
+    SELECT t.fired_at FROM geofence_instants t WHERE t.geofence_id = ANY (watching)
     ORDER BY t.geofence_id, t.rule FOR SHARE) i;
 
   IF json_array_length(changes -> 'removed') > 0 THEN

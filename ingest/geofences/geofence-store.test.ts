@@ -1,0 +1,409 @@
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type GeofenceChanges, type NewEvent, noChanges, type Visit } from '../../geofence/changes.ts'
+import { type TestDatabase, testDatabase } from '../../test/database.ts'
+import { copyQuery } from '../shards/copy-query.ts'
+import {
+  appliedEvents,
+  applyChanges,
+  applyStatement,
+  CONTRADICTION,
+  contradictedDevices,
+  DEVICES_LOST,
+  lostDevices,
+  newOwner,
+} from './geofence-store.ts'
+import { claimDevices } from './geofence-store-devices.ts'
+
+const T0 = Date.UTC(2026, 10, 21, 8)
+const NONE = Number.NaN
+
+let database: TestDatabase
+let pool: pg.Pool
+let client: pg.Client
+let device: number
+let fence: number
+let owner: number
+
+beforeAll(async () => {
+  database = await testDatabase()
+  pool = new pg.Pool({ connectionString: database.url, max: 4 })
+  client = new pg.Client({ connectionString: database.url })
+  await client.connect()
+  await pool.query("SELECT ensure_position_day('2026-11-21')")
+  owner = await newOwner(pool)
+})
+afterAll(async () => {
+  await client.end()
+  await pool.end()
+  await database.drop()
+})
+beforeEach(async () => {
+  await pool.query('TRUNCATE organizations CASCADE; TRUNCATE events, positions')
+  const organization = await insert("organizations (name) VALUES ('o')")
+  device = await insert(`devices (organization_id, unique_id, name) VALUES (${organization}, 'd', 'd')`)
+  fence = await insert(
+    `geofences (organization_id, name, shape, west, south, east, north, time_zone, rules)
+     VALUES (${organization}, 'g', '{}', 0, 0, 1, 1, 'UTC', '[{"insideBy":{"time":"08:00","days":[6]}}]')`,
+  )
+})
+
+const insert = async (sql: string): Promise<number> =>
+  (await pool.query(`INSERT INTO ${sql} RETURNING id`)).rows[0].id
+
+const at = (minutes: number) => T0 + minutes * 60_000
+
+function visit(enteredMs: number, exitedMs = NONE, dueMs = NONE): Visit {
+  return { device, geofence: fence, version: 1, enteredMs, exitedMs, dueMs }
+}
+
+function event(type: NewEvent['type'], timeMs: number, more: Partial<NewEvent> = {}): NewEvent {
+  return {
+    device,
+    geofence: fence,
+    version: 1,
+    type,
+    timeMs,
+    fixTimeMs: timeMs,
+    latitudeDeg: 0.5,
+    longitudeDeg: 0.25,
+    speedKmh: 67.2,
+    crossing: false,
+    revision: 0,
+    replaces: null,
+    replacesTimeMs: NONE,
+    retracted: false,
+    ...more,
+  }
+}
+
+const apply = (changes: Partial<GeofenceChanges>, nowMs = at(600), losses = 0) =>
+  applyChanges(client, { ...noChanges(), ...changes }, { owner, losses }, nowMs)
+
+const visits = async () =>
+  (
+    await pool.query(
+      `SELECT device_id, geofence_id, entered_at, exited_at, due_at, fired_at, version FROM geofence_visits
+       ORDER BY entered_at`,
+    )
+  ).rows.map((row) => ({
+    enteredMs: row.entered_at?.getTime(),
+    exitedMs: row.exited_at?.getTime() ?? null,
+    dueMs: row.due_at?.getTime() ?? null,
+    version: row.version,
+  }))
+
+/** What a timer does, without one. */
+async function fire(type: 'dwell' | 'absence', enteredMs: number, timeMs: number): Promise<void> {
+  await pool.query('UPDATE geofence_visits SET due_at = NULL, fired_at = $2 WHERE entered_at = $1', [
+    new Date(enteredMs),
+    new Date(timeMs),
+  ])
+  await record(type, timeMs)
+}
+
+async function fireMissing(timeMs: number): Promise<void> {
+  await pool.query('UPDATE geofence_instants SET fired_at = $1', [new Date(timeMs)])
+  await record('missing', timeMs)
+}
+
+const record = async (type: string, timeMs: number): Promise<number> =>
+  Number(
+    await insert(
+      `events (event_time, device_id, geofence_id, geofence_version, type)
+       VALUES ('${new Date(timeMs).toISOString()}', ${device}, ${fence}, 1, '${type}')`,
+    ),
+  )
+
+const storedEvents = async () =>
+  (
+    await pool.query(
+      'SELECT type, revision, superseded, retracted FROM events ORDER BY event_time, type, revision',
+    )
+  ).rows
+
+const contradicted = { code: CONTRADICTION, detail: expect.stringMatching(/^\d+$/) }
+
+describe('changes', () => {
+  it('are stored as they are, and the events come back with their ids', async () => {
+    const events = await apply({
+      opened: [visit(at(0), at(5), at(65)), visit(at(10), NONE, at(20))],
+      events: [event('enter', at(0)), event('exit', at(5), { crossing: true }), event('enter', at(10))],
+    })
+    expect(events).toMatchObject([
+      {
+        device,
+        geofence: fence,
+        geofenceVersion: 1,
+        type: 'enter',
+        time: new Date(at(0)).toISOString(),
+        fixTime: new Date(at(0)).toISOString(),
+        latitude: 0.5,
+        longitude: 0.25,
+        speed: 67.2,
+        crossing: false,
+        revision: 0,
+        replaces: null,
+        retracted: false,
+        current: true,
+      },
+      { type: 'exit', crossing: true },
+      { type: 'enter', time: new Date(at(10)).toISOString() },
+    ])
+    expect(events.map(({ id }) => id)).toEqual(events.map(({ id }) => id).toSorted((a, b) => a - b))
+    expect(await visits()).toEqual([
+      // It came back before the absence was due.
+      { enteredMs: at(0), exitedMs: at(5), dueMs: null, version: 1 },
+      { enteredMs: at(10), exitedMs: null, dueMs: at(20), version: 1 },
+    ])
+    await apply({ changed: [{ ...visit(at(10), at(30), at(90)), version: 2 }], removed: [visit(at(0))] })
+    expect(await visits()).toEqual([{ enteredMs: at(10), exitedMs: at(30), dueMs: at(90), version: 2 }])
+  })
+
+  it('are stored with the rows of a COPY, or none of both is', async () => {
+    const copy = 'COPY events (event_time, device_id, geofence_id, geofence_version, type) FROM STDIN'
+    const data = (line: string) => {
+      const bytes = Buffer.from(`d\0\0\0\0${line}\nc\0\0\0\u0004`, 'latin1')
+      bytes.writeInt32BE(line.length + 5, 1)
+      return bytes
+    }
+    const changes = { ...noChanges(), opened: [visit(at(0))], events: [event('enter', at(0))] }
+    const row = `2026-11-21T08:30Z\t${device}\t${fence}\t1\texit`
+    const statement = (losses: number) => applyStatement(changes, { owner, losses }, at(0))
+    await expect(copyQuery(client, statement(1) + copy, data(row))).rejects.toMatchObject({
+      code: DEVICES_LOST,
+    })
+    await expect(copyQuery(client, statement(0) + copy, data('broken'))).rejects.toMatchObject({
+      code: '22007',
+    })
+    expect([await visits(), await storedEvents()]).toEqual([[], []])
+    const { rows, counts } = await copyQuery(client, statement(0) + copy, data(row))
+    expect(appliedEvents(rows)).toMatchObject([{ type: 'enter', time: new Date(at(0)).toISOString() }])
+    expect(counts).toEqual([1, 1, 1])
+    expect(await storedEvents()).toHaveLength(2)
+    const none = await copyQuery(
+      client,
+      applyStatement(noChanges(), { owner, losses: 0 }, 0) + copy,
+      data(row.replace('30', '31')),
+    )
+    expect(appliedEvents(none.rows)).toEqual([])
+  })
+
+  it('of a geofence that is gone or disabled meanwhile, or a device that is gone, are passed over', async () => {
+    const changes = { opened: [visit(at(0))], events: [event('enter', at(0))] }
+    await pool.query('UPDATE geofences SET disabled = true')
+    expect(await apply(changes)).toEqual([])
+    await pool.query('DELETE FROM geofences')
+    expect(await apply(changes)).toEqual([])
+    await pool.query('DELETE FROM devices')
+    expect(await apply(changes)).toEqual([])
+    expect([await visits(), await storedEvents()]).toEqual([[], []])
+  })
+
+  it('mark what they correct, and find no second one that corrects it', async () => {
+    const [enter] = await apply({ opened: [visit(at(0))], events: [event('enter', at(0))] })
+    const correction = { revision: 1, replaces: enter!.id, replacesTimeMs: at(0) }
+    const changes = {
+      removed: [visit(at(0))],
+      opened: [visit(at(-2))],
+      events: [event('enter', at(-2), correction)],
+    }
+    expect(await apply(changes)).toMatchObject([{ replaces: enter!.id, revision: 1, current: true }])
+    expect(await storedEvents()).toEqual([
+      { type: 'enter', revision: 1, superseded: false, retracted: false },
+      { type: 'enter', revision: 0, superseded: true, retracted: false },
+    ])
+    const again = { events: [event('enter', at(-3), { ...correction, revision: 2 })] }
+    await expect(apply(again)).rejects.toMatchObject(contradicted)
+  })
+
+  it('that are stored already contradict, and name the devices', async () => {
+    await apply({ opened: [visit(at(0))], events: [event('enter', at(0))] })
+    const error = await apply({ opened: [visit(at(0))] }).catch((caught) => caught)
+    expect(error).toMatchObject(contradicted)
+    expect(contradictedDevices(error)).toEqual([device])
+    await expect(apply({ events: [event('enter', at(0))] })).rejects.toMatchObject(contradicted)
+  })
+})
+
+describe('a timer that was first', () => {
+  it('may have made the dwell of a visit that ends after it', async () => {
+    await apply({ opened: [visit(at(0), NONE, at(10))] })
+    await fire('dwell', at(0), at(10))
+    const events = await apply({
+      changed: [visit(at(0), at(12))],
+      events: [event('dwell', at(10)), event('exit', at(12))],
+    })
+    expect(events.map(({ type }) => type)).toEqual(['exit'])
+    expect(await storedEvents()).toHaveLength(2)
+  })
+
+  it('contradicts where it made a dwell beyond the end, unless that is corrected', async () => {
+    await apply({ opened: [visit(at(0), NONE, at(10))] })
+    await fire('dwell', at(0), at(10))
+    const changes = { changed: [visit(at(0), at(9))], events: [event('exit', at(9))] }
+    await expect(apply(changes)).rejects.toMatchObject(contradicted)
+    expect(await visits()).toMatchObject([{ exitedMs: null }])
+    const { id } = (await pool.query('SELECT id::float8 FROM events')).rows[0]
+    const retraction = event('dwell', at(10), {
+      revision: 1,
+      replaces: id,
+      replacesTimeMs: at(10),
+      retracted: true,
+    })
+    await apply({ ...changes, events: [...changes.events, retraction] })
+    expect(await visits()).toMatchObject([{ exitedMs: at(9) }])
+    // Gone with the event that it was about.
+    expect((await pool.query('SELECT fired_at FROM geofence_visits')).rows).toEqual([{ fired_at: null }])
+    // A dwell in the place of one that is retracted needs a revision of its own.
+    await expect(apply({ events: [event('dwell', at(10))] })).rejects.toMatchObject(contradicted)
+    await apply({ events: [event('dwell', at(10), { revision: 2 })] })
+  })
+
+  it('contradicts where it made an absence after the return', async () => {
+    await apply({ opened: [visit(at(0), at(5), at(15))] })
+    await fire('absence', at(0), at(15))
+    await expect(apply({ opened: [visit(at(14))] })).rejects.toMatchObject(contradicted)
+    await apply({ opened: [visit(at(15))] })
+    expect(await visits()).toHaveLength(2)
+  })
+
+  it('contradicts where it made an event of a visit that ends at another time or did not happen', async () => {
+    await apply({ opened: [visit(at(0), at(5), at(15))] })
+    await fire('absence', at(0), at(15))
+    await expect(apply({ changed: [visit(at(0), at(6), at(16))] })).rejects.toMatchObject(contradicted)
+    await expect(apply({ changed: [visit(at(0))] })).rejects.toMatchObject(contradicted)
+    await expect(apply({ removed: [visit(at(0))] })).rejects.toMatchObject(contradicted)
+    await apply({ changed: [{ ...visit(at(0), at(5)), version: 2 }] })
+  })
+
+  it('leaves an absence to be made that was due before the return', async () => {
+    await apply({ opened: [visit(at(0), at(5), at(15))] })
+    await apply({ opened: [visit(at(16))] })
+    expect(await visits()).toMatchObject([{ dueMs: at(15) }, { dueMs: null }])
+  })
+
+  it('contradicts where it missed a device that was inside', async () => {
+    await fireMissing(at(0))
+    await expect(apply({ opened: [visit(at(-1))] })).rejects.toMatchObject(contradicted)
+    await expect(apply({ opened: [visit(at(0), at(1))] })).rejects.toMatchObject(contradicted)
+    await apply({ opened: [visit(at(-9), at(-8)), visit(at(-5), at(0)), visit(at(1))] })
+    await expect(apply({ changed: [visit(at(-5), at(0.5))] })).rejects.toMatchObject(contradicted)
+    await apply({ changed: [visit(at(-5), at(-4))] })
+    await expect(apply({ changed: [visit(at(-9))] })).rejects.toMatchObject(contradicted)
+  })
+
+  it('contradicts where it took a device for inside that had left, and the evaluation did not know', async () => {
+    await apply({ opened: [visit(at(-9))] })
+    await pool.query('UPDATE geofence_instants SET fired_at = $1', [new Date(at(0))])
+    await expect(apply({ changed: [visit(at(-9), at(-1))] }, at(-0.5))).rejects.toMatchObject(contradicted)
+    await expect(apply({ removed: [visit(at(-9))] }, at(-0.5))).rejects.toMatchObject(contradicted)
+    await apply({ changed: [visit(at(-9), at(-1))] }, at(0))
+  })
+})
+
+describe('owners of devices', () => {
+  it('are told of the devices that another claimed before they store anything', async () => {
+    const other = await newOwner(pool)
+    expect(other).not.toBe(owner)
+    await claimDevices(client, owner, [device])
+    expect(await lostDevices(client, owner, [device])).toEqual({ devices: [], losses: 0 })
+    await claimDevices(client, other, [device, 999_999])
+    await expect(apply({ opened: [visit(at(0))] })).rejects.toMatchObject({ code: DEVICES_LOST })
+    const { devices, losses } = await lostDevices(client, owner, [device])
+    expect(devices).toEqual([device])
+    await apply({ opened: [visit(at(0))] }, at(0), losses)
+    // Nobody loses what they have.
+    await claimDevices(client, other, [device])
+    await applyChanges(client, noChanges(), { owner: other, losses: 0 }, 0)
+    owner = await newOwner(pool)
+  })
+
+  it('have stored what is on its way when a claim returns, and nothing after it', async () => {
+    const other = await newOwner(pool)
+    await claimDevices(client, owner, [device])
+    await client.query('BEGIN')
+    await apply({ opened: [visit(at(0))] })
+    const second = await pool.connect()
+    let claimed = false
+    const claim = claimDevices(second, other, [device]).then(() => {
+      claimed = true
+    })
+    await expect
+      .poll(async () => (await pool.query('SELECT FROM pg_locks WHERE NOT granted')).rowCount)
+      .toBe(1)
+    expect(claimed).toBe(false)
+    await client.query('COMMIT')
+    await claim
+    expect(await visits()).toHaveLength(1)
+    await expect(apply({ changed: [visit(at(0), at(1))] })).rejects.toMatchObject({ code: DEVICES_LOST })
+    second.release()
+    owner = await newOwner(pool)
+  })
+
+  it('that claim the same devices at the same time do not deadlock, and each device has one', async () => {
+    const ids = Array.from({ length: 40 }, (_, i) => i)
+    const { rows } = await pool.query(
+      `INSERT INTO devices (organization_id, unique_id, name)
+       SELECT (SELECT id FROM organizations), 'x' || i, 'x' FROM unnest($1::int[]) AS i RETURNING id`,
+      [ids],
+    )
+    const devices = rows.map(({ id }) => id)
+    const owners = await Promise.all([newOwner(pool), newOwner(pool), newOwner(pool)])
+    const clients = await Promise.all(owners.map(() => pool.connect()))
+    for (let round = 0; round < 10; round++) {
+      await Promise.all(
+        clients.map((one, i) =>
+          claimDevices(
+            one,
+            owners[i]!,
+            devices.toSorted(() => Math.random() - 0.5),
+          ),
+        ),
+      )
+    }
+    for (const one of clients) one.release()
+    const lost = await Promise.all(owners.map((one) => lostDevices(pool, one, devices)))
+    expect(lost.map((one) => one.devices.length).toSorted((a, b) => a - b)).toEqual([0, 40, 40])
+  })
+})
+
+describe('an edit of a geofence', () => {
+  it('that disables it ends its visits without events', async () => {
+    await apply({ opened: [visit(at(-30), at(-20), at(90)), visit(at(-10), NONE, at(60))] })
+    await pool.query('UPDATE geofences SET disabled = true')
+    const [left, open] = await visits()
+    expect(left).toMatchObject({ exitedMs: at(-20), dueMs: null })
+    expect(open).toMatchObject({ exitedMs: expect.any(Number), dueMs: null })
+    expect(await storedEvents()).toEqual([])
+    expect((await pool.query('SELECT FROM geofence_instants')).rowCount).toBe(0)
+  })
+
+  it('of its rules has the last visit of each device looked at', async () => {
+    const now = Date.now()
+    await apply({ opened: [visit(now - 60_000, now - 50_000), visit(now - 40_000, now - 30_000)] })
+    await pool.query(`UPDATE geofences SET name = 'renamed'`)
+    expect(await visits()).toMatchObject([{ dueMs: null }, { dueMs: null }])
+    await pool.query(`UPDATE geofences SET rules = '[{"absenceS": 10}]'`)
+    expect(await visits()).toMatchObject([{ dueMs: null }, { dueMs: expect.any(Number) }])
+  })
+
+  it('keeps the times of day that it leaves as they were', async () => {
+    const instants = async () =>
+      (await pool.query('SELECT rule, done_until, next_due FROM geofence_instants ORDER BY rule')).rows
+    const worked = new Date(at(0))
+    await pool.query('UPDATE geofence_instants SET done_until = $1, next_due = $1', [worked])
+    const eight = '{"insideBy":{"time":"08:00","days":[6]}}'
+    await pool.query(`UPDATE geofences SET rules = '[${eight},{},{"insideBy":{"time":"09:00","days":[1]}}]'`)
+    const [first, second] = await instants()
+    expect(first).toEqual({ rule: 0, done_until: worked, next_due: -Infinity })
+    expect(second).toMatchObject({ rule: 2, next_due: -Infinity })
+    expect(second.done_until.getTime()).toBeGreaterThan(at(0))
+    await pool.query(`UPDATE geofences SET time_zone = 'Europe/Berlin', rules = '[${eight}]'`)
+    const [only, ...others] = await instants()
+    expect(only.done_until.getTime()).toBeGreaterThan(at(0))
+    expect(others).toEqual([])
+    await pool.query(`UPDATE geofences SET rules = '[{"insideBy":null}]'`)
+    expect(await instants()).toEqual([])
+  })
+})
