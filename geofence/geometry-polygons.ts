@@ -13,29 +13,31 @@ export function polygonsContain(
 ): boolean {
   let polygon = at + 1
   for (let count = numbers[at]!; count > 0; count--) {
-    if (polygonContains(numbers, polygon, latitudeDeg, longitudeDeg)) return true
+    if (sideOnGlobe(numbers, polygon, latitudeDeg, longitudeDeg) >= 0) return true
     polygon += numbers[polygon]!
   }
   return false
 }
 
-function polygonContains(
+/** 1 inside the polygon that begins at `polygon`, 0 on its boundary, −1 outside. */
+export function sideOnGlobe(
   numbers: Float64Array,
   polygon: number,
   latitudeDeg: number,
   longitudeDeg: number,
-): boolean {
-  if (!(latitudeDeg >= numbers[polygon + 2]! && latitudeDeg <= numbers[polygon + 4]!)) return false
+): -1 | 0 | 1 {
+  if (!(latitudeDeg >= numbers[polygon + 2]! && latitudeDeg <= numbers[polygon + 4]!)) return -1
   // At a pole all longitudes are one place: a ring that reaches it has it on its boundary.
-  if (latitudeDeg === 90 || latitudeDeg === -90) return true
+  if (latitudeDeg === 90 || latitudeDeg === -90) return 0
   const west = numbers[polygon + 1]!
   const east = numbers[polygon + 3]!
-  // Not by adding 360 again and again: a longitude that needs no turn must stay as it is to the last bit.
-  for (let turn = -360; longitudeDeg + turn <= east; turn += 360) {
+  let side: -1 | 0 | 1 = -1
+  // A longitude that needs no turn stays as it is to the last bit: turns are added to it, not to the sum.
+  for (let turn = -360; side < 1 && longitudeDeg + turn <= east; turn += 360) {
     const x = longitudeDeg + turn
-    if (x >= west && sideOfPolygon(numbers, polygon, x, latitudeDeg) >= 0) return true
+    if (x >= west) side = Math.max(side, sideOfPolygon(numbers, polygon, x, latitudeDeg)) as -1 | 0 | 1
   }
-  return false
+  return side
 }
 
 /** 1 inside, 0 on the boundary of a ring, −1 outside. `x` is unwrapped as the polygon is. Exact for these numbers. */

@@ -102,7 +102,15 @@ function addIntervals(
     at = end
   }
   passes.sort((a, b) => a - b)
-  for (let i = 0; i + 1 < passes.length; i += 2) add(intervals, passes[i]!, passes[i + 1]!)
+  // Holes at the cut of a ring round a pole stand out of its sheet.
+  const [west, east] = [numbers[polygon + 1]!, numbers[polygon + 3]!]
+  const clip = east - west >= 360 && dx !== 0
+  const ends = clip ? [(west - x0) / dx, (east - x0) / dx].sort((a, b) => a - b) : [0, 1]
+  for (let i = 0; i + 1 < passes.length; i += 2) {
+    const from = Math.max(passes[i]!, ends[0]!)
+    const to = Math.min(passes[i + 1]!, ends[1]!)
+    if (from <= to) add(intervals, from, to)
+  }
 }
 
 /** Circles and corridors. A place on the way is at most its length away from any other, so that much is certain. */

@@ -10,7 +10,7 @@ export interface Ring {
   readonly label: string
   /** longitude, latitude, longitude, … in degrees. */
   readonly numbers: Float64Array
-  /** Index of each position as it was given, for messages. */
+  /** Index of each position as it was given; −1 where the ring was closed along a pole. */
   readonly given: Int32Array
 }
 
@@ -104,7 +104,8 @@ export function readRing(
   if (xs.length < 4 || collinear(xs, ys)) {
     throw new ShapeError('shape-zero-area', `${label} has no area: all its positions lie on one line`)
   }
-  if (Math.max(...bounds(xs)) - Math.min(...bounds(xs)) > 360) {
+  const [west, east] = bounds(xs)
+  if (east - west > 360) {
     throw new ShapeError(
       'shape-too-wide',
       `${label} spans more than 360° of longitude: it would overlap itself`,
@@ -142,8 +143,8 @@ function closeAtPole(xs: number[], ys: number[], given: number[], direction: num
     add(xs[at]! + (top + i >= length ? 360 * direction : 0), ys[at]!, given[at]!)
   }
   const [x, y] = [xs[top]!, ys[top]!]
-  add(x + 360 * direction, pole, given[top]!)
-  add(x, pole, given[top]!)
+  add(x + 360 * direction, pole, -1)
+  add(x, pole, -1)
   add(x, y, given[top]!)
   return turned(round.xs, round.ys, round.given)
 }

@@ -2,10 +2,9 @@
 import { type GeofenceShape, VERTICES_MAX } from '../schemas/geofence.ts'
 import { BODY, KIND } from './geometry.ts'
 import { type UnwrappedBounds, unionOf } from './geometry-bounds.ts'
-import { POLYGON_HEADER } from './geometry-polygons.ts'
 import { ShapeError } from './shape-error.ts'
 import { writeCircle, writeCorridor } from './shape-lines.ts'
-import { checkPolygons, type PolygonRings, polygonRings } from './shape-polygons.ts'
+import { checkPolygons, readPolygon } from './shape-polygons.ts'
 
 type Position = readonly number[]
 
@@ -57,19 +56,15 @@ function writePolygons(coordinates: readonly (readonly (readonly Position[])[])[
   if (coordinates.length === 0)
     throw new ShapeError('shape-empty', 'the shape has no polygon: give at least one')
   const polygons = coordinates.map((rings, index) =>
-    polygonRings(rings, coordinates.length === 1 ? '' : ` of polygon ${index}`),
+    readPolygon(rings, coordinates.length === 1 ? '' : ` of polygon ${index}`),
   )
-  const body = [polygons.length]
-  for (const polygon of polygons) addPolygon(polygon, body)
-  checkPolygons(polygons, body)
-  return { bounds: unionOf(polygons.map(({ bounds }) => bounds)), body }
-}
-
-function addPolygon({ rings, bounds }: PolygonRings, body: number[]): void {
-  const length = rings.reduce((sum, { numbers }) => sum + 1 + numbers.length, POLYGON_HEADER)
-  body.push(length, bounds.west, bounds.south, bounds.east, bounds.north, rings.length)
-  for (const { numbers } of rings) {
-    body.push(numbers.length / 2)
-    for (const number of numbers) body.push(number)
+  checkPolygons(polygons)
+  const body = new Float64Array(polygons.reduce((sum, { numbers }) => sum + numbers.length, 1))
+  body[0] = polygons.length
+  let at = 1
+  for (const { numbers } of polygons) {
+    body.set(numbers, at)
+    at += numbers.length
   }
+  return { bounds: unionOf(polygons.map(({ bounds }) => bounds)), body }
 }
