@@ -38,6 +38,8 @@ const NONE_GONE = new Int32Array()
 
 /** Answers which geofences a place is in. An empty one has none. */
 export class FenceMap {
+  /** Counted up by each update. */
+  generation = 0
   private base: FenceIndex | null = null
   private delta: FenceIndex | null = null
   /** Ascending. */
@@ -58,6 +60,7 @@ export class FenceMap {
       const organizationId = base!.organizationAt(fence)
       goneByOrganization.set(organizationId, (goneByOrganization.get(organizationId) ?? 0) + 1)
     }
+    this.generation++
     this.base = base
     this.delta = update.delta === null ? null : new FenceIndex(update.delta)
     this.gone = gone

@@ -1,20 +1,100 @@
 /** The state of a device out of the database. */
 import type { Visit } from './changes.ts'
-import type { FenceFinder } from './revision.ts'
-import { DeviceState, type Fix, type WatchedDevice } from './visits.ts'
+import { type FenceIds, fenceIds } from './fence-ids.ts'
+import {
+  DeviceState,
+  type Fences,
+  type Fix,
+  type Member,
+  NO_RUN,
+  type WatchedDevice,
+} from './visits-state.ts'
+
+/** Geofences by place, too. */
+export interface FenceFinder extends Fences {
+  /** Replaces the content of `into` by the geofences that have the place, ascending. */
+  inside(organizationId: number, latitudeDeg: number, longitudeDeg: number, into: FenceIds): void
+}
+
+export type RecordedVisit = Omit<Visit, 'device'>
 
 /**
  * State of a device that is not in memory: what it is inside of is what visits say, and runs of fixes that are not long
- * enough yet are those at the end of its last fixes. Changes nothing in the database.
+ * enough to count are those at the end of its last fixes. A run that is long enough, and yet no visit, is older than its
+ * geofence: it counts from the next fix on.
  *
- * @param visits Those that are open; others are passed over.
+ * @param visits Those that are open; others are passed over. A `dueMs` of NaN: no dwell, or made already.
  * @param fixes The last ones, as far as `LookBack` asks, the oldest first.
  */
 export function loadState(
   device: WatchedDevice,
-  _visits: readonly Omit<Visit, 'device'>[],
-  _fixes: readonly Fix[],
-  _fences: FenceFinder,
+  visits: readonly RecordedVisit[],
+  fixes: readonly Fix[],
+  fences: FenceFinder,
 ): DeviceState {
-  return new DeviceState(device)
+  const state = new DeviceState(device)
+  const ticks = onePerTime(fixes)
+  const last = ticks.at(-1)
+  if (last === undefined) return state
+  const { organizationId } = device
+  const places = ticks.map(({ latitudeDeg, longitudeDeg }) => {
+    const inside = fenceIds()
+    fences.inside(organizationId, latitudeDeg, longitudeDeg, inside)
+    return inside.ids.slice(0, inside.length)
+  })
+  const raw = places.at(-1)!
+  const open = new Map<number, RecordedVisit>()
+  for (const visit of visits) if (Number.isNaN(visit.exitedMs)) open.set(visit.geofence, visit)
+  const members: Member[] = []
+  for (const geofence of [...new Set([...raw, ...open.keys()])].sort((a, b) => a - b)) {
+    const found = outside(geofence, device, fences)
+    if (found === undefined) continue
+    const { rule } = found
+    const visit = open.get(geofence)
+    const isRaw = raw.includes(geofence)
+    const run = isRaw === (visit !== undefined) ? NO_RUN : runAtEnd(geofence, isRaw, ticks, places)
+    const counts = run.runFixes >= rule.debounceFixes && last.timeMs - run.runMs >= rule.debounceS * 1000
+    if (visit === undefined && (run.runFixes === 0 || counts)) continue
+    const member = visit === undefined ? found : entered(found, visit.enteredMs, visit.version)
+    members.push({
+      ...member,
+      dwellMs: Number.isNaN(visit?.dueMs ?? Number.NaN) ? Number.NaN : member.dwellMs,
+      speeding:
+        visit !== undefined &&
+        isRaw &&
+        rule.speedLimitKmh !== null &&
+        Math.fround(last.speedKmh) > rule.speedLimitKmh,
+      ...(counts ? NO_RUN : run),
+    })
+  }
+  state.raw = raw
+  state.setMembers(members)
+  // What lies inside and is no member is looked at once more by the next fix.
+  state.generation = -1
+  state.moveTo(last)
+  return state
+}
+
+/** Of the fixes of each millisecond the first, which is the one that counts. */
+export function onePerTime(fixes: readonly Fix[]): Fix[] {
+  return fixes.filter(({ timeMs }, at) => timeMs !== fixes[at - 1]?.timeMs)
+}
+
+/** The fixes on one side at the end of `fixes`. */
+function runAtEnd(
+  geofence: number,
+  isInside: boolean,
+  fixes: readonly Fix[],
+  places: readonly Int32Array[],
+): typeof NO_RUN {
+  let first = fixes.length
+  while (first > 0 && places[first - 1]!.includes(geofence) === isInside) first--
+  const { timeMs, latitudeDeg, longitudeDeg, speedKmh } = fixes[first]!
+  return {
+    runFixes: fixes.length - first,
+    runMs: timeMs,
+    runLatitudeDeg: latitudeDeg,
+    runLongitudeDeg: longitudeDeg,
+    runSpeedKmh: Math.fround(speedKmh),
+  }
 }

@@ -4,23 +4,10 @@
  * what is stored. A backfill of one geofence is the same without late fixes.
  */
 import type { GeofenceEventType } from '../schemas/geofence-event.ts'
-import type { GeofenceChanges, Visit } from './changes.ts'
+import type { GeofenceChanges } from './changes.ts'
+import type { FenceFinder, RecordedVisit } from './loading.ts'
 import type { LookBack } from './rules.ts'
-import type { DeviceState, FenceIds, Fences, Fix, WatchedDevice } from './visits.ts'
-
-/** Ids that grow with what is inside. */
-export interface GrowingFenceIds extends FenceIds {
-  ids: Int32Array
-  length: number
-}
-
-/** Geofences by place, too. */
-export interface FenceFinder extends Fences {
-  /** Sets `into` to the geofences that the place lies inside of. */
-  inside(organizationId: number, latitudeDeg: number, longitudeDeg: number, into: GrowingFenceIds): void
-}
-
-export type RecordedVisit = Omit<Visit, 'device'>
+import type { DeviceState, Fix, WatchedDevice } from './visits-state.ts'
 
 /** A row of `events`, whether it is current or not. */
 export interface RecordedEvent {

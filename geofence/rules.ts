@@ -1,12 +1,7 @@
-/** Which rule of a geofence holds for a device, and how far back the rules look. */
+/** Which rule of a geofence holds for a device, when it makes events, and how far back the rules look. */
 import { DEBOUNCE_FIXES_MAX, DEBOUNCE_S_MAX, type GeofenceRule } from '../schemas/geofence.ts'
-
-/** What geofences of the same terms share. */
-export interface Terms {
-  /** IANA name; of all times of day in the rules. */
-  readonly timeZone: string
-  readonly rules: readonly GeofenceRule[]
-}
+import type { Terms } from './fence-map.ts'
+import { inWindows } from './schedule.ts'
 
 /** How far the last fixes go back: as far as both ask. */
 export interface LookBack {
@@ -39,4 +34,20 @@ export function lookBackOf(terms: Iterable<Terms>): LookBack {
     }
   }
   return { fixes, seconds }
+}
+
+/** When a device that entered at `enteredMs` has dwelt, ms UTC; NaN = the rule makes no event of it. */
+export function dwellMs(rule: GeofenceRule, timeZone: string, enteredMs: number): number {
+  return after(rule, timeZone, enteredMs, rule.dwellS)
+}
+
+/** When a device that left at `exitedMs` is absent, ms UTC; NaN = the rule makes no event of it. */
+export function absenceMs(rule: GeofenceRule, timeZone: string, exitedMs: number): number {
+  return after(rule, timeZone, exitedMs, rule.absenceS)
+}
+
+function after(rule: GeofenceRule, timeZone: string, startMs: number, seconds: number | null): number {
+  if (seconds === null || Number.isNaN(startMs)) return Number.NaN
+  const timeMs = startMs + seconds * 1000
+  return inWindows(timeMs, timeZone, rule.windows) ? timeMs : Number.NaN
 }

@@ -5,111 +5,313 @@
  * What is found depends on the set of fixes only, not on the order of their arrival:
  * - Fixes are in the order of time. Of those of one millisecond the one with the lowest digest counts, and no other:
  *   a device is at one place at a time, and no visit begins twice at one time.
+ * - A side counts when `debounceFixes` fixes in a row agree on it that span `debounceS`; the change has the time, place
+ *   and speed of the first of them. A visit never has length 0.
+ * - Speeding is a fix inside a visit that counts already; one without a speed is not speeding.
+ * - Dwell, absence and missing have neither fix nor place nor speed, whoever makes them.
+ * - Events outside the windows of their rule are not made; visits are, and speeding that began outside goes on.
+ * - A way through between two fixes makes visits where both lie outside; where the segment begins or ends on the edge the
+ *   fixes do not. Its speed is not known.
+ *
+ * In order, dwell that has passed is made with the exit, since the timer looks at the visit's end from then on. Absence
+ * is left to the timer: the store clears it where the next visit begins before it is due. `missing` is left to the timer,
+ * too, but an exit before a moment of `insideBy` that has passed needs a revision.
  */
-import type { GeofenceChanges } from './changes.ts'
-import type { Terms } from './rules.ts'
+import { CROSSING_GAP_S_MAX } from '../schemas/geofence.ts'
+import type { GeofenceChanges, Visit } from './changes.ts'
+import { compareEvents, type EventPlace, firstEvent, NO_PLACE } from './events.ts'
+import type { FenceIds } from './fence-ids.ts'
+import type { Crossing } from './fence-index.ts'
+import { absenceMs, dwellMs } from './rules.ts'
+import { inWindows, nextInstant } from './schedule.ts'
+import {
+  type DeviceState,
+  entered,
+  type Fences,
+  type Fix,
+  type Member,
+  NO_RUN,
+  outside,
+} from './visits-state.ts'
 
-/** A fix that counts: undoubted, with a place. What is handed in may be used again for the next one. */
-export interface Fix {
-  /** ms UTC. */
-  readonly timeMs: number
-  /** Of the record, as unsigned numbers. */
-  readonly digestHigh: number
-  readonly digestLow: number
-  readonly latitudeDeg: number
-  readonly longitudeDeg: number
-  /** NaN where it was not reported. Taken as a float32, which is what the database keeps. */
-  readonly speedKmh: number
-}
-
-/** Ids of geofences, ascending, in the first `length` places. */
-export interface FenceIds {
-  readonly ids: Int32Array
-  readonly length: number
-}
-
-/** A geofence as it is now. */
-export interface Fence {
-  readonly id: number
-  readonly version: number
-  readonly terms: Terms
-}
-
-/** A way through a geofence, in parts of the segment, 0 … 1. */
-export interface Passage {
-  readonly geofence: number
-  readonly from: number
-  readonly to: number
-}
-
-/** What evaluation asks of the geofences of an organisation; `FenceMap` is one. */
-export interface Fences {
-  /** Counted up by each change of the geofences: what was looked up before is looked up anew. */
-  readonly generation: number
-  /** @returns undefined where it is gone or disabled. */
-  find(geofence: number): Fence | undefined
-  /** The ways of a straight segment through geofences that have a rule with `crossingGapS`. */
-  crossed(
-    organizationId: number,
-    latitudeDeg0: number,
-    longitudeDeg0: number,
-    latitudeDeg1: number,
-    longitudeDeg1: number,
-  ): readonly Passage[]
-}
-
-/** Who is evaluated. */
-export interface WatchedDevice {
-  readonly device: number
-  readonly organizationId: number
-  /** Ids of its groups. */
-  readonly groups: readonly number[]
-}
-
-/** What is known of a device after its last fix. */
-export class DeviceState implements WatchedDevice {
-  readonly device: number
-  readonly organizationId: number
-  readonly groups: readonly number[]
-
-  constructor({ device, organizationId, groups }: WatchedDevice) {
-    this.device = device
-    this.organizationId = organizationId
-    this.groups = groups
-  }
-
-  /**
-   * For a piece that may not get stored: the clone is advanced, and takes the place of this one when it is. To be taken
-   * once for each {@link GeofenceChanges}. Costs the same whatever the device is inside of.
-   */
-  clone(): DeviceState {
-    return new DeviceState(this)
-  }
-
-  /**
-   * What is to be done with a fix: `next` is for {@link advance}; `late` is for `revise`, with all that are late of the
-   * piece; `passed` changes nothing, since it is the last one itself or another one of its time.
-   */
-  order(_fix: Fix): 'next' | 'late' | 'passed' {
-    return 'next'
-  }
-}
+const NO_CROSSINGS: readonly Crossing[] = []
 
 /**
  * Takes a fix of {@link DeviceState.order} `next`.
  *
  * @param inside Geofences that the fix lies inside of.
  * @param nowMs As far as timers may have come, ms UTC.
- * @returns false where timers have passed what the fix changes: `state` and `changes` are then of no use for this device,
- *   and it is to be evaluated by `revise`, with all fixes of the piece.
+ * @returns false where a timer has passed what the fix changes: `state` is of no use then, nor is what was added to
+ *   `changes` for the device, and it is to be evaluated by `revise`, with all fixes of the piece.
  */
 export function advance(
-  _state: DeviceState,
-  _fix: Fix,
-  _inside: FenceIds,
-  _fences: Fences,
-  _nowMs: number,
-  _changes: GeofenceChanges,
+  state: DeviceState,
+  fix: Fix,
+  inside: FenceIds,
+  fences: Fences,
+  nowMs: number,
+  changes: GeofenceChanges,
 ): boolean {
-  return true
+  const speedKmh = Math.fround(fix.speedKmh)
+  const crossings = crossingsTo(state, fix, fences)
+  if (crossings.length === 0 && state.isQuiet(inside, speedKmh, fences.generation)) {
+    state.moveTo(fix)
+    return true
+  }
+  return new Step(state, fix, speedKmh, fences, nowMs, changes).take(inside, crossings)
+}
+
+function crossingsTo(state: DeviceState, fix: Fix, fences: Fences): readonly Crossing[] {
+  const { organizationId, latitudeDeg, longitudeDeg } = state
+  // Written so that it is not so before the first fix.
+  if (!(fix.timeMs - state.timeMs <= CROSSING_GAP_S_MAX * 1000)) return NO_CROSSINGS
+  if (fix.latitudeDeg === latitudeDeg && fix.longitudeDeg === longitudeDeg) return NO_CROSSINGS
+  return fences.crossed(organizationId, latitudeDeg, longitudeDeg, fix.latitudeDeg, fix.longitudeDeg)
+}
+
+/** A fix that changes more than the place of its device. */
+class Step {
+  private readonly state: DeviceState
+  private readonly fix: Fix
+  private readonly place: EventPlace
+  private readonly fences: Fences
+  private readonly nowMs: number
+  private readonly changes: GeofenceChanges
+  private passedByTimer = false
+
+  constructor(
+    state: DeviceState,
+    fix: Fix,
+    speedKmh: number,
+    fences: Fences,
+    nowMs: number,
+    changes: GeofenceChanges,
+  ) {
+    const { timeMs, latitudeDeg, longitudeDeg } = fix
+    this.state = state
+    this.fix = fix
+    this.place = { fixTimeMs: timeMs, latitudeDeg, longitudeDeg, speedKmh, crossing: false }
+    this.fences = fences
+    this.nowMs = nowMs
+    this.changes = changes
+  }
+
+  take(inside: FenceIds, crossings: readonly Crossing[]): boolean {
+    const { state, changes, fences } = this
+    const firstEventAt = changes.events.length
+    const before = state.members
+    const members = this.membersAfter(inside)
+    for (const crossing of crossings) {
+      const isMember = ({ geofence }: Member) => geofence === crossing.geofence
+      if (!before.some(isMember) && !members.some(isMember)) this.cross(crossing)
+    }
+    if (!state.isAt(inside)) state.raw = inside.ids.slice(0, inside.length)
+    state.setMembers(members)
+    state.generation = fences.generation
+    state.moveTo(this.fix)
+    if (changes.events.length - firstEventAt > 1) {
+      const made = changes.events.splice(firstEventAt).sort(compareEvents)
+      changes.events.push(...made)
+    }
+    return !this.passedByTimer
+  }
+
+  private membersAfter({ ids, length }: FenceIds): Member[] {
+    const { state, fences } = this
+    const { members, raw } = state
+    const anew = state.generation !== fences.generation
+    const after: Member[] = []
+    let nextRaw = 0
+    let nextMember = 0
+    let i = 0
+    while (i < length || nextMember < members.length) {
+      const member = members[nextMember]
+      const id = i < length ? ids[i]! : Number.POSITIVE_INFINITY
+      const isInside = member === undefined || id <= member.geofence
+      if (isInside) i++
+      if (member !== undefined && member.geofence <= id) {
+        nextMember++
+        const current = anew ? this.refreshed(member) : member
+        if (current !== undefined) this.takeSide(current, isInside, after)
+        continue
+      }
+      while (nextRaw < raw.length && raw[nextRaw]! < id) nextRaw++
+      // Inside before and no member: it does not watch the device, as long as no geofence changes.
+      if (!anew && raw[nextRaw] === id) continue
+      const found = outside(id, state, fences)
+      if (found !== undefined) this.takeSide(found, true, after)
+    }
+    return after
+  }
+
+  /** A member by its geofence as it is now. */
+  private refreshed(member: Member): Member | undefined {
+    const current = outside(member.geofence, this.state, this.fences)
+    const { geofence, enteredMs, rule } = member
+    if (current === undefined) {
+      // The visit of one that is gone or disabled has ended in the database already.
+      if (!Number.isNaN(enteredMs) && this.fences.find(geofence) !== undefined) {
+        this.end(member, this.fix.timeMs, Number.NaN)
+      }
+      return undefined
+    }
+    const { version, timeZone } = current
+    // What a timer has made already stays as it is.
+    const isMade = rule.dwellS !== null && !(member.dwellMs > this.nowMs)
+    const dwell = isMade ? member.dwellMs : dwellMs(current.rule, timeZone, enteredMs)
+    return { ...member, version, rule: current.rule, timeZone, dwellMs: dwell }
+  }
+
+  private takeSide(member: Member, isInside: boolean, after: Member[]): void {
+    const { fix, place } = this
+    const { rule } = member
+    const wasInside = !Number.isNaN(member.enteredMs)
+    let next = member
+    if (isInside !== wasInside) {
+      const run = {
+        runFixes: member.runFixes + 1,
+        runMs: member.runFixes > 0 ? member.runMs : fix.timeMs,
+        runLatitudeDeg: member.runFixes > 0 ? member.runLatitudeDeg : place.latitudeDeg,
+        runLongitudeDeg: member.runFixes > 0 ? member.runLongitudeDeg : place.longitudeDeg,
+        runSpeedKmh: member.runFixes > 0 ? member.runSpeedKmh : place.speedKmh,
+      }
+      next = { ...member, ...run }
+      if (run.runFixes >= rule.debounceFixes && fix.timeMs - run.runMs >= rule.debounceS * 1000) {
+        next = isInside ? this.enter(next) : this.exit(next)
+      }
+    } else if (member.runFixes > 0) {
+      next = { ...member, ...NO_RUN }
+    }
+    const counts = !Number.isNaN(next.enteredMs)
+    const speeding = counts && isInside && rule.speedLimitKmh !== null && place.speedKmh > rule.speedLimitKmh
+    if (speeding && !next.speeding && this.isMade(next, fix.timeMs)) {
+      this.changes.events.push(firstEvent(this.source(next), 'speeding', fix.timeMs, place))
+    }
+    if (speeding !== next.speeding) next = { ...next, speeding }
+    if (counts || next.runFixes > 0) after.push(next)
+  }
+
+  private enter(member: Member): Member {
+    const { geofence, version, rule, runMs } = member
+    const { opened, events } = this.changes
+    const openedAt = opened.length
+    const next = { ...entered(member, runMs, version), ...NO_RUN, openedAt }
+    const { device } = this.state
+    opened.push({
+      device,
+      geofence,
+      version,
+      enteredMs: runMs,
+      exitedMs: Number.NaN,
+      dueMs: next.dwellMs,
+    })
+    if (rule.enter && this.isMade(member, runMs)) {
+      events.push(firstEvent(this.source(member), 'enter', runMs, placeOfRun(member)))
+    }
+    return next
+  }
+
+  private exit(member: Member): Member {
+    const { rule, timeZone, runMs } = member
+    const { events } = this.changes
+    if (rule.insideBy !== null && nextInstant(rule.insideBy, timeZone, runMs - 1) <= this.nowMs) {
+      this.passedByTimer = true
+    }
+    if (member.dwellMs <= runMs) {
+      events.push(firstEvent(this.source(member), 'dwell', member.dwellMs, NO_PLACE))
+    }
+    if (rule.exit && this.isMade(member, runMs)) {
+      events.push(firstEvent(this.source(member), 'exit', runMs, placeOfRun(member)))
+    }
+    this.end(member, runMs, absenceMs(rule, timeZone, runMs))
+    return { ...member, ...NO_RUN, enteredMs: Number.NaN, dwellMs: Number.NaN, speeding: false }
+  }
+
+  /** Puts the end of a visit into the changes, where it may stand already. */
+  private end(member: Member, exitedMs: number, dueMs: number): void {
+    const { opened, changed } = this.changes
+    const { device, revised } = this.state
+    const { geofence, enteredMs, openedAt } = member
+    const visit = { device, geofence, version: member.enteredVersion, enteredMs, exitedMs, dueMs }
+    if (isVisit(opened[openedAt], visit)) {
+      opened[openedAt] = visit
+      return
+    }
+    // Looked for only after a revision, which has no order that a place would be known of.
+    const inOpened = revised ? opened.findIndex((other) => isVisit(other, visit)) : -1
+    const inChanged = revised ? changed.findIndex((other) => isVisit(other, visit)) : -1
+    if (inOpened >= 0) opened[inOpened] = visit
+    else if (inChanged >= 0) changed[inChanged] = visit
+    else changed.push(visit)
+  }
+
+  /** A way through between the last fix and this one. */
+  private cross({ geofence, from, to }: Crossing): void {
+    const { state, fix, changes } = this
+    const member = outside(geofence, state, this.fences)
+    const gapMs = fix.timeMs - state.timeMs
+    if (member === undefined || gapMs > member.rule.crossingGapS * 1000 || from <= 0 || to >= 1) return
+    const { rule, timeZone, version } = member
+    const enteredMs = Math.round(state.timeMs + from * gapMs)
+    const exitedMs = Math.round(state.timeMs + to * gapMs)
+    if (enteredMs >= exitedMs) return
+    const source = this.source(member)
+    if (rule.enter && this.isMade(member, enteredMs)) {
+      changes.events.push(firstEvent(source, 'enter', enteredMs, this.placeAt(from)))
+    }
+    const dwell = dwellMs(rule, timeZone, enteredMs)
+    if (dwell <= exitedMs) changes.events.push(firstEvent(source, 'dwell', dwell, NO_PLACE))
+    if (rule.exit && this.isMade(member, exitedMs)) {
+      changes.events.push(firstEvent(source, 'exit', exitedMs, this.placeAt(to)))
+    }
+    changes.opened.push({
+      device: state.device,
+      geofence,
+      version,
+      enteredMs,
+      exitedMs,
+      dueMs: absenceMs(rule, timeZone, exitedMs),
+    })
+  }
+
+  /** On the segment from the last fix to this one, the shorter way round the globe. */
+  private placeAt(part: number): EventPlace {
+    const { latitudeDeg, longitudeDeg } = this.state
+    const eastDeg = shorterWayDeg(this.fix.longitudeDeg - longitudeDeg)
+    return {
+      ...NO_PLACE,
+      fixTimeMs: this.fix.timeMs,
+      latitudeDeg: latitudeDeg + part * (this.fix.latitudeDeg - latitudeDeg),
+      longitudeDeg: shorterWayDeg(longitudeDeg + part * eastDeg),
+      crossing: true,
+    }
+  }
+
+  private isMade({ rule, timeZone }: Member, timeMs: number): boolean {
+    return inWindows(timeMs, timeZone, rule.windows)
+  }
+
+  private source({ geofence, version }: Member) {
+    return { device: this.state.device, geofence, version }
+  }
+}
+
+function placeOfRun({ runMs, runLatitudeDeg, runLongitudeDeg, runSpeedKmh }: Member): EventPlace {
+  return {
+    fixTimeMs: runMs,
+    latitudeDeg: runLatitudeDeg,
+    longitudeDeg: runLongitudeDeg,
+    speedKmh: runSpeedKmh,
+    crossing: false,
+  }
+}
+
+function isVisit(a: Visit | undefined, { device, geofence, enteredMs }: Visit): boolean {
+  return a?.device === device && a.geofence === geofence && a.enteredMs === enteredMs
+}
+
+/** An angle as one from −180 to 180. */
+function shorterWayDeg(angleDeg: number): number {
+  if (angleDeg > 180) return angleDeg - 360
+  return angleDeg < -180 ? angleDeg + 360 : angleDeg
 }
