@@ -9,6 +9,7 @@ import { CommandDelivery } from './commands/commands.ts'
 import { loadDecoders } from './decoders.ts'
 import { DeviceRegistry } from './devices/devices.ts'
 import { Notifications } from './devices/notifications.ts'
+import { Backfills } from './geofences/backfills.ts'
 import { fenceMetrics } from './geofences/fence-metrics.ts'
 import { Fences } from './geofences/fences.ts'
 import { Intake } from './intake.ts'
@@ -101,6 +102,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     metrics,
     log,
   })
+  const backfills = new Backfills({ ...options, notifications, limits, metrics })
   const decoders = await loadDecoders(pool, adapters)
   const store = await startStore({ ...options, limits, metrics, quarantine, decoders }, () => intake)
   const { journal, shards } = store
@@ -137,7 +139,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     return closing
   }
   const closeAll = async () => {
-    await Promise.all([fences.close(), ...listeners.map((listener) => listener.close())])
+    await Promise.all([backfills.close(), fences.close(), ...listeners.map((listener) => listener.close())])
     await store.close()
     // A database that answers no more must not keep the engine from ending.
     const answered = Promise.all([quarantine.close(), commands.close(), endRepair()]).then(() =>
@@ -149,6 +151,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   try {
     await notifications.start()
     commands.start()
+    backfills.start()
     metrics.watchDevices(() => devices.size)
     const count = new ConnectionCount(limits, metrics)
     for (const listen of planned(options, intake, count, listeners)) listeners.push(await listen())

@@ -94,6 +94,8 @@ export const LIMITS = {
    * should.
    */
   geofenceChangesMax: 2_000,
+  /** Stored positions that backfills of geofences read in a second; then they pause, and ingest has the machine. */
+  backfillFixesPerSecondMax: 50_000,
   /** How long a shard may take to store what it holds when the engine stops, ms; the journal keeps what it could not. */
   stopTimeoutMs: 10_000,
   /** Characters of a device's unique id. */

@@ -1,0 +1,63 @@
+/** The one geofence of a backfill, as evaluation asks for geofences. */
+import type pg from 'pg'
+import type { FenceFinder, GrowingFenceIds } from '../../geofence/revision.ts'
+import type { Terms } from '../../geofence/rules.ts'
+import { type Shape, shapeOf } from '../../geofence/shape.ts'
+import type { Fence, Passage } from '../../geofence/visits.ts'
+import { FenceReader } from './fence-reader.ts'
+
+/** A geofence that cannot be run over history; the message is for the user. */
+export class BackfillFenceError extends Error {
+  override readonly name = 'BackfillFenceError'
+}
+
+export class BackfillFence implements FenceFinder {
+  readonly id: number
+  readonly organizationId: number
+  readonly version: number
+  readonly terms: Terms
+  readonly generation = 0
+  private readonly shape: Shape
+  private readonly hasCrossing: boolean
+
+  private constructor(fence: Fence, organizationId: number, shape: Shape) {
+    this.id = fence.id
+    this.organizationId = organizationId
+    this.version = fence.version
+    this.terms = fence.terms
+    this.shape = shape
+    this.hasCrossing = fence.terms.rules.some(({ crossingGapS }) => crossingGapS > 0)
+  }
+
+  /** @throws BackfillFenceError if it is gone or disabled, or cannot be evaluated. */
+  static async read(client: pg.ClientBase, id: number): Promise<BackfillFence> {
+    const reader = new FenceReader(client, 0)
+    let found: BackfillFence | undefined
+    for await (const { fences } of reader.pages([id])) {
+      for (const { version, terms, organizationId, shape } of fences) {
+        const fence = { id, version, terms: reader.terms[terms]! }
+        found = new BackfillFence(fence, organizationId, shapeOf(shape.numbers))
+      }
+    }
+    if (found !== undefined) return found
+    throw new BackfillFenceError(reader.refused[0]?.message ?? 'the geofence is disabled or deleted')
+  }
+
+  find(geofence: number): Fence | undefined {
+    return geofence === this.id ? this : undefined
+  }
+
+  inside(organizationId: number, latitudeDeg: number, longitudeDeg: number, into: GrowingFenceIds): void {
+    into.length = 0
+    if (organizationId !== this.organizationId || !this.shape.contains(latitudeDeg, longitudeDeg)) return
+    if (into.ids.length === 0) into.ids = new Int32Array(1)
+    into.ids[0] = this.id
+    into.length = 1
+  }
+
+  crossed(organizationId: number, ...places: readonly [number, number, number, number]): readonly Passage[] {
+    if (!this.hasCrossing || organizationId !== this.organizationId) return []
+    const ways = this.shape.segmentIntervals(...places)
+    return ways.map(([from, to]) => ({ geofence: this.id, from, to }))
+  }
+}
