@@ -3,10 +3,12 @@ import type { Visit } from './changes.ts'
 import { type FenceIds, fenceIds } from './fence-ids.ts'
 import {
   DeviceState,
+  entered,
   type Fences,
   type Fix,
   type Member,
   NO_RUN,
+  outside,
   type WatchedDevice,
 } from './visits-state.ts'
 
