@@ -9,6 +9,8 @@ import type { FenceFinder, RecordedVisit } from './loading.ts'
 import type { LookBack } from './rules.ts'
 import type { DeviceState, Fix, WatchedDevice } from './visits-state.ts'
 
+export type { FenceFinder, RecordedVisit } from './loading.ts'
+
 /** A row of `events`, whether it is current or not. */
 export interface RecordedEvent {
   readonly id: number

@@ -18,12 +18,15 @@ export interface Fix {
   readonly speedKmh: number
 }
 
+/** A geofence as it is now. */
+export type Fence = Omit<WatchedFence, 'organizationId'>
+
 /** What evaluation asks of the geofences; `FenceMap` is one. */
 export interface Fences {
   /** Counted up by each change of the geofences: what was looked up before is looked up anew. */
   readonly generation: number
   /** @returns undefined where it is gone or disabled. */
-  find(geofence: number): Omit<WatchedFence, 'organizationId'> | undefined
+  find(geofence: number): Fence | undefined
   /** The ways of a straight segment through geofences that have a rule with `crossingGapS`. */
   crossed(
     organizationId: number,

@@ -34,6 +34,8 @@ import {
   outside,
 } from './visits-state.ts'
 
+export { DeviceState, type Fence, type Fences, type Fix, type WatchedDevice } from './visits-state.ts'
+
 const NO_CROSSINGS: readonly Crossing[] = []
 
 /**

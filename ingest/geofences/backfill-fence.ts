@@ -1,9 +1,11 @@
 /** The one geofence of a backfill, as evaluation asks for geofences. */
 import type pg from 'pg'
-import type { FenceFinder, GrowingFenceIds } from '../../geofence/revision.ts'
-import type { Terms } from '../../geofence/rules.ts'
+import type { FenceIds } from '../../geofence/fence-ids.ts'
+import type { Crossing } from '../../geofence/fence-index.ts'
+import type { Terms } from '../../geofence/fence-map.ts'
+import type { FenceFinder } from '../../geofence/revision.ts'
 import { type Shape, shapeOf } from '../../geofence/shape.ts'
-import type { Fence, Passage } from '../../geofence/visits.ts'
+import type { Fence } from '../../geofence/visits.ts'
 import { FenceReader } from './fence-reader.ts'
 
 /** A geofence that cannot be run over history; the message is for the user. */
@@ -47,7 +49,7 @@ export class BackfillFence implements FenceFinder {
     return geofence === this.id ? this : undefined
   }
 
-  inside(organizationId: number, latitudeDeg: number, longitudeDeg: number, into: GrowingFenceIds): void {
+  inside(organizationId: number, latitudeDeg: number, longitudeDeg: number, into: FenceIds): void {
     into.length = 0
     if (organizationId !== this.organizationId || !this.shape.contains(latitudeDeg, longitudeDeg)) return
     if (into.ids.length === 0) into.ids = new Int32Array(1)
@@ -55,7 +57,7 @@ export class BackfillFence implements FenceFinder {
     into.length = 1
   }
 
-  crossed(organizationId: number, ...places: readonly [number, number, number, number]): readonly Passage[] {
+  crossed(organizationId: number, ...places: readonly [number, number, number, number]): readonly Crossing[] {
     if (!this.hasCrossing || organizationId !== this.organizationId) return []
     const ways = this.shape.segmentIntervals(...places)
     return ways.map(([from, to]) => ({ geofence: this.id, from, to }))
