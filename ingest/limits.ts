@@ -96,6 +96,8 @@ export const LIMITS = {
   geofenceChangesMax: 2_000,
   /** Stored positions that backfills of geofences read in a second; then they pause, and ingest has the machine. */
   backfillFixesPerSecondMax: 50_000,
+  /** Devices of a shard of which it is in memory where they are in geofences; of others it is read when they report. */
+  geofenceDevicesMax: 200_000,
   /** How long a shard may take to store what it holds when the engine stops, ms; the journal keeps what it could not. */
   stopTimeoutMs: 10_000,
   /** Characters of a device's unique id. */

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { IngestOptions, IngestReadiness } from './engine.ts'
+import { evaluationMetrics } from './geofences/evaluator-metrics.ts'
 import type { Intake } from './intake.ts'
 import { openJournal } from './journal/file-journal.ts'
 import type { Journal } from './journal/journal.ts'
@@ -10,7 +11,7 @@ import type { Limits } from './limits.ts'
 import type { IngestMetrics } from './metrics.ts'
 import type { Quarantine } from './quarantine.ts'
 import { Shard } from './shards/shard.ts'
-import type { RefusedFrame } from './shards/shard-messages.ts'
+import type { EvaluationFigures, RefusedFrame } from './shards/shard-messages.ts'
 
 /** Period in which the journal is told what is stored, ms. */
 const TRIM_EVERY_MS = 250
@@ -83,6 +84,14 @@ export async function startStore(options: StoreOptions, intake: () => Intake): P
       logRefused(log, protocol, uniqueId, code, message)
     }
   }
+  const countEvaluation = evaluationMetrics(options.registry)
+  const onEvaluated = (shard: number, evaluation: EvaluationFigures) => {
+    countEvaluation(shard, evaluation)
+    const { evicted, failures, failure } = evaluation
+    if (evicted > 0) metrics.limitMet('geofenceDevicesMax')
+    if (failures > 0) log.error({ shard, failure }, 'positions were stored without their events of geofences')
+    else if (failure !== '') log.warn({ shard, failure }, 'positions were evaluated again')
+  }
   const pace =
     ackAfter === 'journal'
       ? { gatherMs: GATHER_MS, spillAfterMs: limits.spillAfterMs }
@@ -90,12 +99,21 @@ export async function startStore(options: StoreOptions, intake: () => Intake): P
   const shards = options.livePorts.map((livePort, index) => {
     const { databaseUrl, decoders } = options
     const of = options.livePorts.length
-    const shardOptions = { index, shards: of, databaseUrl, livePort, journal: options.journal, decoders }
+    const shardOptions = {
+      index,
+      shards: of,
+      databaseUrl,
+      livePort,
+      journal: options.journal,
+      decoders,
+      geofenceDevicesMax: limits.geofenceDevicesMax,
+    }
     return new Shard(shardOptions, pace, {
-      onStored: ({ rows, duplicates, refused, storeMs }) => {
+      onStored: ({ rows, duplicates, refused, storeMs, evaluation }) => {
         metrics.stored.inc(rows - duplicates - refused)
         if (duplicates > 0) metrics.duplicates.inc(duplicates)
         metrics.storeSeconds.observe(storeMs / 1000)
+        if (evaluation !== undefined) onEvaluated(index, evaluation)
       },
       onRefused,
       onDamage: (lost, message) => {

@@ -71,6 +71,7 @@ test('a shard whose thread ends is noticed, once and not when it is stopped', as
     livePort: undefined,
     journal: { folder: '/nowhere', keepMs: 0, keepBytes: 0, segmentBytes: 8 * 1024 * 1024 },
     decoders: new Map(),
+    geofenceDevicesMax: 1,
   }
   const shard = new Shard(
     options,

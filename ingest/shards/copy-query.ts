@@ -17,6 +17,13 @@ export interface CopyAnswer {
   readonly rows: readonly (readonly (string | null)[])[]
 }
 
+const beforeCopy = new WeakSet<Error>()
+
+/** Whether an error of {@link copyQuery} came before the COPY: it is of the statements before it, or of the connection. */
+export function failedBeforeCopy(error: Error): boolean {
+  return beforeCopy.has(error)
+}
+
 /**
  * @param sql One simple query with one COPY FROM STDIN BINARY in it; what stands before it is done before it, and where
  *   that fails, there is no COPY.
@@ -34,6 +41,7 @@ class CopyQuery {
   private readonly data: Buffer
   private readonly counts: number[] = []
   private readonly rows: (readonly (string | null)[])[] = []
+  private copying = false
   private readonly resolve: (answer: CopyAnswer) => void
   private readonly reject: (error: Error) => void
 
@@ -68,8 +76,10 @@ class CopyQuery {
     this.rows.push(fields)
   }
 
-  /** Nothing to do: the data is on its way. */
-  handleCopyInResponse(): void {}
+  /** The data is on its way. */
+  handleCopyInResponse(): void {
+    this.copying = true
+  }
 
   handleCommandComplete(message: { readonly text: string }): void {
     this.counts.push(Number(/\d+$/.exec(message.text)?.[0] ?? 0))
@@ -77,6 +87,7 @@ class CopyQuery {
 
   /** `pg` calls nothing more after an error, and sends the next query when the server is ready for it. */
   handleError(error: Error): void {
+    if (!this.copying) beforeCopy.add(error)
     this.reject(error)
   }
 

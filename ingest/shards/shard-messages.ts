@@ -1,6 +1,7 @@
 /** What the main thread and a shard's thread tell each other. Batches and drains are numbered by the main thread. */
 import type { MessagePort } from 'node:worker_threads'
 import type { FenceMapUpdate } from '../../geofence/fence-map.ts'
+import type { GeofenceEventType } from '../../schemas/geofence-event.ts'
 import type { PositionBatchMessage } from '../../schemas/position-batch.ts'
 import type { JournalOptions, JournalPosition } from '../journal/journal.ts'
 
@@ -15,6 +16,8 @@ export interface ShardOptions {
   readonly journal: JournalOptions
   /** Id of the version of each adapter, see decoders.ts. */
   readonly decoders: ReadonlyMap<string, number>
+  /** Devices of which it is in memory where they are in geofences, at most. */
+  readonly geofenceDevicesMax: number
 }
 
 /** Records of the journal, `to` not included. */
@@ -50,12 +53,32 @@ export interface RefusedFrame {
   readonly frame: Uint8Array
 }
 
+/** What evaluation against geofences did since it was told last. */
+export interface EvaluationFigures {
+  /** Devices whose state is in memory now. */
+  readonly devices: number
+  /** Devices whose state had to leave for want of room. */
+  readonly evicted: number
+  /** Evaluations of a device that had to look at what is stored. */
+  readonly revisions: number
+  /** Pieces of batches that were stored without their evaluation, since the database did not take it. */
+  readonly failures: number
+  /** What it said the last time; empty if it took all. */
+  readonly failure: string
+  /** Time that positions waited for it, s. */
+  readonly seconds: number
+  /** By type. */
+  readonly events: Readonly<Partial<Record<GeofenceEventType, number>>>
+}
+
 /** What was committed at once. */
 export interface StoredRows {
   readonly rows: number
   readonly duplicates: number
   readonly refused: number
   readonly storeMs: number
+  /** Undefined where there is no geofence. */
+  readonly evaluation?: EvaluationFigures | undefined
 }
 
 /** Shard to main. */

@@ -4,8 +4,8 @@
  * there itself, and stores it between the batches, which go first.
  */
 import { parentPort, workerData } from 'node:worker_threads'
-import { FenceMap } from '../../geofence/fence-map.ts'
 import { PositionBatch } from '../../schemas/position-batch.ts'
+import { Evaluator } from '../geofences/evaluator.ts'
 import { openJournalReader } from '../journal/reader.ts'
 import { BacklogReader } from './backlog-reader.ts'
 import { JournalDecoder } from './journal-decoder.ts'
@@ -18,16 +18,19 @@ import { PositionWriter } from './writer.ts'
 
 const port = parentPort!
 const options = workerData as ShardOptions
-const { index, shards, databaseUrl, livePort } = options
+const { index, shards, databaseUrl, livePort, geofenceDevicesMax } = options
 const quality = new QualityCheck()
 const reader = openJournalReader(options.journal)
-const writer = new PositionWriter(databaseUrl, `fleetflow shard ${index}`, {
-  onDatabase: (up, error) => post({ type: 'database', up, message: error?.message ?? '' }),
-})
+const evaluator = new Evaluator(geofenceDevicesMax)
+const writer = new PositionWriter(
+  databaseUrl,
+  `fleetflow shard ${index}`,
+  { onDatabase: (up, error) => post({ type: 'database', up, message: error?.message ?? '' }) },
+  evaluator,
+)
 const lastFixes = new LastFixes((work) => writer.between(work))
 const wants = (device: number) => device % shards === index
 const live = livePort === undefined ? undefined : new LiveOutlet(livePort)
-const fences = new FenceMap()
 /** A position that is stored without the geofences that are there has no events: it waits in the journal. */
 let fencesRead = () => {}
 const firstFences = new Promise<void>((resolve) => {
@@ -54,7 +57,7 @@ async function store(batch: PositionBatch, range: JournalRange): Promise<StoredR
   await firstFences
   const startMs = performance.now()
   quality.mark(batch)
-  const { rows, duplicates, refused } = await writer.write(batch)
+  const { rows, duplicates, refused, events } = await writer.write(batch)
   if (refused.length > 0) {
     post({ type: 'refused', frames: await refusedFrames(reader, await decoder(), range, batch, refused) })
     // Live passes over what is not in the database as over what is doubtful.
@@ -62,7 +65,9 @@ async function store(batch: PositionBatch, range: JournalRange): Promise<StoredR
   }
   lastFixes.note(batch)
   live?.publish(batch)
-  return { rows, duplicates, refused: refused.length, storeMs: performance.now() - startMs }
+  live?.publishEvents(events)
+  const storeMs = performance.now() - startMs
+  return { rows, duplicates, refused: refused.length, storeMs, evaluation: evaluator.takeFigures() }
 }
 
 async function storeFresh({ number, batch, range }: ToShard & { type: 'batch' }): Promise<void> {
@@ -101,10 +106,11 @@ port.on('message', (message: ToShard) => {
       run(drain(message))
       return
     case 'fences':
-      fences.apply(message.update)
+      evaluator.update(message.update)
       fencesRead()
       return
     case 'forget':
+      evaluator.forget(message.devices)
       return
     case 'stop':
       stopping = true

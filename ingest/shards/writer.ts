@@ -3,12 +3,15 @@
  * nothing of the batch is stored then), the database is asked which, and the others are copied. A batch that is refused
  * for what is in it is halved, and its halves, until the rows at fault are alone. Where the database fails or is lost,
  * the connection is opened anew and what is not stored sent again, until it is or the writer is closed: whether a commit
- * got through before the loss does not matter, since a row is stored once by its key.
+ * got through before the loss does not matter, since a row is stored once by its key. What rows mean for geofences is
+ * worked out before they are sent, and committed with them.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
+import type { LiveEvent } from '../../schemas/live-port.ts'
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { PositionDays } from '../../storage/position-days.ts'
+import type { Evaluator } from '../geofences/evaluator.ts'
 import { COPY_COLUMNS, CopyEncoder } from './copy-encoder.ts'
 import { copyQuery } from './copy-query.ts'
 import { notStored, orderByKey } from './position-keys.ts'
@@ -49,6 +52,8 @@ export interface Written {
   readonly duplicates: number
   /** Rows of those that the database does not take. */
   readonly refused: readonly RefusedRow[]
+  /** Of geofences, that were committed with the rows. */
+  readonly events: readonly LiveEvent[]
 }
 
 export interface RefusedRow {
@@ -69,6 +74,7 @@ export class PositionWriter {
   private readonly url: string
   private readonly applicationName: string
   private readonly events: WriterEvents
+  private readonly evaluator: Evaluator | undefined
   private readonly answerTimeoutMs: number
   private readonly days = new PositionDays()
   /** Encoders whose bytes nobody needs any more. The next batch is encoded while those before are on their way. */
@@ -83,8 +89,10 @@ export class PositionWriter {
     url: string,
     applicationName: string,
     events: WriterEvents,
+    evaluator?: Evaluator,
     answerTimeoutMs = ANSWER_TIMEOUT_MS,
   ) {
+    this.evaluator = evaluator
     this.answerTimeoutMs = answerTimeoutMs
     this.url = url
     this.applicationName = applicationName
@@ -127,6 +135,7 @@ export class PositionWriter {
 
   private async store(delivery: Delivery): Promise<Written> {
     const refused: RefusedRow[] = []
+    const events: LiveEvent[] = []
     let inserted = 0
     let failures = 0
     // The last one is the next.
@@ -134,7 +143,9 @@ export class PositionWriter {
     for (let piece = pieces.pop(); piece !== undefined; piece = pieces.pop()) {
       const client = await this.connected()
       try {
-        inserted += await this.copy(client, delivery, piece)
+        const copied = await this.copy(client, delivery, piece)
+        inserted += copied.rows
+        for (const event of copied.events) events.push(event)
         failures = 0
         continue
       } catch (error) {
@@ -156,57 +167,70 @@ export class PositionWriter {
     }
     refused.push(...delivery.twinsOf(refused))
     const rows = delivery.batch.length
-    return { rows, duplicates: rows - inserted - refused.length, refused }
+    return { rows, duplicates: rows - inserted - refused.length, refused, events }
   }
 
   /**
    * Stores those rows of a piece that are not stored yet, in one transaction.
-   * @returns How many.
    * @throws RowsRefused
    */
-  private async copy(client: pg.Client, delivery: Delivery, piece: Uint32Array): Promise<number> {
+  private async copy(client: pg.Client, delivery: Delivery, piece: Uint32Array): Promise<Copied> {
     const { batch } = delivery
-    return this.answered(client, async () => {
+    return this.answered(client, async (heard) => {
       await this.days.ensure(client, batch.fixTimeMs, batch.length)
-      return this.copyNew(client, delivery, piece).catch((error) => {
+      return this.copyNew(client, delivery, piece, heard).catch((error) => {
         throw isFaultOfRows(error) ? new RowsRefused(error) : error
       })
     })
   }
 
-  /** Gives the connection up when `work` takes too long. */
-  private async answered<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
+  /** Gives the connection up when `work` takes too long, counted from when it last said that it heard an answer. */
+  private async answered<T>(client: pg.Client, work: (heard: () => void) => Promise<T>): Promise<T> {
     const silent = setTimeout(
       () => this.drop(client, new Error(`no answer within ${this.answerTimeoutMs} ms`)),
       this.answerTimeoutMs,
     )
     try {
-      return await work()
+      return await work(() => silent.refresh())
     } finally {
       clearTimeout(silent)
     }
   }
 
-  private async copyNew(client: pg.Client, delivery: Delivery, piece: Uint32Array): Promise<number> {
-    const withoutStored = async (rows: Uint32Array) => {
-      const fresh = await notStored(client, delivery.batch, rows)
-      this.replayed = fresh.length < rows.length
-      return fresh
+  private async copyNew(
+    client: pg.Client,
+    delivery: Delivery,
+    piece: Uint32Array,
+    heard: () => void,
+  ): Promise<Copied> {
+    const { batch } = delivery
+    let rest = piece
+    let unstored = false
+    const leaveOutStored = async () => {
+      const before = rest.length
+      rest = await notStored(client, batch, rest)
+      this.replayed = rest.length < before
+      unstored = true
     }
-    let rest = this.replayed ? await withoutStored(piece) : piece
+    if (this.replayed) await leaveOutStored()
     while (rest.length > 0) {
+      const evaluation = await this.evaluator?.evaluate(client, batch, rest, unstored, heard)
+      rest = evaluation?.rows ?? rest
+      if (rest.length === 0) break
       try {
-        await copyQuery(client, COPY, delivery.message(rest))
-        break
+        const query = (evaluation?.statements ?? '') + COPY
+        const answer = await copyQuery(client, query, delivery.message(rest))
+        return { rows: rest.length, events: evaluation?.committed(answer) ?? [] }
       } catch (error) {
+        if (await evaluation?.failed(error as Error)) continue
         if ((error as pg.DatabaseError).code !== UNIQUE_VIOLATION) throw error
         const before = rest.length
-        rest = await withoutStored(rest)
+        await leaveOutStored()
         // It is not the key of the table that they ran into.
         if (rest.length === before) throw error
       }
     }
-    return rest.length
+    return { rows: 0, events: [] }
   }
 
   /** @throws Error of the last attempt, if the writer was closed meanwhile. */
@@ -256,6 +280,12 @@ export class PositionWriter {
   private async reconnect(): Promise<void> {
     if (!this.closed) await this.connected().catch(() => undefined)
   }
+}
+
+/** What of a piece was stored by one commit. */
+interface Copied {
+  readonly rows: number
+  readonly events: readonly LiveEvent[]
 }
 
 /** The database does not take a piece for what is in it; nothing of the piece is stored. */

@@ -1,0 +1,357 @@
+/**
+ * Evaluates positions against geofences, in the thread of their shard, before they are stored: what they change of visits
+ * and events is committed with them or not at all. States of devices are in memory as far as they were committed: what a
+ * piece makes of them takes their place only then.
+ */
+import pg from 'pg'
+import { type GeofenceChanges, noChanges } from '../../geofence/changes.ts'
+import { FenceMap, type FenceMapUpdate } from '../../geofence/fence-map.ts'
+import { loadState } from '../../geofence/loading.ts'
+import { revise } from '../../geofence/revision.ts'
+import { type LookBack, lookBackOf } from '../../geofence/rules.ts'
+import { advance } from '../../geofence/visits.ts'
+import type { GeofenceEventType } from '../../schemas/geofence-event.ts'
+import type { LiveEvent } from '../../schemas/live-port.ts'
+import type { PositionBatch } from '../../schemas/position-batch.ts'
+import { type CopyAnswer, failedBeforeCopy } from '../shards/copy-query.ts'
+import type { EvaluationFigures } from '../shards/shard-messages.ts'
+import { type DeviceRun, deviceRuns, Fixes, leaveOutStored } from './evaluator-runs.ts'
+import { DeviceStates } from './evaluator-states.ts'
+import {
+  appliedEvents,
+  applyStatement,
+  CONTRADICTION,
+  contradictedDevices,
+  DEVICES_LOST,
+  type Guard,
+  lostDevices,
+  newOwner,
+} from './geofence-store.ts'
+import { loadDevices } from './geofence-store-devices.ts'
+import { StoredHistory } from './geofence-store-history.ts'
+
+/** Devices loaded by one statement. */
+const LOAD_DEVICES = 1_000
+/** How often a piece is evaluated anew before it is stored without. */
+const ATTEMPTS_MAX = 5
+/** Classes of SQLSTATE for which the connection, the server or other transactions are at fault, and no evaluation. */
+const NOT_OF_EVALUATION = /^(?:08|40|53|55|57|58)/
+/** Also nobody knows then whether what was sent is committed; as where there is no SQLSTATE at all. */
+const OUTCOME_UNKNOWN = /^(?:08|57|58|XX)/
+
+/** What is to be stored with rows, in one transaction. */
+export interface Evaluation {
+  /** Those rows that are to be copied: it turned out that the others are stored. */
+  readonly rows: Uint32Array
+  /** To go before the COPY; may be empty. */
+  readonly statements: string
+  /** @returns The events that were stored. */
+  committed(answer: CopyAnswer): readonly LiveEvent[]
+  /**
+   * Nothing was stored, or nobody knows.
+   * @returns Whether the rows are to be evaluated and sent again at once; else the error is not of the evaluation.
+   */
+  failed(error: Error): Promise<boolean>
+}
+
+export class Evaluator {
+  private readonly fences = new FenceMap()
+  private baseCount = 0
+  /** Neither base nor delta has any: nothing is looked at then. */
+  private empty = true
+  private readonly states: DeviceStates
+  /** Of all devices that were met, 0 for those that are deleted. The registry of the process has far more of each. */
+  private readonly organizations = new Map<number, number>()
+  /** As far back as any rule since the start looked. */
+  private lookBack: LookBack = { fixes: 1, seconds: 0 }
+  /** What others told since the last piece. */
+  private readonly told: (() => void)[] = []
+  private guard: Guard | undefined
+  /** Devices for which the database knows more than their states. */
+  private readonly contradicted = new Set<number>()
+  private attempts = 0
+  private figures = noFigures()
+
+  /** @param devicesMax Devices whose state is in memory, at most, but for those of one piece. */
+  constructor(devicesMax: number) {
+    this.states = new DeviceStates(devicesMax)
+  }
+
+  /** Geofences that count from the next piece on. */
+  update(update: FenceMapUpdate): void {
+    this.told.push(() => {
+      this.fences.apply(update)
+      this.baseCount = update.base?.count ?? this.baseCount
+      this.empty = this.baseCount === 0 && (update.delta?.count ?? 0) === 0
+      const { fixes, seconds } = lookBackOf(update.terms)
+      const { lookBack } = this
+      this.lookBack = {
+        fixes: Math.max(fixes, lookBack.fixes),
+        seconds: Math.max(seconds, lookBack.seconds),
+      }
+      // Of what comes meanwhile they would know nothing.
+      if (this.empty) this.forgetAll()
+    })
+  }
+
+  /**
+   * Others may have changed what is known of these devices: it is read anew when they are met again.
+   * @param devices undefined = all.
+   */
+  forget(devices: readonly number[] | undefined): void {
+    this.told.push(() => this.forgetNow(devices ?? [...this.organizations.keys()]))
+  }
+
+  /** What was done since the last call; undefined where there is nothing to do. */
+  takeFigures(): EvaluationFigures | undefined {
+    if (this.empty) return undefined
+    const { figures, states } = this
+    this.figures = noFigures()
+    const { evicted } = states
+    states.evicted = 0
+    return { ...figures, devices: states.size, evicted }
+  }
+
+  /**
+   * @param rows Of the batch, by day, device, time and digest.
+   * @param unstored Whether it is known that none of them is stored.
+   * @param heard Called from time to time, while the database answers.
+   * @returns undefined where no geofence watches any of the rows.
+   * @throws pg.DatabaseError, or the error of the connection.
+   */
+  async evaluate(
+    client: pg.ClientBase,
+    batch: PositionBatch,
+    rows: Uint32Array,
+    unstored: boolean,
+    heard: () => void,
+  ): Promise<Evaluation | undefined> {
+    for (const change of this.told.splice(0)) change()
+    if (this.empty) return undefined
+    const startMs = performance.now()
+    try {
+      return await this.evaluatePiece(client, batch, rows, unstored, heard)
+    } catch (error) {
+      if (isOfEvaluation(error as Error)) this.failedFor(error as Error)
+      throw error
+    } finally {
+      this.figures.seconds += (performance.now() - startMs) / 1000
+    }
+  }
+
+  private async evaluatePiece(
+    client: pg.ClientBase,
+    batch: PositionBatch,
+    rows: Uint32Array,
+    unstored: boolean,
+    heard: () => void,
+  ): Promise<Evaluation | undefined> {
+    const fixes = new Fixes(batch)
+    const runs = await this.watchedRuns(client, fixes, rows, heard)
+    if (runs.length === 0) return undefined
+    if (this.attempts >= ATTEMPTS_MAX) {
+      this.giveUp(runs)
+      return undefined
+    }
+    const rest = unstored ? rows : await leaveOutStored(client, fixes, rows, runs)
+    const changes = noChanges()
+    const nowMs = Date.now()
+    for (const run of runs) {
+      if (this.advanceRun(run, fixes, nowMs, changes)) continue
+      await this.reviseRun(client, run, fixes, nowMs, changes)
+      heard()
+    }
+    const statements = applyStatement(changes, this.guard!, nowMs)
+    return {
+      rows: rest,
+      statements,
+      committed: (answer) => this.committed(runs, answer),
+      failed: (error) => this.failed(client, runs, error),
+    }
+  }
+
+  /** Runs of the devices that geofences watch, with their states. */
+  private async watchedRuns(
+    client: pg.ClientBase,
+    fixes: Fixes,
+    rows: Uint32Array,
+    heard: () => void,
+  ): Promise<DeviceRun[]> {
+    const { organizations, fences, states } = this
+    let runs = deviceRuns(fixes.batch, rows, (device) => {
+      const organization = organizations.get(device)
+      return organization === undefined || fences.watches(organization) || this.stopWatching(device)
+    })
+    const unknown = runs.filter(({ device }) => !organizations.has(device))
+    if (unknown.length > 0) {
+      await this.readOrganizations(client, unknown)
+      runs = runs.filter(({ device }) => fences.watches(organizations.get(device)!))
+    }
+    let absent: number[] = []
+    for (const run of runs) {
+      run.state = states.get(run.device)
+      if (run.state === undefined) absent.push(run.device)
+    }
+    if (absent.length === 0) return runs
+    for (; absent.length > 0; absent = absent.slice(LOAD_DEVICES)) {
+      await this.load(client, absent.slice(0, LOAD_DEVICES))
+      heard()
+    }
+    for (const run of runs) run.state ??= states.get(run.device)
+    states.evict()
+    return runs.filter(({ state }) => state !== undefined)
+  }
+
+  /** @returns false */
+  private stopWatching(device: number): boolean {
+    this.states.delete(device)
+    return false
+  }
+
+  private async readOrganizations(client: pg.ClientBase, runs: readonly DeviceRun[]): Promise<void> {
+    const devices = runs.map(({ device }) => device)
+    const { rows } = await client.query<{ id: number; organization_id: number }>({
+      name: 'organizations of devices',
+      text: 'SELECT id, organization_id FROM devices WHERE id = ANY ($1::integer[])',
+      values: [devices],
+    })
+    for (const device of devices) this.organizations.set(device, 0)
+    for (const { id, organization_id } of rows) this.organizations.set(id, organization_id)
+  }
+
+  private async load(client: pg.ClientBase, devices: readonly number[]): Promise<void> {
+    this.guard ??= { owner: await newOwner(client), losses: 0 }
+    const loaded = await loadDevices(client, this.guard.owner, devices, this.lookBack)
+    for (const { visits, fixes, ...device } of loaded) {
+      this.organizations.set(device.device, device.organizationId)
+      if (!this.fences.watches(device.organizationId)) continue
+      this.states.set(device.device, loadState(device, visits, fixes, this.fences))
+    }
+  }
+
+  /** @returns false where it needs a revision; `changes` is as before then. */
+  private advanceRun(run: DeviceRun, fixes: Fixes, nowMs: number, changes: GeofenceChanges): boolean {
+    if (this.contradicted.has(run.device)) return false
+    const before = lengthsOf(changes)
+    const { organizationId } = run.state!
+    const { fences } = this
+    for (const fix of fixes.of(run)) {
+      const order = (run.next ?? run.state!).order(fix)
+      if (order === 'passed') continue
+      run.next ??= run.state!.clone()
+      if (order === 'next') {
+        fences.inside(organizationId, fix.latitudeDeg, fix.longitudeDeg, fixes.inside)
+        if (advance(run.next, fix, fixes.inside, fences, nowMs, changes)) continue
+      }
+      cutBack(changes, before)
+      run.next = undefined
+      return false
+    }
+    return true
+  }
+
+  private async reviseRun(
+    client: pg.ClientBase,
+    run: DeviceRun,
+    fixes: Fixes,
+    nowMs: number,
+    changes: GeofenceChanges,
+  ): Promise<void> {
+    const { fences, lookBack } = this
+    const history = new StoredHistory(client, run.device)
+    const options = { fences, history, lookBack, nowMs }
+    const all = Array.from(fixes.of(run), (fix) => ({ ...fix }))
+    run.next = await revise(run.state!, all, options, changes)
+    this.figures.revisions++
+  }
+
+  private committed(runs: readonly DeviceRun[], answer: CopyAnswer): readonly LiveEvent[] {
+    for (const { device, next } of runs) if (next !== undefined) this.states.set(device, next)
+    this.attempts = 0
+    this.contradicted.clear()
+    const events = appliedEvents(answer.rows)
+    const counts = this.figures.events
+    for (const { type } of events) counts[type] = (counts[type] ?? 0) + 1
+    return events
+  }
+
+  private async failed(client: pg.ClientBase, runs: readonly DeviceRun[], error: Error): Promise<boolean> {
+    const { code = '' } = error as pg.DatabaseError
+    const devices = runs.map(({ device }) => device)
+    // The next state of a device is forgotten with its run: what is in memory is what was committed.
+    if (code === '' || OUTCOME_UNKNOWN.test(code)) this.forgetNow(devices)
+    if (!failedBeforeCopy(error) || !isOfEvaluation(error)) return false
+    this.failedFor(error)
+    if (code === DEVICES_LOST) {
+      const { owner } = this.guard!
+      const lost = await lostDevices(client, owner, this.states.devices())
+      this.guard = { owner, losses: lost.losses }
+      this.forgetNow(lost.devices)
+      return true
+    }
+    const disputed = code === CONTRADICTION ? contradictedDevices(error as pg.DatabaseError) : devices
+    this.forgetNow(disputed)
+    for (const device of disputed) this.contradicted.add(device)
+    return true
+  }
+
+  private failedFor(error: Error): void {
+    this.attempts++
+    const { code = error.name } = error as pg.DatabaseError
+    this.figures.failure = `${code}: ${error.message}`
+  }
+
+  /** Positions are stored, whatever is wrong with what they mean. */
+  private giveUp(runs: readonly DeviceRun[]): void {
+    this.forgetNow(runs.map(({ device }) => device))
+    this.attempts = 0
+    this.contradicted.clear()
+    this.figures.failures++
+  }
+
+  private forgetNow(devices: readonly number[]): void {
+    for (const device of devices) {
+      this.organizations.delete(device)
+      this.states.delete(device)
+    }
+  }
+
+  private forgetAll(): void {
+    this.forgetNow(this.states.devices())
+  }
+}
+
+/** Whether the same would fail again. */
+function isOfEvaluation(error: Error): boolean {
+  if (error instanceof pg.DatabaseError) return !NOT_OF_EVALUATION.test(error.code ?? '08')
+  // All else that happens on the way to the database is of another kind.
+  return error instanceof TypeError || error instanceof RangeError
+}
+
+type Figures = {
+  -readonly [Name in keyof Omit<EvaluationFigures, 'devices' | 'evicted'>]: EvaluationFigures[Name]
+} & {
+  events: Partial<Record<GeofenceEventType, number>>
+}
+
+function noFigures(): Figures {
+  return { revisions: 0, failures: 0, failure: '', seconds: 0, events: {} }
+}
+
+interface Lengths {
+  readonly opened: number
+  readonly changed: number
+  readonly removed: number
+  readonly events: number
+}
+
+function lengthsOf({ opened, changed, removed, events }: GeofenceChanges): Lengths {
+  return { opened: opened.length, changed: changed.length, removed: removed.length, events: events.length }
+}
+
+function cutBack(changes: GeofenceChanges, { opened, changed, removed, events }: Lengths): void {
+  changes.opened.length = opened
+  changes.changed.length = changed
+  changes.removed.length = removed
+  changes.events.length = events
+}
