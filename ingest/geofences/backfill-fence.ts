@@ -1,11 +1,10 @@
 /** The one geofence of a backfill, as evaluation asks for geofences. */
 import type pg from 'pg'
-import type { FenceIds } from '../../geofence/fence-ids.ts'
+import { type FenceIds, reserve } from '../../geofence/fence-ids.ts'
 import type { Crossing } from '../../geofence/fence-index.ts'
-import type { Terms } from '../../geofence/fence-map.ts'
-import type { FenceFinder } from '../../geofence/revision.ts'
+import type { Terms, WatchedFence } from '../../geofence/fence-map.ts'
+import type { FenceFinder } from '../../geofence/loading.ts'
 import { type Shape, shapeOf } from '../../geofence/shape.ts'
-import type { Fence } from '../../geofence/visits.ts'
 import { FenceReader } from './fence-reader.ts'
 
 /** A geofence that cannot be run over history; the message is for the user. */
@@ -13,7 +12,7 @@ export class BackfillFenceError extends Error {
   override readonly name = 'BackfillFenceError'
 }
 
-export class BackfillFence implements FenceFinder {
+export class BackfillFence implements FenceFinder, WatchedFence {
   readonly id: number
   readonly organizationId: number
   readonly version: number
@@ -22,9 +21,9 @@ export class BackfillFence implements FenceFinder {
   private readonly shape: Shape
   private readonly hasCrossing: boolean
 
-  private constructor(fence: Fence, organizationId: number, shape: Shape) {
+  private constructor(fence: WatchedFence, shape: Shape) {
     this.id = fence.id
-    this.organizationId = organizationId
+    this.organizationId = fence.organizationId
     this.version = fence.version
     this.terms = fence.terms
     this.shape = shape
@@ -37,22 +36,22 @@ export class BackfillFence implements FenceFinder {
     let found: BackfillFence | undefined
     for await (const { fences } of reader.pages([id])) {
       for (const { version, terms, organizationId, shape } of fences) {
-        const fence = { id, version, terms: reader.terms[terms]! }
-        found = new BackfillFence(fence, organizationId, shapeOf(shape.numbers))
+        const fence = { id, organizationId, version, terms: reader.terms[terms]! }
+        found = new BackfillFence(fence, shapeOf(shape.numbers))
       }
     }
     if (found !== undefined) return found
     throw new BackfillFenceError(reader.refused[0]?.message ?? 'the geofence is disabled or deleted')
   }
 
-  find(geofence: number): Fence | undefined {
+  find(geofence: number): WatchedFence | undefined {
     return geofence === this.id ? this : undefined
   }
 
   inside(organizationId: number, latitudeDeg: number, longitudeDeg: number, into: FenceIds): void {
     into.length = 0
     if (organizationId !== this.organizationId || !this.shape.contains(latitudeDeg, longitudeDeg)) return
-    if (into.ids.length === 0) into.ids = new Int32Array(1)
+    reserve(into, 1)
     into.ids[0] = this.id
     into.length = 1
   }

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { workerData } from 'node:worker_threads'
 import pg from 'pg'
 import type { History } from '../../geofence/revision.ts'
-import type { WatchedDevice } from '../../geofence/visits.ts'
+import type { WatchedDevice } from '../../geofence/visits-state.ts'
 import { DeviceBackfill } from './backfill-device.ts'
 import { BackfillFence, BackfillFenceError } from './backfill-fence.ts'
 import {
