@@ -15,6 +15,8 @@ let registry: DeviceRegistry
 let notifications: Notifications
 let metrics: Registry
 const logged: string[] = []
+/** What was told of changed devices; undefined = that any may have. */
+const told: (readonly number[] | undefined)[] = []
 
 beforeAll(async () => {
   database = await testDatabase()
@@ -40,6 +42,7 @@ async function start(limits: Partial<Limits> = {}): Promise<void> {
     registerInto: organizationId,
     limits: { ...LIMITS, ...limits },
     metrics: ingestMetrics(metrics, LIMITS),
+    onChanged: (devices) => told.push(devices),
   })
   await notifications.start()
 }
@@ -122,4 +125,23 @@ test('what changed while the connection was lost is known once it is back', asyn
   await expect.poll(() => registry.find('renamed')?.id, { timeout: 5_000 }).toBe(stays)
   expect(registry.find('stays')).toBeUndefined()
   expect(registry.find('goes')).toBeUndefined()
+})
+
+test('whoever keeps something of a device is told of its changes, also of its groups', async () => {
+  await start()
+  const id = await add('member')
+  await expect.poll(() => told.at(-1)).toEqual([id])
+  const changed = async (sql: string) => {
+    told.length = 0
+    await pool.query(sql)
+    await expect.poll(() => told).toEqual([[id]])
+  }
+  await changed(`UPDATE devices SET model = 'new' WHERE id = ${id}`)
+  await pool.query(`INSERT INTO device_groups (organization_id, name) VALUES (${organizationId}, 'all')`)
+  await changed(`INSERT INTO device_group_members SELECT organization_id, id, ${id} FROM device_groups`)
+  await changed('DELETE FROM device_groups')
+  await changed(`DELETE FROM devices WHERE id = ${id}`)
+  told.length = 0
+  await notifications.reconnect()
+  await expect.poll(() => told).toEqual([undefined])
 })
