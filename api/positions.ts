@@ -7,6 +7,7 @@ import { CursorError, devicePositions, lastPositions } from '../storage/position
 import type { ApiOptions } from './options.ts'
 import { cursorOf, IdText, limitOf, POSITION_PAGE_ROWS, page, pageOf } from './page.ts'
 import { invalidFields, notFound } from './problem.ts'
+import { TimeText } from './query.ts'
 import { type ApiEnv, asCaller, content, route } from './route.ts'
 
 /** Devices that one request may name. */
@@ -16,12 +17,6 @@ export const POSITION_DEVICES_MAX = 1000
 const TRACK_MS = 24 * 3600 * 1000
 
 const tags = ['Positions']
-
-/** A moment in a query. Years of four digits: PostgreSQL and JavaScript agree on those. */
-const TimeText = z.iso
-  .datetime({ offset: true })
-  .refine((text) => !Number.isNaN(Date.parse(text)), 'must be a moment')
-  .transform((text) => new Date(text))
 
 const listLast = route({
   method: 'get',

@@ -3,13 +3,13 @@ import { createRoute, type RouteConfig } from '@hono/zod-openapi'
 import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import type pg from 'pg'
-import type { z } from 'zod'
+import { z } from 'zod'
 import { type AccessClaims, verifyAccessToken } from '../schemas/access-token.ts'
 import { withTenant } from '../storage/tenancy.ts'
 import { ACCESS, forbidden, type Operation } from './access.ts'
 import { ApiError, PROBLEM_TYPE, Problem } from './problem.ts'
 
-/** Longest body of a request, bytes. */
+/** Longest body of a request unless its route says otherwise, bytes. */
 export const BODY_BYTES_MAX = 64 * 1024
 
 /** What middleware leaves for handlers. */
@@ -34,15 +34,23 @@ export function body<T extends z.ZodType>(schema: T) {
 
 const problem = (description: string) => ({ description, content: { [PROBLEM_TYPE]: { schema: Problem } } })
 
+/** A text that a request must have, whatever its Content-Type says. */
+export function textBody(description: string) {
+  return { required: true, description, content: { 'text/plain': { schema: z.string() } } } as const
+}
+
 /**
  * Declares a route: as `createRoute`, and adds the rule of {@link ACCESS} for its operation, the limit of the body
  * and the errors that any route of its kind can answer with.
+ * @param bodyBytesMax Longest body.
  */
 export function route<P extends string, const R extends RouteInput & { path: P }>(
   config: R,
+  bodyBytesMax: number = BODY_BYTES_MAX,
 ): ReturnType<typeof createRoute<P, R>> {
   const rule = ACCESS[config.operationId]
   const request = config.request ?? {}
+  const takesJson = request.body !== undefined && 'application/json' in request.body.content
   const errors = {
     ...((request.params || request.query || request.body) && {
       400: problem('the request is not valid; `errors` names the fields'),
@@ -53,9 +61,9 @@ export function route<P extends string, const R extends RouteInput & { path: P }
     }),
     ...(request.params && { 404: problem('there is none, or the caller may not see it') }),
     ...(request.body && {
-      413: problem(`the body is longer than ${BODY_BYTES_MAX} bytes`),
-      415: problem('the body is not application/json'),
+      413: problem(`the body is longer than ${bodyBytesMax} bytes`),
     }),
+    ...(takesJson && { 415: problem('the body is not application/json') }),
     default: problem('an error'),
   }
   return createRoute({
@@ -64,17 +72,23 @@ export function route<P extends string, const R extends RouteInput & { path: P }
       .filter((text) => text !== undefined)
       .join('\n\n'),
     security: rule === 'public' ? [] : [{ bearer: [] }],
-    middleware: [guard(config.operationId), ...(request.body ? [limitBody, askForBody] : [])],
+    middleware: [
+      guard(config.operationId),
+      ...(request.body ? [limitBody(bodyBytesMax)] : []),
+      ...(takesJson ? [askForBody] : []),
+    ],
     responses: { ...errors, ...config.responses },
   }) as unknown as ReturnType<typeof createRoute<P, R>>
 }
 
-const limitBody = bodyLimit({
-  maxSize: BODY_BYTES_MAX,
-  onError: () => {
-    throw new ApiError(413, 'body-too-large', `The body is longer than ${BODY_BYTES_MAX} bytes; send less.`)
-  },
-})
+function limitBody(maxSize: number): MiddlewareHandler<ApiEnv> {
+  return bodyLimit({
+    maxSize,
+    onError: () => {
+      throw new ApiError(413, 'body-too-large', `The body is longer than ${maxSize} bytes; send less.`)
+    },
+  })
+}
 
 /** A request without a body and so without its type would else pass for `{}`. */
 const askForBody: MiddlewareHandler<ApiEnv> = async (c, next) => {
