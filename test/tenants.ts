@@ -25,7 +25,7 @@ export async function insertTenant(owner: pg.Pool, name: string): Promise<Tenant
 }
 
 /**
- * A geofence that was changed once, with all that hangs on it: the device is inside, and in a group.
+ * A geofence that was changed once, with all that hangs on it: the device is inside, and in the group of its rule.
  * @param entered When it entered; there is also an event of 1999.
  * @returns `geofences.id`.
  */
@@ -35,18 +35,20 @@ export async function insertGeofence(
   entered: Date,
 ): Promise<number> {
   const { organizationId: organization, userId: user } = tenant
-  await owner.query(
-    `WITH made AS (INSERT INTO device_groups (organization_id, name) VALUES ($1, 'all') RETURNING id)
-     INSERT INTO device_group_members SELECT $1, id, $2 FROM made`,
-    [organization, device],
+  const groups = await owner.query<{ id: number }>(
+    "INSERT INTO device_groups (organization_id, name) VALUES ($1, 'all') RETURNING id",
+    [organization],
   )
+  const group = groups.rows[0]!.id
+  await owner.query('INSERT INTO device_group_members VALUES ($1, $2, $3)', [organization, group, device])
   const { rows } = await owner.query<{ id: number }>(
     `INSERT INTO geofences (organization_id, name, shape, west, south, east, north, time_zone, rules)
      VALUES ($1, 'yard', '{}', 0, 0, 1, 1, 'UTC', '[]') RETURNING id`,
     [organization],
   )
   const geofence = rows[0]!.id
-  await owner.query("UPDATE geofences SET rules = '[{}]' WHERE id = $1", [geofence])
+  const rules = JSON.stringify([{ group }])
+  await owner.query('UPDATE geofences SET rules = $2 WHERE id = $1', [geofence, rules])
   await owner.query(
     `INSERT INTO geofence_backfills (organization_id, geofence_id, from_time, to_time, created_by)
      VALUES ($1, $2, '2000-01-01', now(), $3)`,
