@@ -115,6 +115,7 @@ async function start(
   const streamUrl = () =>
     config.streamUrl ?? `ws://${urlHost(config.host)}:${live?.port ?? config.streamPort}`
 
+  const limits = { ...LIMITS, ...config.limits }
   const api = await startApi({
     host: config.host,
     port: config.port,
@@ -129,8 +130,13 @@ async function start(
     commands: {
       types: new Map([...adapters].map(([id, { commands = {} }]) => [id, Object.keys(commands)])),
       engineStopSpeedKmhMax: config.engineStopSpeedKmhMax,
-      queuedPerDeviceMax: { ...LIMITS, ...config.limits }.queuedCommandsPerDeviceMax,
+      queuedPerDeviceMax: limits.queuedCommandsPerDeviceMax,
       onQueueFull: () => ingest?.limitMet('queuedCommandsPerDeviceMax'),
+    },
+    geofences: {
+      perOrganizationMax: limits.geofencesPerOrganizationMax,
+      overlapsMax: limits.geofenceOverlapsMax,
+      onLimit: (limit) => ingest?.limitMet(limit),
     },
     dashboardDir: new URL('dist/dashboard/', projectRoot),
     overlayFile,

@@ -39,6 +39,35 @@ export const ACCESS = {
   createDeviceSecret: MANAGERS,
   deleteDeviceSecret: MANAGERS,
 
+  /** Groups are what rules of geofences name: who edits those edits these. */
+  listDeviceGroups: READERS,
+  getDeviceGroup: READERS,
+  createDeviceGroup: DISPATCHERS,
+  updateDeviceGroup: DISPATCHERS,
+  deleteDeviceGroup: DISPATCHERS,
+  listDeviceGroupDevices: READERS,
+  addDeviceGroupDevice: DISPATCHERS,
+  removeDeviceGroupDevice: DISPATCHERS,
+
+  listGeofences: READERS,
+  getGeofence: READERS,
+  createGeofence: DISPATCHERS,
+  updateGeofence: DISPATCHERS,
+  deleteGeofence: DISPATCHERS,
+  listGeofenceVersions: READERS,
+  importGeofences: DISPATCHERS,
+  listGeofenceBackfills: READERS,
+  getGeofenceBackfill: READERS,
+  createGeofenceBackfill: DISPATCHERS,
+  cancelGeofenceBackfill: DISPATCHERS,
+
+  listEvents: READERS,
+  listDeviceEvents: READERS,
+  listGeofenceEvents: READERS,
+  listGeofenceDevices: READERS,
+  listNearestDevices: READERS,
+  findDevicesWithin: READERS,
+
   /** Answers and attributes hold telephone numbers and passwords of devices. */
   listCommands: DISPATCHERS,
   listCommandTypes: DISPATCHERS,

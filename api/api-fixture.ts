@@ -1,4 +1,5 @@
 /** For tests: the API on a database of its own, with two organisations and a user of every role in each. */
+import { request } from 'node:http'
 import type pg from 'pg'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
@@ -39,6 +40,8 @@ export interface Tenant {
   readonly id: number
   /** Id of the user with each role; the super admin's is the same in both. */
   readonly userIds: Readonly<Record<Role, number>>
+  /** Access token of the user with each role. */
+  readonly tokens: Readonly<Record<Role, string>>
   /** Calls as the user with each role. */
   readonly as: Readonly<Record<Role, Call>>
 }
@@ -85,6 +88,7 @@ export async function apiFixture(options: Partial<ApiOptions> = {}): Promise<Api
       queuedPerDeviceMax: 100,
       onQueueFull: () => undefined,
     },
+    geofences: { perOrganizationMax: 1_000_000, overlapsMax: 1_000, onLimit: () => undefined },
     ready: async () => ({ ingest: { ok: true }, live: { ok: true } }),
     log: pino({ level: 'debug' }, { write: (line: string) => logged.push(JSON.parse(line)) }),
     registry,
@@ -125,13 +129,15 @@ export async function apiFixture(options: Partial<ApiOptions> = {}): Promise<Api
     const { rows } = await pool.query('INSERT INTO organizations (name) VALUES ($1) RETURNING id', [name])
     const id: number = rows[0].id
     const userIds = {} as Record<Role, number>
+    const tokens = {} as Record<Role, string>
     const as = {} as Record<Role, Call>
     for (const role of ROLES) {
       const organizationId = role === 'super-admin' ? null : id
       userIds[role] = role === 'super-admin' ? root : await addUser(`${role}@${name}.example.com`, role, id)
-      as[role] = caller(await signAccessToken({ userId: userIds[role], organizationId, role }, JWT_SECRET))
+      tokens[role] = await signAccessToken({ userId: userIds[role], organizationId, role }, JWT_SECRET)
+      as[role] = caller(tokens[role])
     }
-    return { id, userIds, as }
+    return { id, userIds, tokens, as }
   }
 
   return {
@@ -157,4 +163,21 @@ export async function apiFixture(options: Partial<ApiOptions> = {}): Promise<Api
       await database.drop()
     },
   }
+}
+
+/** Status of a POST that says how long its body is, and sends none of it. */
+export function refusedUnread(api: ApiFixture, path: string, bodyBytes: number): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const headers = {
+      'Content-Type': 'application/json',
+      'Content-Length': bodyBytes,
+      Authorization: `Bearer ${api.north.tokens.dispatcher}`,
+    }
+    const call = request(api.origin + path, { method: 'POST', agent: false, headers }, (response) => {
+      resolve(response.statusCode)
+      call.destroy()
+    })
+    call.on('error', reject)
+    call.flushHeaders()
+  })
 }

@@ -10,8 +10,10 @@ import { auth } from './auth.ts'
 import { commands } from './commands.ts'
 import { dashboard } from './dashboard.ts'
 import { databaseProblem } from './database-error.ts'
+import { deviceGroups } from './device-groups.ts'
 import { devices } from './devices.ts'
 import { docs } from './docs.ts'
+import { geofences } from './geofences.ts'
 import { health } from './health.ts'
 import type { ApiOptions } from './options.ts'
 import { organizations } from './organizations.ts'
@@ -28,6 +30,8 @@ const RESOURCES = [
   users,
   devices,
   commands,
+  deviceGroups,
+  geofences,
   quarantine,
   positions,
   streamTickets,

@@ -6,8 +6,25 @@ const RETRY_AFTER_S = 5
 
 /** Constraints that a request can run into although it is well formed. */
 const CONSTRAINTS: Readonly<Record<string, readonly [ProblemCode, string]>> = {
+  device_groups_organization_id_fkey: [
+    'organization-unknown',
+    'There is no organisation of this organizationId.',
+  ],
+  device_groups_organization_id_name_key: [
+    'name-taken',
+    'Another group of the organisation has this name; choose another.',
+  ],
   devices_unique_id_key: ['unique-id-taken', 'Another device has this uniqueId; delete that one first.'],
   devices_organization_id_fkey: ['organization-unknown', 'There is no organisation of this organizationId.'],
+  // Groups are looked at before: a geofence came to name this one at the same moment, or the group went.
+  geofence_groups_organization_id_group_id_fkey: [
+    'group-in-use',
+    'The group and the rules that name it changed at the same moment; try again.',
+  ],
+  geofences_organization_id_fkey: [
+    'organization-unknown',
+    'There is no organisation of this organizationId.',
+  ],
   organizations_name_key: ['name-taken', 'Another organisation has this name; choose another.'],
   users_email_key: ['email-taken', 'Another user has this e-mail address; choose another.'],
   users_organization_id_fkey: ['organization-unknown', 'There is no organisation of this organizationId.'],

@@ -24,6 +24,16 @@ export interface CommandOptions {
   readonly onQueueFull: () => void
 }
 
+/** What the API has to know of geofences. */
+export interface GeofenceOptions {
+  /** Geofences of an organisation. */
+  readonly perOrganizationMax: number
+  /** Geofences of an organisation whose box has one place in it. */
+  readonly overlapsMax: number
+  /** Told when one of them is met. */
+  readonly onLimit: (limit: 'geofencesPerOrganizationMax' | 'geofenceOverlapsMax') => void
+}
+
 export interface ApiOptions {
   readonly host: string
   /** 0 = any free one. */
@@ -38,6 +48,7 @@ export interface ApiOptions {
   /** States of the other parts; the API adds the database. */
   readonly ready: () => Promise<Record<string, PartState>>
   readonly commands: CommandOptions
+  readonly geofences: GeofenceOptions
   /** Folder of the built dashboard, read once at start. */
   readonly dashboardDir?: URL | undefined
   /** GeoJSON drawn over the basemap, read once at start. */

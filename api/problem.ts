@@ -1,9 +1,12 @@
 /** Errors of the API as problem details (RFC 9457), each with a stable code. */
 import { STATUS_CODES } from 'node:http'
 import { z } from 'zod'
+import type { ShapeErrorCode } from '../geofence/shape.ts'
 
 /** Codes of the API's errors. Clients branch on them: they are added to, never renamed. */
 export type ProblemCode =
+  | 'backfill-ended'
+  | 'backfill-open'
   | 'body-too-large'
   | 'busy'
   | 'command-not-queued'
@@ -11,6 +14,9 @@ export type ProblemCode =
   | 'database-unavailable'
   | 'email-taken'
   | 'forbidden'
+  | 'geofence-overlaps'
+  | 'group-in-use'
+  | 'import-refused'
   | 'internal'
   | 'invalid-json'
   | 'invalid-request'
@@ -20,18 +26,22 @@ export type ProblemCode =
   | 'name-taken'
   | 'not-found'
   | 'not-logged-in'
+  | 'organization-differs'
   | 'organization-unknown'
   | 'own-account'
+  | 'query-too-large'
   | 'refresh-token-invalid'
   | 'role-fixed'
   | 'token-invalid'
   | 'token-outdated'
   | 'too-many-attempts'
   | 'too-many-commands'
+  | 'too-many-geofences'
   | 'too-many-tickets'
   | 'unique-id-taken'
   | 'unsupported-media-type'
   | 'vehicle-moving'
+  | ShapeErrorCode
 
 /** What is wrong with one field of a request. */
 export interface FieldError {
@@ -41,11 +51,23 @@ export interface FieldError {
   readonly detail: string
 }
 
+/** What became of one feature of an import. */
+export const FeatureResult = z
+  .object({
+    name: z.string(),
+    id: z.int().nullable().describe('of the geofence that was made of it'),
+    error: z.object({ code: z.string(), detail: z.string() }).nullable().describe('why there is none'),
+  })
+  .meta({ id: 'FeatureResult' })
+export type FeatureResult = z.infer<typeof FeatureResult>
+
 export interface ProblemExtras {
   readonly headers?: Readonly<Record<string, string>>
   readonly errors?: readonly FieldError[]
   /** Figures of the error for programs, see {@link Problem}. */
-  readonly members?: { readonly speedKmh: number; readonly speedKmhMax: number }
+  readonly members?:
+    | { readonly speedKmh: number; readonly speedKmhMax: number }
+    | { readonly features: FeatureResult[] }
   readonly cause?: unknown
 }
 
@@ -81,7 +103,11 @@ export const Problem = z
         z.object({ in: z.enum(['body', 'header', 'path', 'query']), field: z.string(), detail: z.string() }),
       )
       .optional()
-      .describe('the fields that are wrong, with the code `invalid-request`'),
+      .describe('the fields that are wrong, with the code `invalid-request` and those of shapes'),
+    features: z
+      .array(FeatureResult)
+      .optional()
+      .describe('of the import, in the order of the text, with the code `import-refused`'),
     speedKmh: z.number().optional().describe('last speed, with the code `vehicle-moving`'),
     speedKmhMax: z.number().optional().describe('the speed up to which it is possible'),
   })

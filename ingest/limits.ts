@@ -100,6 +100,13 @@ export const LIMITS = {
   geofenceDevicesMax: 200_000,
   /** How long a shard may take to store what it holds when the engine stops, ms; the journal keeps what it could not. */
   stopTimeoutMs: 10_000,
+  /** Geofences of an organisation; one more is refused. */
+  geofencesPerOrganizationMax: 1_000_000,
+  /**
+   * Geofences of an organisation whose box has the centre of another one's box in it; one more there is refused. Each
+   * position in all of them would have to be tested against each.
+   */
+  geofenceOverlapsMax: 1_000,
   /** Characters of a device's unique id. */
   uniqueIdLengthMax: 128,
 } as const
