@@ -104,6 +104,15 @@ test('a run that nothing is heard of is taken over where it was, and the former 
   expect(await claimRun(pool)).toBeUndefined()
 })
 
+test('a run whose geofence was edited is begun anew by who takes it over', async () => {
+  await queue()
+  const record = new RunRecord(client, (await claimRun(pool))!)
+  await record.hear({ ...NOTHING, lastDevice: 7, eventsAdded: 2 }, null)
+  await client.query("UPDATE geofences SET time_zone = 'Europe/Berlin'")
+  await record.giveBack()
+  expect(await claimRun(pool)).toMatchObject({ progress: { lastDevice: 0, eventsAdded: 2 } })
+})
+
 test('a run that is put back is taken at once', async () => {
   const id = await queue()
   const record = new RunRecord(client, (await claimRun(pool))!)

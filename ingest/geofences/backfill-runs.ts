@@ -51,8 +51,11 @@ interface RunRow {
  */
 export async function claimRun(pool: pg.Pool): Promise<BackfillRun | undefined> {
   const { rows } = await pool.query<RunRow>(
-    `UPDATE geofence_backfills
-     SET state = 'running', started_at = coalesce(started_at, now()), heard_at = clock_timestamp()
+    // What was done with the geofence as it was before has to be done again.
+    `UPDATE geofence_backfills b
+     SET state = 'running', started_at = coalesce(started_at, now()), heard_at = clock_timestamp(),
+       last_device_id = CASE WHEN started_at > (SELECT updated_at FROM geofences g WHERE g.id = b.geofence_id)
+         THEN last_device_id ELSE 0 END
      WHERE id = (
        SELECT id FROM geofence_backfills
        WHERE state IN ('queued', 'running') AND NOT (state = 'queued' AND cancel_asked)

@@ -7,7 +7,9 @@ import { workerData } from 'node:worker_threads'
 import pg from 'pg'
 import type { History } from '../../geofence/revision.ts'
 import type { WatchedDevice } from '../../geofence/visits-state.ts'
-import { DeviceBackfill } from './backfill-device.ts'
+import type { LiveEvent } from '../../schemas/live-port.ts'
+import { ID_MAX } from '../../schemas/text.ts'
+import { DevicesBackfill } from './backfill-devices.ts'
 import { BackfillFence, BackfillFenceError } from './backfill-fence.ts'
 import {
   type BackfillResult,
@@ -26,8 +28,8 @@ const ANSWER_TIMEOUT_MS = 60_000
 const HEAR_EVERY_MS = 1_000
 /** How often a run that pauses looks whether it is to go on, ms. */
 const WISH_EVERY_MS = 100
-/** Devices read at once. */
-const DEVICES_PAGE = 100
+/** Devices read, and claimed, at once. */
+const DEVICES_PAGE = 50
 /**
  * How long after its last change a geofence is taken for known to all shards, ms: they have it within a second. Before,
  * a shard that loads a device would not know the geofence that the device is inside of.
@@ -130,32 +132,41 @@ class Backfill {
     const fence = await BackfillFence.read(client, row.geofenceId)
     const groups = fence.terms.rules.map(({ group }) => group)
     this.devicesTotal = await countDevices(client, row.organizationId, groups)
-    const devices = new DeviceBackfill({
+    const devicesDone = await countDevices(client, row.organizationId, groups, this.progress.lastDevice)
+    this.progress = { ...this.progress, devicesDone }
+    const backfill = new DevicesBackfill({
       client,
       owner: await newOwner(client),
       fence,
       span: row,
       history: (device, claimed) => this.watched(new StoredHistory(client, device), claimed),
+      onDone: (_, events) => this.done(events),
     })
     for (;;) {
+      this.check()
       const page = await this.nextDevices(groups)
-      for (const { seen, ...device } of page) {
-        this.check()
-        const events = seen ? await devices.run(device) : []
-        const retracted = events.filter((event) => event.retracted).length
-        const { devicesDone, eventsAdded, eventsRetracted } = this.progress
-        this.progress = {
-          lastDevice: device.device,
-          devicesDone: devicesDone + 1,
-          eventsAdded: eventsAdded + events.length - retracted,
-          eventsRetracted: eventsRetracted + retracted,
-        }
-      }
+      const seen = page.filter((device) => device.seen)
+      for (let unseen = page.length - seen.length; unseen > 0; unseen--) this.done([])
+      await backfill.run(seen)
       if ((await versionOf(client, fence.id)) !== fence.version) {
-        this.progress = { ...this.progress, lastDevice: 0, devicesDone: 0 }
+        this.progress = { ...this.progress, lastDevice: 0 }
         return false
       }
+      const last = page.at(-1)
+      if (last !== undefined) this.progress = { ...this.progress, lastDevice: last.device }
       if (page.length < DEVICES_PAGE) return true
+    }
+  }
+
+  /** Counts a device. Where the run is gone on with later is said only when all devices before are done. */
+  private done(events: readonly LiveEvent[]): void {
+    const { lastDevice, devicesDone, eventsAdded, eventsRetracted } = this.progress
+    const retracted = events.filter((event) => event.retracted).length
+    this.progress = {
+      lastDevice,
+      devicesDone: devicesDone + 1,
+      eventsAdded: eventsAdded + events.length - retracted,
+      eventsRetracted: eventsRetracted + retracted,
     }
   }
 
@@ -261,10 +272,11 @@ async function countDevices(
   client: pg.ClientBase,
   organizationId: number,
   groups: readonly (number | null)[],
+  lastDevice = ID_MAX,
 ): Promise<number> {
   const { rows } = await client.query<{ count: number }>(
-    `SELECT count(*)::integer AS count FROM devices d WHERE ${WATCHED}`,
-    [organizationId, groups],
+    `SELECT count(*)::integer AS count FROM devices d WHERE ${WATCHED} AND d.id <= $3`,
+    [organizationId, groups, lastDevice],
   )
   return rows[0]!.count
 }

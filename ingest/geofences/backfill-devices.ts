@@ -1,0 +1,140 @@
+/**
+ * Runs a geofence over the history of devices, beside shards that evaluate the same devices. Most devices were never near
+ * the geofence: their history is read without a word to anybody. Only where something changes a device is claimed from
+ * its shard, read once more, and stored on the condition that it was not claimed back meanwhile. The shard loads it anew
+ * with its next position, and so has what the backfill found.
+ *
+ * Each claim makes a shard evaluate its batch once more, so devices are claimed some at a time.
+ */
+import pg from 'pg'
+import { type GeofenceChanges, noChanges } from '../../geofence/changes.ts'
+import { backfill, type History } from '../../geofence/revision.ts'
+import { type LookBack, lookBackOf } from '../../geofence/rules.ts'
+import type { WatchedDevice } from '../../geofence/visits-state.ts'
+import type { LiveEvent } from '../../schemas/live-port.ts'
+import type { BackfillFence } from './backfill-fence.ts'
+import { applyChanges, CONTRADICTION, DEVICES_LOST, lostDevices } from './geofence-store.ts'
+import { loadDevices } from './geofence-store-devices.ts'
+
+/** Claims while shards may take a device back at any time; then they have to wait until it is done. */
+const FREE_CLAIMS = 3
+/** All claims of a device: what others do between two statements can hardly hit so often. */
+const CLAIMS_MAX = 20
+/** SQLSTATE of what is tried again: what was read is no longer so, or two waited for each other. */
+const AGAIN: ReadonlySet<string> = new Set([DEVICES_LOST, CONTRADICTION, '23505', '40001', '40P01'])
+
+export interface DevicesBackfillOptions {
+  readonly client: pg.ClientBase
+  /** Of `newOwner`, for this run alone. */
+  readonly owner: number
+  readonly fence: BackfillFence
+  readonly span: { readonly fromMs: number; readonly toMs: number }
+  /** What is stored of a device; `claimed` = its shard may wait for it. */
+  readonly history: (device: number, claimed: boolean) => History
+  /** A device is done; stored again it would make no events. */
+  readonly onDone: (device: number, events: readonly LiveEvent[]) => void
+}
+
+export class DevicesBackfill {
+  private readonly options: DevicesBackfillOptions
+  private readonly lookBack: LookBack
+  /** Times that devices were claimed back, as far as it is known. */
+  private losses = 0
+
+  constructor(options: DevicesBackfillOptions) {
+    this.options = options
+    this.lookBack = lookBackOf([options.fence.terms])
+  }
+
+  /** @throws pg.DatabaseError, and what the history throws; what is done stays done. */
+  async run(devices: readonly WatchedDevice[]): Promise<void> {
+    let left: number[] = []
+    for (const device of devices) {
+      if (isEmpty(await this.look(device))) this.options.onDone(device.device, [])
+      else left.push(device.device)
+    }
+    for (let claims = 1; left.length > 0; claims++) left = await this.claimAndStore(left, claims)
+  }
+
+  /** What would be changed, all read as of one moment: others may change it meanwhile. */
+  private async look(device: WatchedDevice): Promise<GeofenceChanges> {
+    const { client } = this.options
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
+    try {
+      return await this.evaluate(device, false, Date.now())
+    } finally {
+      await client.query('ROLLBACK')
+    }
+  }
+
+  /** @returns Those that are to be claimed once more. */
+  private async claimAndStore(ids: readonly number[], claims: number): Promise<number[]> {
+    const { client, owner, onDone } = this.options
+    // Before the claim: what is lost after it is one more.
+    this.losses = (await lostDevices(client, owner, [])).losses
+    // What shards had on their way is stored now, and what they store later they first claim back.
+    const loaded = await loadDevices(client, owner, ids, { fixes: 1, seconds: 0 })
+    const again: number[] = []
+    const lost = new Set<number>()
+    for (const device of loaded) {
+      if (lost.has(device.device)) {
+        again.push(device.device)
+        continue
+      }
+      try {
+        const store = claims > FREE_CLAIMS ? this.storeAlone(device) : this.store(device)
+        onDone(device.device, await store)
+      } catch (error) {
+        if (!(error instanceof pg.DatabaseError) || !AGAIN.has(error.code ?? '') || claims === CLAIMS_MAX)
+          throw error
+        again.push(device.device)
+        if (error.code !== DEVICES_LOST) continue
+        const all = await lostDevices(client, owner, ids)
+        for (const id of all.devices) lost.add(id)
+        this.losses = all.losses
+      }
+    }
+    return again
+  }
+
+  /** Fails with {@link DEVICES_LOST} where devices were claimed back meanwhile. */
+  private async store(device: WatchedDevice): Promise<LiveEvent[]> {
+    const { client, owner } = this.options
+    const nowMs = Date.now()
+    const changes = await this.evaluate(device, true, nowMs)
+    return isEmpty(changes) ? [] : applyChanges(client, changes, { owner, losses: this.losses }, nowMs)
+  }
+
+  /** The same while whoever wants to claim devices back waits. */
+  private async storeAlone(device: WatchedDevice): Promise<LiveEvent[]> {
+    const { client, owner } = this.options
+    await client.query('BEGIN')
+    try {
+      // The lock that this takes lasts to the end of the transaction.
+      await client.query('SELECT geofence_guard($1, $2)', [owner, this.losses])
+      const events = await this.store(device)
+      await client.query('COMMIT')
+      return events
+    } catch (error) {
+      await client.query('ROLLBACK')
+      throw error
+    }
+  }
+
+  private async evaluate(device: WatchedDevice, claimed: boolean, nowMs: number): Promise<GeofenceChanges> {
+    const { fence, span, history } = this.options
+    const changes = noChanges()
+    await backfill(
+      device,
+      fence.id,
+      span,
+      { fences: fence, history: history(device.device, claimed), lookBack: this.lookBack, nowMs },
+      changes,
+    )
+    return changes
+  }
+}
+
+function isEmpty({ opened, changed, removed, events }: GeofenceChanges): boolean {
+  return opened.length + changed.length + removed.length + events.length === 0
+}
