@@ -2,14 +2,28 @@
  * Corrections: fixes that are older than the last one of their device change what happened. They are put in their place
  * among the stored ones, the visits found anew from there on, until they are again what was recorded; the difference is
  * what is stored. A backfill of one geofence is the same without late fixes.
+ *
+ * - Only geofences that watch the device now are looked at, as they are now. What is recorded of others stays.
+ * - Events are corrected from the first moment on at which the visits of their geofence are different; speeding, which
+ *   does not depend on visits alone, from the first late fix on.
+ * - Dwell and absence follow from the visits. They are made here where they are certain: the visit has ended, the next
+ *   one begun, or a fix has been seen after them. Else they are left to the timer, but for those that were made and
+ *   corrected before: the timer makes none with a revision.
+ * - `missing` is made for moments that the device was inside of by what is recorded, and is not any more; a backfill makes
+ *   it for all moments of its span since the first fix of the device.
+ * - A correction has the revision after that of the event that it corrects, and after all that are stored under its key.
  */
 import type { GeofenceEventType } from '../schemas/geofence-event.ts'
 import type { GeofenceChanges } from './changes.ts'
-import type { FenceFinder, RecordedVisit } from './loading.ts'
+import { type FenceFinder, loadState, type RecordedVisit } from './loading.ts'
+import { Correction } from './revision-correction.ts'
+import { Replay } from './revision-replay.ts'
 import type { LookBack } from './rules.ts'
-import type { DeviceState, Fix, WatchedDevice } from './visits-state.ts'
+import { DeviceState, type Fix, type WatchedDevice } from './visits-state.ts'
 
 export type { FenceFinder, RecordedVisit } from './loading.ts'
+
+const PAGE_ROWS = 1000
 
 /** A row of `events`, whether it is current or not. */
 export interface RecordedEvent {
@@ -74,11 +88,25 @@ export interface RevisionOptions {
  */
 export async function revise(
   state: DeviceState,
-  _fixes: readonly Fix[],
-  _options: RevisionOptions,
-  _changes: GeofenceChanges,
+  fixes: readonly Fix[],
+  options: RevisionOptions,
+  changes: GeofenceChanges,
 ): Promise<DeviceState> {
-  return state.clone()
+  const first = fixes[0]
+  if (first === undefined) return state
+  const replayOptions = { pageRows: PAGE_ROWS, ...options }
+  const fromMs = first.timeMs
+  const replay = new Replay(new DeviceState(state), replayOptions)
+  await replay.warmUp(await Replay.lookBack(fromMs, replayOptions), fromMs)
+  const replayed = await replay.run(fromMs, fixes, fromMs)
+  if (!replayed.isNew) return state
+  const isToTheEnd = replayed.untilMs === Number.POSITIVE_INFINITY
+  const after = isToTheEnd ? replayed.state : state.clone()
+  if (!isToTheEnd) after.takeVisits(replayed.visits)
+  const correction = new Correction(replayed, options, { fromMs, settledMs: after.settledMs() })
+  await correction.addTo(changes)
+  after.revised = true
+  return after
 }
 
 /**
@@ -90,9 +118,46 @@ export async function revise(
  * @param span From `fromMs` on, before `toMs`.
  */
 export async function backfill(
-  _device: WatchedDevice,
-  _geofence: number,
-  _span: { readonly fromMs: number; readonly toMs: number },
-  _options: RevisionOptions,
-  _changes: GeofenceChanges,
-): Promise<void> {}
+  device: WatchedDevice,
+  geofence: number,
+  span: { readonly fromMs: number; readonly toMs: number },
+  options: RevisionOptions,
+  changes: GeofenceChanges,
+): Promise<void> {
+  const { fromMs, toMs } = span
+  const fences = onlyFence(options.fences, geofence)
+  const replayOptions = { pageRows: PAGE_ROWS, ...options, fences }
+  const fixes = await Replay.lookBack(fromMs, replayOptions)
+  const recorded = await options.history.visits(fromMs, fromMs)
+  const started = recorded.filter((visit) => visit.geofence === geofence && visit.enteredMs < fromMs)
+  const open = started.map((visit) => ({ ...visit, exitedMs: Number.NaN }))
+  const replay = new Replay(loadState(device, open, fixes, fences), replayOptions)
+  replay.startWith(started)
+  const replayed = await replay.run(fromMs, [], toMs)
+  if (fixes.length === 0 && replayed.firstMs === Number.POSITIVE_INFINITY) return
+  const correction = new Correction(
+    replayed,
+    { ...options, fences },
+    {
+      fromMs,
+      settledMs: replayed.state.settledMs(),
+      backfill: { geofence, fromMs: fixes.length > 0 ? fromMs : replayed.firstMs, toMs },
+    },
+  )
+  await correction.addTo(changes)
+}
+
+/** The geofences as if there were only one. */
+function onlyFence(fences: FenceFinder, geofence: number): FenceFinder {
+  return {
+    generation: fences.generation,
+    find: (id) => (id === geofence ? fences.find(id) : undefined),
+    inside(organizationId, latitudeDeg, longitudeDeg, into) {
+      fences.inside(organizationId, latitudeDeg, longitudeDeg, into)
+      const isInside = into.ids.subarray(0, into.length).includes(geofence)
+      into.length = isInside ? 1 : 0
+      if (isInside) into.ids[0] = geofence
+    },
+    crossed: (...segment) => fences.crossed(...segment).filter((crossing) => crossing.geofence === geofence),
+  }
+}

@@ -12,7 +12,7 @@ export interface LookBack {
 }
 
 /** Enough for any rule. */
-export const LOOK_BACK_MAX: LookBack = { fixes: DEBOUNCE_FIXES_MAX, seconds: DEBOUNCE_S_MAX }
+export const LOOK_BACK_MAX: LookBack = { fixes: 2 * DEBOUNCE_FIXES_MAX, seconds: DEBOUNCE_S_MAX }
 
 /**
  * @param groups Ids of the device's groups.
@@ -23,7 +23,7 @@ export function ruleFor({ rules }: Terms, groups: readonly number[]): GeofenceRu
   return undefined
 }
 
-/** Enough for all rules of `terms`. */
+/** Enough for all rules of `terms`. Of fixes of one time only one counts, so that more may have to be read. */
 export function lookBackOf(terms: Iterable<Terms>): LookBack {
   let fixes = 1
   let seconds = 0
@@ -33,7 +33,7 @@ export function lookBackOf(terms: Iterable<Terms>): LookBack {
       seconds = Math.max(seconds, debounceS)
     }
   }
-  return { fixes, seconds }
+  return { fixes: fixes > 1 ? 2 * fixes : 1, seconds }
 }
 
 /** When a device that entered at `enteredMs` has dwelt, ms UTC; NaN = the rule makes no event of it. */

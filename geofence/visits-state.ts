@@ -1,5 +1,6 @@
 /** What is known of a device between two fixes, and what evaluation is handed. */
 import type { GeofenceRule } from '../schemas/geofence.ts'
+import type { Visit } from './changes.ts'
 import type { FenceIds } from './fence-ids.ts'
 import type { Crossing } from './fence-index.ts'
 import type { WatchedFence } from './fence-map.ts'
@@ -163,6 +164,25 @@ export class DeviceState implements WatchedDevice {
     if (!(timeMs <= this.timeMs)) return 'next'
     if (timeMs < this.timeMs) return 'late'
     return (digestHigh - this.digestHigh || digestLow - this.digestLow) < 0 ? 'late' : 'passed'
+  }
+
+  /** Up to when what follows from visits is certain: no later fix changes a side before it. */
+  settledMs(): number {
+    let settledMs = this.timeMs
+    for (const { runFixes, runMs } of this.members) if (runFixes > 0) settledMs = Math.min(settledMs, runMs)
+    return settledMs
+  }
+
+  /** Takes over when visits began: those of `visits` that are open are those that the device is inside of. */
+  takeVisits(visits: readonly Omit<Visit, 'device'>[]): void {
+    const open = new Map(
+      visits.filter(({ exitedMs }) => Number.isNaN(exitedMs)).map((visit) => [visit.geofence, visit]),
+    )
+    this.members = this.members.map((member) => {
+      const visit = open.get(member.geofence)
+      if (visit === undefined || visit.enteredMs === member.enteredMs) return member
+      return entered(member, visit.enteredMs, visit.version)
+    })
   }
 
   /** Whether a fix inside of `inside` only moves the device. */
