@@ -281,7 +281,7 @@ export class Evaluator {
     // The next state of a device is forgotten with its run: what is in memory is what was committed.
     if (code === '' || OUTCOME_UNKNOWN.test(code)) this.forgetNow(devices)
     if (!failedBeforeCopy(error) || !isOfEvaluation(error)) return false
-    this.failedFor(error)
+    // No failure: whoever took them has got on, so it is not tried for ever.
     if (code === DEVICES_LOST) {
       const { owner } = this.guard!
       const lost = await lostDevices(client, owner, this.states.devices())
@@ -289,6 +289,7 @@ export class Evaluator {
       this.forgetNow(lost.devices)
       return true
     }
+    this.failedFor(error)
     const disputed = code === CONTRADICTION ? contradictedDevices(error as pg.DatabaseError) : devices
     this.forgetNow(disputed)
     for (const device of disputed) this.contradicted.add(device)
