@@ -13,6 +13,8 @@ import { databaseProblem } from './database-error.ts'
 import { deviceGroups } from './device-groups.ts'
 import { devices } from './devices.ts'
 import { docs } from './docs.ts'
+import { geofenceBackfills } from './geofence-backfills.ts'
+import { geofenceEvents } from './geofence-events.ts'
 import { geofences } from './geofences.ts'
 import { health } from './health.ts'
 import type { ApiOptions } from './options.ts'
@@ -32,6 +34,8 @@ const RESOURCES = [
   commands,
   deviceGroups,
   geofences,
+  geofenceBackfills,
+  geofenceEvents,
   quarantine,
   positions,
   streamTickets,
