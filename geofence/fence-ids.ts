@@ -19,3 +19,29 @@ export function reserve(list: FenceIds, more: number): void {
   grown.set(list.ids.subarray(0, list.length))
   list.ids = grown
 }
+
+/** Up to so many ids are put in order one by one. */
+const FEW = 32
+
+/** Puts the ids from number `first` on in ascending order. */
+export function sortFrom(list: FenceIds, first: number): void {
+  const { ids, length } = list
+  if (length - first > FEW) {
+    for (let i = first + 1; i < length; i++) {
+      if (ids[i]! < ids[i - 1]!) {
+        ids.subarray(first, length).sort()
+        return
+      }
+    }
+    return
+  }
+  for (let i = first + 1; i < length; i++) {
+    const id = ids[i]!
+    let at = i
+    while (at > first && ids[at - 1]! > id) {
+      ids[at] = ids[at - 1]!
+      at--
+    }
+    ids[at] = id
+  }
+}

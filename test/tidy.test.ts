@@ -30,6 +30,7 @@ const TEST_SUPPORT = [
   'ingest/journal/conformance.ts',
   'ingest/journal/journal-fixture.ts',
   'ingest/journal/simulated-disk.ts',
+  'geofence/fence-fixture.ts',
 ]
 const LINES_MAX = 400
 
