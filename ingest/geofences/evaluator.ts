@@ -289,8 +289,11 @@ export class Evaluator {
       this.forgetNow(lost.devices)
       return true
     }
-    this.failedFor(error)
-    const disputed = code === CONTRADICTION ? contradictedDevices(error as pg.DatabaseError) : devices
+    let disputed = devices
+    if (code === CONTRADICTION) {
+      this.attempts++
+      disputed = contradictedDevices(error as pg.DatabaseError)
+    } else this.failedFor(error)
     this.forgetNow(disputed)
     for (const device of disputed) this.contradicted.add(device)
     return true
