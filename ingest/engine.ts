@@ -12,6 +12,8 @@ import { Notifications } from './devices/notifications.ts'
 import { Backfills } from './geofences/backfills.ts'
 import { fenceMetrics } from './geofences/fence-metrics.ts'
 import { Fences } from './geofences/fences.ts'
+import { timerMetrics } from './geofences/timer-metrics.ts'
+import { Timers } from './geofences/timers.ts'
 import { Intake } from './intake.ts'
 import type { JournalOptions } from './journal/journal.ts'
 import { LIMITS, type LimitName, type Limits } from './limits.ts'
@@ -25,6 +27,7 @@ import { listenUdp } from './listeners/udp-listener.ts'
 import { ingestMetrics } from './metrics.ts'
 import { Quarantine } from './quarantine.ts'
 import { startLastFixesRepair } from './shards/last-fixes-repair.ts'
+import { LiveOutlet } from './shards/live-outlet.ts'
 import { startStore } from './store.ts'
 
 /** Customary port of MQTT without TLS. */
@@ -102,6 +105,16 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     metrics,
     log,
   })
+  const outlet = options.timersLivePort && new LiveOutlet(options.timersLivePort)
+  const timers = new Timers({
+    pool,
+    storedUntilMs: (device) => store.storedUntilMs(device),
+    publish: (events) => outlet?.publishEvents(events),
+    limits,
+    limitMet: metrics.limitMet,
+    metrics: timerMetrics(options.registry),
+    log,
+  })
   const backfills = new Backfills({ ...options, notifications, limits, metrics })
   const decoders = await loadDecoders(pool, adapters)
   const store = await startStore({ ...options, limits, metrics, quarantine, decoders }, () => intake)
@@ -142,16 +155,18 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     await Promise.all([backfills.close(), fences.close(), ...listeners.map((listener) => listener.close())])
     await store.close()
     // A database that answers no more must not keep the engine from ending.
-    const answered = Promise.all([quarantine.close(), commands.close(), endRepair()]).then(() =>
-      notifications.close(),
+    const answered = Promise.all([quarantine.close(), commands.close(), timers.close(), endRepair()]).then(
+      () => notifications.close(),
     )
     await Promise.race([answered, delay(limits.stopTimeoutMs, undefined, { ref: false })])
+    outlet?.close()
   }
 
   try {
     await notifications.start()
     commands.start()
     backfills.start()
+    timers.start()
     metrics.watchDevices(() => devices.size)
     const count = new ConnectionCount(limits, metrics)
     for (const listen of planned(options, intake, count, listeners)) listeners.push(await listen())

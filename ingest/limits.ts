@@ -98,6 +98,10 @@ export const LIMITS = {
   backfillFixesPerSecondMax: 50_000,
   /** Devices of a shard of which it is in memory where they are in geofences; of others it is read when they report. */
   geofenceDevicesMax: 200_000,
+  /** Visits, and devices by a time of day, that timers of geofences look at in a second; others are looked at later. */
+  geofenceTimersPerSecondMax: 20_000,
+  /** How long ago a time of day of `insideBy` may be, ms, at which nobody looked, to make its events still. */
+  geofenceTimerBackMs: 8 * 24 * 3600 * 1000,
   /** How long a shard may take to store what it holds when the engine stops, ms; the journal keeps what it could not. */
   stopTimeoutMs: 10_000,
   /** Geofences of an organisation; one more is refused. */

@@ -65,8 +65,9 @@ CREATE TABLE geofence_instants (
   done_until timestamptz NOT NULL DEFAULT now(),
   -- -infinity: to be worked out.
   next_due timestamptz NOT NULL DEFAULT '-infinity',
-  -- The last moment of which events may have been made.
+  -- The last moment of which events may have been made, and the last device of it that is done while others are not.
   fired_at timestamptz,
+  done_device integer NOT NULL DEFAULT 0,
   PRIMARY KEY (geofence_id, rule)
 );
 CREATE INDEX geofence_instants_due ON geofence_instants (next_due);
@@ -99,7 +100,7 @@ BEGIN
   INSERT INTO geofence_instants AS i (geofence_id, rule)
     SELECT NEW.id, place - 1 FROM jsonb_array_elements(NEW.rules) WITH ORDINALITY AS r (rule, place)
     WHERE NOT NEW.disabled AND jsonb_typeof(r.rule -> 'insideBy') = 'object'
-    ON CONFLICT (geofence_id, rule) DO UPDATE SET next_due = '-infinity', done_until = CASE
+    ON CONFLICT (geofence_id, rule) DO UPDATE SET next_due = '-infinity', done_device = 0, done_until = CASE
       WHEN NEW.time_zone = OLD.time_zone AND NEW.rules -> i.rule -> 'insideBy' = OLD.rules -> i.rule -> 'insideBy'
       THEN i.done_until ELSE now() END;
   RETURN NULL;
@@ -306,6 +307,29 @@ BEGIN
   RETURN coalesce(stored, '[]');
 END $$;
 
+-- Stores events of timers, unless they are there; one that was there and is corrected comes again as a further revision.
+-- Who calls it holds the locks that geofence_apply names. Returns those that were stored.
+CREATE FUNCTION geofence_fire(made json) RETURNS SETOF json
+  LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+  times timestamptz[] := ARRAY(SELECT to_timestamp((e ->> 'timeMs')::double precision / 1000) FROM json_array_elements(made) e);
+BEGIN
+  -- Planned with the span of time at hand, so that other days cost nothing.
+  RETURN QUERY EXECUTE '
+    INSERT INTO events (event_time, device_id, geofence_id, geofence_version, organization_id, type, revision)
+    SELECT n.at, n.device, n.geofence, n.version, n."organizationId", n.type, coalesce(was.revision + 1, 0)
+    FROM (SELECT *, to_timestamp("timeMs" / 1000) AS at FROM json_to_recordset($1) AS c
+      (device integer, geofence integer, version integer, "organizationId" integer, type text, "timeMs" double precision)) n
+    CROSS JOIN LATERAL (
+      SELECT max(e.revision) AS revision, bool_or(NOT e.superseded AND NOT e.retracted) AS holds FROM events e
+      WHERE e.device_id = n.device AND e.event_time = n.at AND e.geofence_id = n.geofence AND e.type = n.type
+        AND e.event_time BETWEEN $2 AND $3) was
+    WHERE was.holds IS NOT true
+    ORDER BY n.at, n.device, n.geofence
+    ON CONFLICT DO NOTHING RETURNING geofence_event_json(events)'
+    USING made, (SELECT min(t) FROM unnest(times) t), (SELECT max(t) FROM unnest(times) t);
+END $$;
+
 -- Marks an event as corrected. False where it is not there, or another one corrects it.
 CREATE FUNCTION geofence_supersede(device integer, geofence integer, at timestamptz, event bigint) RETURNS boolean
   LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
@@ -431,4 +455,4 @@ BEGIN
 END $$;
 
 REVOKE ALL ON FUNCTION geofence_claim, geofence_guard, settle_geofence, plan_geofence_instants, geofence_event_holds,
-  geofence_apply, geofence_supersede, geofence_devices, geofence_fixes FROM PUBLIC;
+  geofence_apply, geofence_fire, geofence_supersede, geofence_devices, geofence_fixes FROM PUBLIC;

@@ -3,6 +3,7 @@ import type pg from 'pg'
 import type { History, RecordedEvent, RecordedVisit } from '../../geofence/revision.ts'
 import type { Fix } from '../../geofence/visits.ts'
 import { type FixRow, fixOfRow, recordedVisit, type VisitRow } from './geofence-store-devices.ts'
+import { milliseconds, moment } from './sql-times.ts'
 
 /** Reads over a connection that may have its own types of values: numbers are asked for as such. */
 export class StoredHistory implements History {
@@ -26,11 +27,12 @@ export class StoredHistory implements History {
     return this.readVisits(
       // Each has an index: those that are open, and those by their end.
       `SELECT geofence_visit_json(v) AS visit FROM (
-         SELECT * FROM geofence_visits WHERE device_id = $1 AND exited_at IS NULL AND entered_at <= $3
+         SELECT * FROM geofence_visits WHERE device_id = $1 AND exited_at IS NULL AND entered_at <= ${moment('$3')}
          UNION ALL
-         SELECT * FROM geofence_visits WHERE device_id = $1 AND exited_at >= $2 AND entered_at <= $3) v
+         SELECT * FROM geofence_visits WHERE device_id = $1 AND exited_at >= ${moment('$2')}
+           AND entered_at <= ${moment('$3')}) v
        ORDER BY v.geofence_id, v.entered_at`,
-      [moment(fromMs), moment(toMs)],
+      [fromMs, toMs],
     )
   }
 
@@ -43,12 +45,13 @@ export class StoredHistory implements History {
       // Visits of a geofence do not overlap: their ends are in the order of their beginnings.
       `SELECT geofence_visit_json(v) AS visit FROM unnest($2::integer[]) AS g (id) CROSS JOIN LATERAL (
          (SELECT * FROM geofence_visits WHERE device_id = $1 AND geofence_id = g.id
-          AND entered_at < $3 AND exited_at < $3 ORDER BY entered_at DESC LIMIT 1)
+          AND entered_at < ${moment('$3')} AND exited_at < ${moment('$3')}
+          ORDER BY entered_at DESC LIMIT 1)
          UNION ALL
          (SELECT * FROM geofence_visits WHERE device_id = $1 AND geofence_id = g.id
-          AND entered_at > $4 ORDER BY entered_at LIMIT 1)) v
+          AND entered_at > ${moment('$4')} ORDER BY entered_at LIMIT 1)) v
        ORDER BY v.geofence_id, v.entered_at`,
-      [geofences, moment(beforeMs), moment(afterMs)],
+      [geofences, beforeMs, afterMs],
     )
   }
 
@@ -58,9 +61,10 @@ export class StoredHistory implements History {
          ${milliseconds('event_time')} AS "timeMs", ${milliseconds('fix_time')} AS "fixTimeMs",
          latitude AS "latitudeDeg", longitude AS "longitudeDeg", speed_kmh::double precision AS "speedKmh", crossing,
          revision, NOT superseded AND NOT retracted AS current
-       FROM events WHERE device_id = $1 AND event_time >= $3 AND event_time <= $4 AND geofence_id = ANY ($2)
+       FROM events WHERE device_id = $1 AND event_time >= ${moment('$3')}
+         AND event_time <= ${moment('$4')} AND geofence_id = ANY ($2)
        ORDER BY event_time, geofence_id, type, revision`,
-      [this.device, geofences, moment(fromMs), moment(toMs)],
+      [this.device, geofences, fromMs, toMs],
     )
     return rows.map((row) => ({
       ...row,
@@ -73,8 +77,8 @@ export class StoredHistory implements History {
 
   private async fixes(timeMs: number, limit: number, back: boolean): Promise<Fix[]> {
     const { rows } = await this.client.query<{ fix: FixRow }>(
-      'SELECT geofence_fixes($1, $2, $3, $4) AS fix',
-      [this.device, moment(timeMs), limit, back],
+      `SELECT geofence_fixes($1, ${moment('$2')}, $3, $4) AS fix`,
+      [this.device, timeMs, limit, back],
     )
     return rows.map(({ fix }) => fixOfRow(fix))
   }
@@ -87,14 +91,3 @@ export class StoredHistory implements History {
 
 type Nullable = 'fixTimeMs' | 'latitudeDeg' | 'longitudeDeg' | 'speedKmh'
 type EventRow = Omit<RecordedEvent, Nullable> & { readonly [Column in Nullable]: number | null }
-
-/** ms UTC of a column; computed in decimals, so that each ms comes out as it went in. */
-function milliseconds(column: string): string {
-  return `(extract(epoch FROM ${column}) * 1000)::double precision`
-}
-
-/** As the database reads it; Infinity is a moment, too. */
-function moment(timeMs: number): string {
-  if (Number.isFinite(timeMs)) return new Date(timeMs).toISOString()
-  return timeMs > 0 ? 'infinity' : '-infinity'
-}

@@ -1,55 +1,34 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type GeofenceChanges, type NewEvent, noChanges, type Visit } from '../../geofence/changes.ts'
-import { type TestDatabase, testDatabase } from '../../test/database.ts'
+import { GeofenceTables } from '../../test/geofence-tables.ts'
 import { copyQuery } from '../shards/copy-query.ts'
 import {
   appliedEvents,
-  applyChanges,
   applyStatement,
   CONTRADICTION,
   contradictedDevices,
   DEVICES_LOST,
-  lostDevices,
-  newOwner,
 } from './geofence-store.ts'
-import { claimDevices } from './geofence-store-devices.ts'
 
 const T0 = Date.UTC(2026, 10, 21, 8)
 const NONE = Number.NaN
 
-let database: TestDatabase
+let tables: GeofenceTables
 let pool: pg.Pool
-let client: pg.Client
 let device: number
 let fence: number
-let owner: number
 
 beforeAll(async () => {
-  database = await testDatabase()
-  pool = new pg.Pool({ connectionString: database.url, max: 4 })
-  client = new pg.Client({ connectionString: database.url })
-  await client.connect()
-  await pool.query("SELECT ensure_position_day('2026-11-21')")
-  owner = await newOwner(pool)
+  tables = await GeofenceTables.make()
+  pool = tables.pool
 })
-afterAll(async () => {
-  await client.end()
-  await pool.end()
-  await database.drop()
-})
+afterAll(() => tables.drop())
 beforeEach(async () => {
-  await pool.query('TRUNCATE organizations CASCADE; TRUNCATE events, positions')
-  const organization = await insert("organizations (name) VALUES ('o')")
-  device = await insert(`devices (organization_id, unique_id, name) VALUES (${organization}, 'd', 'd')`)
-  fence = await insert(
-    `geofences (organization_id, name, shape, west, south, east, north, time_zone, rules)
-     VALUES (${organization}, 'g', '{}', 0, 0, 1, 1, 'UTC', '[{"insideBy":{"time":"08:00","days":[6]}}]')`,
-  )
+  await tables.reset()
+  device = await tables.addDevice('d')
+  fence = await tables.addFence([{ insideBy: { time: '08:00', days: [6] } }])
 })
-
-const insert = async (sql: string): Promise<number> =>
-  (await pool.query(`INSERT INTO ${sql} RETURNING id`)).rows[0].id
 
 const at = (minutes: number) => T0 + minutes * 60_000
 
@@ -77,8 +56,7 @@ function event(type: NewEvent['type'], timeMs: number, more: Partial<NewEvent> =
   }
 }
 
-const apply = (changes: Partial<GeofenceChanges>, nowMs = at(600), losses = 0) =>
-  applyChanges(client, { ...noChanges(), ...changes }, { owner, losses }, nowMs)
+const apply = (changes: Partial<GeofenceChanges>, nowMs = at(600)) => tables.apply(changes, nowMs)
 
 const visits = async () =>
   (
@@ -109,7 +87,7 @@ async function fireMissing(timeMs: number): Promise<void> {
 
 const record = async (type: string, timeMs: number): Promise<number> =>
   Number(
-    await insert(
+    await tables.insert(
       `events (event_time, device_id, geofence_id, geofence_version, type)
        VALUES ('${new Date(timeMs).toISOString()}', ${device}, ${fence}, 1, '${type}')`,
     ),
@@ -167,6 +145,8 @@ describe('changes', () => {
       bytes.writeInt32BE(line.length + 5, 1)
       return bytes
     }
+    const client = await pool.connect()
+    const { owner } = tables
     const changes = { ...noChanges(), opened: [visit(at(0))], events: [event('enter', at(0))] }
     const row = `2026-11-21T08:30Z\t${device}\t${fence}\t1\texit`
     const statement = (losses: number) => applyStatement(changes, { owner, losses }, at(0))
@@ -186,6 +166,7 @@ describe('changes', () => {
       applyStatement(noChanges(), { owner, losses: 0 }, 0) + copy,
       data(row.replace('30', '31')),
     )
+    client.release()
     expect(appliedEvents(none.rows)).toEqual([])
   })
 
@@ -299,72 +280,6 @@ describe('a timer that was first', () => {
     await expect(apply({ changed: [visit(at(-9), at(-1))] }, at(-0.5))).rejects.toMatchObject(contradicted)
     await expect(apply({ removed: [visit(at(-9))] }, at(-0.5))).rejects.toMatchObject(contradicted)
     await apply({ changed: [visit(at(-9), at(-1))] }, at(0))
-  })
-})
-
-describe('owners of devices', () => {
-  it('are told of the devices that another claimed before they store anything', async () => {
-    const other = await newOwner(pool)
-    expect(other).not.toBe(owner)
-    await claimDevices(client, owner, [device])
-    expect(await lostDevices(client, owner, [device])).toEqual({ devices: [], losses: 0 })
-    await claimDevices(client, other, [device, 999_999])
-    await expect(apply({ opened: [visit(at(0))] })).rejects.toMatchObject({ code: DEVICES_LOST })
-    const { devices, losses } = await lostDevices(client, owner, [device])
-    expect(devices).toEqual([device])
-    await apply({ opened: [visit(at(0))] }, at(0), losses)
-    // Nobody loses what they have.
-    await claimDevices(client, other, [device])
-    await applyChanges(client, noChanges(), { owner: other, losses: 0 }, 0)
-    owner = await newOwner(pool)
-  })
-
-  it('have stored what is on its way when a claim returns, and nothing after it', async () => {
-    const other = await newOwner(pool)
-    await claimDevices(client, owner, [device])
-    await client.query('BEGIN')
-    await apply({ opened: [visit(at(0))] })
-    const second = await pool.connect()
-    let claimed = false
-    const claim = claimDevices(second, other, [device]).then(() => {
-      claimed = true
-    })
-    await expect
-      .poll(async () => (await pool.query('SELECT FROM pg_locks WHERE NOT granted')).rowCount)
-      .toBe(1)
-    expect(claimed).toBe(false)
-    await client.query('COMMIT')
-    await claim
-    expect(await visits()).toHaveLength(1)
-    await expect(apply({ changed: [visit(at(0), at(1))] })).rejects.toMatchObject({ code: DEVICES_LOST })
-    second.release()
-    owner = await newOwner(pool)
-  })
-
-  it('that claim the same devices at the same time do not deadlock, and each device has one', async () => {
-    const ids = Array.from({ length: 40 }, (_, i) => i)
-    const { rows } = await pool.query(
-      `INSERT INTO devices (organization_id, unique_id, name)
-       SELECT (SELECT id FROM organizations), 'x' || i, 'x' FROM unnest($1::int[]) AS i RETURNING id`,
-      [ids],
-    )
-    const devices = rows.map(({ id }) => id)
-    const owners = await Promise.all([newOwner(pool), newOwner(pool), newOwner(pool)])
-    const clients = await Promise.all(owners.map(() => pool.connect()))
-    for (let round = 0; round < 10; round++) {
-      await Promise.all(
-        clients.map((one, i) =>
-          claimDevices(
-            one,
-            owners[i]!,
-            devices.toSorted(() => Math.random() - 0.5),
-          ),
-        ),
-      )
-    }
-    for (const one of clients) one.release()
-    const lost = await Promise.all(owners.map((one) => lostDevices(pool, one, devices)))
-    expect(lost.map((one) => one.devices.length).toSorted((a, b) => a - b)).toEqual([0, 40, 40])
   })
 })
 
