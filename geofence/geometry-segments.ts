@@ -9,8 +9,10 @@ export type Interval = readonly [from: number, to: number]
 
 /** Intervals that are no further apart are one: that much is lost where a shape is cut at the antimeridian. */
 const APART_MIN = 1e-12
-/** The way is halved so often where distances alone do not tell on which side it is: a bound for ways along an edge. */
-const HALVINGS_MAX = 10
+/** Pieces of a way this short lie on one side, or change it once. */
+const PIECE_M = 1
+/** A bound for ways along the very boundary, where distances do not tell the side: what is left then counts as such. */
+const DISTANCES_MAX = 2000
 const BISECTIONS = 40
 
 /** See `Shape.segmentIntervals`. The way is taken in the longitudes' shorter direction. */
@@ -109,7 +111,7 @@ function addIntervals(
   for (let i = 0; i + 1 < passes.length; i += 2) {
     const from = Math.max(passes[i]!, ends[0]!)
     const to = Math.min(passes[i + 1]!, ends[1]!)
-    if (from <= to) add(intervals, from, to)
+    if (from < to || !clip) add(intervals, from, to)
   }
 }
 
@@ -127,15 +129,16 @@ function intervalsWithin(
   const widest = y0 > 0 === y1 > 0 ? Math.cos(Math.min(Math.abs(y0), Math.abs(y1)) * RADIANS) : 1
   const lengthM = EARTH_RADIUS_M * RADIANS * Math.hypot(y1 - y0, (x1 - x0) * widest)
   const intervals: Interval[] = []
-  const visit = (a: number, distanceA: number, b: number, distanceB: number, halvings: number) => {
+  let distances = 0
+  const visit = (a: number, distanceA: number, b: number, distanceB: number) => {
     const reachM = lengthM * (b - a)
     if ((distanceA + distanceB - reachM) / 2 > limitM) return
     if ((distanceA + distanceB + reachM) / 2 <= limitM) return add(intervals, a, b)
-    if (halvings < HALVINGS_MAX) {
+    if (reachM > PIECE_M && ++distances < DISTANCES_MAX) {
       const middle = (a + b) / 2
       const distance = distanceM(middle)
-      visit(a, distanceA, middle, distance, halvings + 1)
-      visit(middle, distance, b, distanceB, halvings + 1)
+      visit(a, distanceA, middle, distance)
+      visit(middle, distance, b, distanceB)
       return
     }
     const [insideA, insideB] = [distanceA <= limitM, distanceB <= limitM]
@@ -149,7 +152,7 @@ function intervalsWithin(
     }
     add(intervals, Math.min(near, insideA ? a : b), Math.max(near, insideA ? a : b))
   }
-  visit(0, distanceM(0), 1, distanceM(1), 0)
+  visit(0, distanceM(0), 1, distanceM(1))
   return intervals
 }
 
