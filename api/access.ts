@@ -101,13 +101,18 @@ export function forbidden(detail = 'Your role may not do this.'): ApiError {
 /**
  * The organisation that something new belongs to.
  * @param given What the request asks for.
+ * @param part Of the request, where it does.
  * @throws ApiError 400 if a super admin names none, 403 if another names one that is not their own.
  */
-export function organizationFor(caller: AccessClaims, given: number | undefined): number {
+export function organizationFor(
+  caller: AccessClaims,
+  given: number | undefined,
+  part: 'body' | 'query' = 'body',
+): number {
   if (caller.organizationId === null) {
     if (given !== undefined) return given
     throw invalidFields([
-      { in: 'body', field: 'organizationId', detail: 'required: a super admin belongs to no organisation' },
+      { in: part, field: 'organizationId', detail: 'required: a super admin belongs to no organisation' },
     ])
   }
   if (given !== undefined && given !== caller.organizationId)

@@ -15,6 +15,7 @@ import { devices } from './devices.ts'
 import { docs } from './docs.ts'
 import { geofenceBackfills } from './geofence-backfills.ts'
 import { geofenceEvents } from './geofence-events.ts'
+import { geofenceImport } from './geofence-import.ts'
 import { geofences } from './geofences.ts'
 import { health } from './health.ts'
 import type { ApiOptions } from './options.ts'
@@ -33,6 +34,7 @@ const RESOURCES = [
   devices,
   commands,
   deviceGroups,
+  geofenceImport,
   geofences,
   geofenceBackfills,
   geofenceEvents,

@@ -2,7 +2,7 @@
 import type pg from 'pg'
 import { compileShape, ShapeError } from '../geofence/shape.ts'
 import type { GeofenceRule, GeofenceShape } from '../schemas/geofence.ts'
-import { centreOf, countGeofences, type DegreeBox } from '../storage/geofences.ts'
+import { centreOf, countGeofences, countOverlaps, type DegreeBox } from '../storage/geofences.ts'
 import type { GeofenceOptions } from './options.ts'
 import { ApiError, invalidFields } from './problem.ts'
 
@@ -72,19 +72,16 @@ export async function checkRoom(
   bounds: DegreeBox,
   but?: number,
 ): Promise<void> {
-  const { geofences, overlapping } = await countGeofences(client, {
-    organizationId,
-    ...centreOf(bounds),
-    but,
-    // One that is moved is counted already.
-    geofencesLimit: but === undefined ? perOrganizationMax : 0,
-    overlapsLimit: overlapsMax + 1,
-  })
-  if (but === undefined && geofences >= perOrganizationMax) {
+  // One that is moved is counted already.
+  if (
+    but === undefined &&
+    (await countGeofences(client, organizationId, perOrganizationMax)) >= perOrganizationMax
+  ) {
     onLimit('geofencesPerOrganizationMax')
     throw tooManyGeofences(perOrganizationMax)
   }
-  if (overlapping >= overlapsMax) {
+  const [overlaps] = await countOverlaps(client, organizationId, [centreOf(bounds)], overlapsMax, but)
+  if (overlaps! >= overlapsMax) {
     onLimit('geofenceOverlapsMax')
     throw geofenceOverlaps(overlapsMax)
   }

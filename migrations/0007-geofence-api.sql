@@ -124,28 +124,38 @@ BEGIN
     least(row_limit, 1000);
 END $$;
 
--- How many geofences there are in an organisation, and how many of them have a box with the given place in it; counted
--- up to a limit each. `but` is left out.
-CREATE FUNCTION count_geofences(
-  organization integer, longitude double precision, latitude double precision, but integer,
-  geofences_limit integer, overlaps_limit integer)
-  RETURNS TABLE (geofence_count integer, overlap_count integer)
+-- How many geofences an organisation has, counted up to a limit.
+CREATE FUNCTION count_geofences(organization integer, row_limit integer) RETURNS integer
+  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  IF app_sees(organization) IS NOT TRUE THEN
+    RETURN 0;
+  END IF;
+  RETURN (SELECT count(*) FROM (SELECT FROM geofences WHERE organization_id = organization LIMIT row_limit) found);
+END $$;
+
+-- How many geofences of an organisation have a box with a place in it, for each of some places, in their order; counted up
+-- to a limit. `but` is left out.
+CREATE FUNCTION count_overlaps(
+  organization integer, longitudes double precision[], latitudes double precision[], but integer, row_limit integer)
+  RETURNS SETOF integer
   LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
   IF app_sees(organization) IS NOT TRUE THEN
     RETURN;
   END IF;
   RETURN QUERY EXECUTE '
-    SELECT (SELECT count(*) FROM (SELECT FROM geofences WHERE organization_id = $1 LIMIT $5) a)::integer,
-      (SELECT count(*) FROM (
-        SELECT id FROM geofences
-        WHERE organization_id = $1 AND degree_box(west, south, east, north) @> box($2, $2)
+    SELECT (SELECT count(*) FROM (
+        SELECT id FROM geofences WHERE organization_id = $1
+          AND degree_box(west, south, east, north) @> box(point(longitude, latitude), point(longitude, latitude))
+          AND id IS DISTINCT FROM $4
         UNION ALL
-        SELECT id FROM geofences
-        WHERE organization_id = $1 AND degree_box(west, south, east, north) @> box($3, $3)
-        LIMIT $6) b WHERE id IS DISTINCT FROM $4)::integer'
-  USING organization, point(longitude, latitude), point(longitude + 360, latitude), but,
-    geofences_limit, overlaps_limit;
+        SELECT id FROM geofences WHERE organization_id = $1
+          AND degree_box(west, south, east, north) @> box(point(longitude + 360, latitude), point(longitude + 360, latitude))
+          AND id IS DISTINCT FROM $4
+        LIMIT $5) found)::integer
+    FROM unnest($2, $3) WITH ORDINALITY AS place (longitude, latitude, number) ORDER BY number'
+  USING organization, longitudes, latitudes, but, row_limit;
 END $$;
 
 -- Door to events, the newest first. Those of one organisation, or of all for a super admin who names none.
@@ -240,7 +250,7 @@ BEGIN
   USING device_ids, from_time, to_time, west, south, east, north, after_time, after_digest, least(row_limit, 10000);
 END $$;
 
-REVOKE ALL ON FUNCTION note_geofence_groups, find_geofences, count_geofences, find_events, app_organizations,
+REVOKE ALL ON FUNCTION note_geofence_groups, find_geofences, count_geofences, count_overlaps, find_events, app_organizations,
   nearest_devices, last_fixes_in_box, fixes_in_box FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION find_geofences, count_geofences, find_events, nearest_devices, last_fixes_in_box, fixes_in_box
+GRANT EXECUTE ON FUNCTION find_geofences, count_geofences, count_overlaps, find_events, nearest_devices, last_fixes_in_box, fixes_in_box
   TO fleetflow_api;

@@ -183,40 +183,63 @@ export async function findGeofenceVersions(
   return inRoom(rows, limit)
 }
 
-/** How many geofences an organisation has, and how many of them have a box around a place; counted up to the limits. */
+/** How many geofences an organisation has, counted up to `limit`. */
 export async function countGeofences(
   client: pg.ClientBase,
-  query: {
-    readonly organizationId: number
-    readonly longitudeDeg: number
-    readonly latitudeDeg: number
-    /** Id of one that is left out. */
-    readonly but?: number | undefined
-    readonly geofencesLimit: number
-    readonly overlapsLimit: number
-  },
-): Promise<{ geofences: number; overlapping: number }> {
-  const { rows } = await client.query<{ geofences: number; overlapping: number }>(
-    'SELECT geofence_count AS geofences, overlap_count AS "overlapping" FROM count_geofences($1, $2, $3, $4, $5, $6)',
+  organizationId: number,
+  limit: number,
+): Promise<number> {
+  const { rows } = await client.query<{ count: number }>('SELECT count_geofences($1, $2) AS count', [
+    organizationId,
+    limit,
+  ])
+  return rows[0]!.count
+}
+
+/** A place, degrees. */
+export interface Place {
+  readonly longitudeDeg: number
+  readonly latitudeDeg: number
+}
+
+/**
+ * How many geofences of the organisation have a box with each of the places in it, counted up to `limit`.
+ * @param but Id of a geofence that is left out.
+ */
+export async function countOverlaps(
+  client: pg.ClientBase,
+  organizationId: number,
+  places: readonly Place[],
+  limit: number,
+  but?: number,
+): Promise<number[]> {
+  const { rows } = await client.query<{ count: number }>(
+    'SELECT count FROM count_overlaps($1, $2, $3, $4, $5) WITH ORDINALITY AS found (count, number) ORDER BY number',
     [
-      query.organizationId,
-      query.longitudeDeg,
-      query.latitudeDeg,
-      query.but,
-      query.geofencesLimit,
-      query.overlapsLimit,
+      organizationId,
+      places.map(({ longitudeDeg }) => longitudeDeg),
+      places.map(({ latitudeDeg }) => latitudeDeg),
+      but,
+      limit,
     ],
   )
-  return rows[0] ?? { geofences: 0, overlapping: 0 }
+  return rows.map(({ count }) => count)
 }
 
 /** Centre of a box. */
-export function centreOf({ west, south, east, north }: DegreeBox): {
-  longitudeDeg: number
-  latitudeDeg: number
-} {
+export function centreOf({ west, south, east, north }: DegreeBox): Place {
   const middle = (west + (west > east ? east + 360 : east)) / 2
   return { longitudeDeg: middle > 180 ? middle - 360 : middle, latitudeDeg: (south + north) / 2 }
+}
+
+export function boxHas(
+  { west, south, east, north }: DegreeBox,
+  { longitudeDeg, latitudeDeg }: Place,
+): boolean {
+  if (latitudeDeg < south || latitudeDeg > north) return false
+  return west > east
+    ? longitudeDeg >= west || longitudeDeg <= east
+    : longitudeDeg >= west && longitudeDeg <= east
 }
 
 function itemOf(row: Row): Geofence {

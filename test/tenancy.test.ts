@@ -347,6 +347,7 @@ describe('the API', () => {
       ORDER BY 1`)
     expect(rows.map(({ name }) => name)).toEqual([
       'count_geofences',
+      'count_overlaps',
       'device_positions',
       'find_events',
       'find_geofences',
