@@ -22,6 +22,7 @@ export const ACKNOWLEDGED_WHEN =
 /** How often the engine is asked whether all is stored, and for how long it may stay as it is, ms. */
 const STORED_POLL_MS = 20
 const STORED_TIMEOUT_MS = 60_000
+const GEOFENCES_POLL_MS = 500
 
 export class EngineProcess {
   readonly teltonikaPort: number
@@ -49,7 +50,7 @@ export class EngineProcess {
         PORT: '0',
         STREAM_PORT: '0',
         PROTOCOLS: 'teltonika:0',
-        DATA_DIR: `${bench.folder}/engine`,
+        DATA_DIR: `${bench.folder}/engine${new URL(databaseUrl).pathname}`,
         DATABASE_URL: databaseUrl,
         JWT_SECRET,
         UNKNOWN_DEVICES: 'register',
@@ -93,8 +94,18 @@ export class EngineProcess {
     }
   }
 
-  private async metric(name: string): Promise<number> {
+  /** Waits until it evaluates by so many geofences. @throws Error if it does not get there. */
+  async geofences(count: number): Promise<void> {
+    for (let waitedMs = 0; (await this.metric('fleetflow_geofences', 'part="base"')) < count; ) {
+      if (waitedMs > STORED_TIMEOUT_MS) throw new Error(`the engine did not read ${count} geofences`)
+      await delay(GEOFENCES_POLL_MS)
+      waitedMs += GEOFENCES_POLL_MS
+    }
+  }
+
+  /** @param labels As they are written; undefined = the first of any. */
+  private async metric(name: string, labels = '.*'): Promise<number> {
     const text = await (await fetch(`${this.apiUrl}/metrics`)).text()
-    return Number(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)`, 'm').exec(text)![1])
+    return Number(new RegExp(`^${name}(?:\\{${labels}\\})? (\\S+)`, 'm').exec(text)![1])
   }
 }

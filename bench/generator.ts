@@ -5,7 +5,7 @@
  */
 import { percentile } from './measure.ts'
 import { TeltonikaDevices } from './teltonika-devices.ts'
-import { TeltonikaTrack } from './teltonika-packets.ts'
+import { type StraightWay, TeltonikaTrack } from './teltonika-packets.ts'
 
 export interface GeneratorOptions {
   readonly port: number
@@ -16,6 +16,8 @@ export interface GeneratorOptions {
   readonly startMs: number
   /** Between two records of a device, ms. */
   readonly stepMs: number
+  /** Of all devices, each from its own start; undefined = they wander. */
+  readonly way?: StraightWay
   /** Rate of all devices together, spread evenly over them; undefined = a closed loop. */
   readonly packetsPerSecond?: number
 }
@@ -42,7 +44,7 @@ process.once('disconnect', () => process.exit(1))
 
 const { devices, packetsPerDevice, recordsPerPacket, packetsPerSecond } = options
 const packets = Array.from({ length: devices }, (_, device) => {
-  const track = new TeltonikaTrack(device, options.startMs, options.stepMs)
+  const track = new TeltonikaTrack(device, options.startMs, options.stepMs, options.way)
   return Array.from({ length: packetsPerDevice }, () => track.packet(recordsPerPacket))
 })
 const total = devices * packetsPerDevice

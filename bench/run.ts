@@ -7,6 +7,7 @@ import { copyEncode } from './copy-encode.ts'
 import { decode } from './decode.ts'
 import { endToEnd } from './end-to-end.ts'
 import { fanOut } from './fan-out.ts'
+import { geofenceIngest } from './geofence-ingest.ts'
 import { journal } from './journal.ts'
 import { latency } from './latency.ts'
 import { describeMachine } from './machine.ts'
@@ -23,6 +24,7 @@ const QUESTIONS = [
   threads,
   journal,
   endToEnd,
+  geofenceIngest,
   latency,
   fanOut,
   attributesColumn,

@@ -28,6 +28,22 @@ export function loginOf(device: number): Buffer {
   return login
 }
 
+/** Degrees of latitude in units of the protocol, and metres that they are. */
+const UNITS_PER_DEG = 1e7
+export const METRES_PER_DEG = 111_195
+
+/** A way straight to the north, in place of one that wanders. */
+export interface StraightWay {
+  readonly metresPerRecord: number
+  /** Records that the device has sent on this way before. */
+  readonly recordsBefore: number
+}
+
+/** Where the {@link StraightWay} of a device begins, degrees: those of neighbours are 700 m apart. */
+export function wayStartOf(device: number): { latitudeDeg: number; longitudeDeg: number } {
+  return { latitudeDeg: 50, longitudeDeg: 10 + device / 100 }
+}
+
 /** A tracker that drives about; each record is of `stepMs` later than the one before. */
 export class TeltonikaTrack {
   private readonly random: () => number
@@ -36,14 +52,24 @@ export class TeltonikaTrack {
   private latitude: number
   private longitude: number
   private odometerM = 100_000
+  /** To the north a record; undefined = it wanders. */
+  private readonly straightStep: number | undefined
 
-  /** @param startMs Time of the first record, ms UTC. */
-  constructor(device: number, startMs: number, stepMs: number) {
+  /**
+   * @param startMs Time of the first record, ms UTC.
+   * @param way undefined = within some hundred metres of the start.
+   */
+  constructor(device: number, startMs: number, stepMs: number, way?: StraightWay) {
     this.random = seededRandom(SEED + device)
     this.timeMs = startMs
     this.stepMs = stepMs
     this.latitude = 500_000_000 + (device % 37) * 1_000_000
     this.longitude = 100_000_000 + (device % 50) * 1_000_000
+    if (way === undefined) return
+    const { latitudeDeg, longitudeDeg } = wayStartOf(device)
+    this.straightStep = Math.round((way.metresPerRecord / METRES_PER_DEG) * UNITS_PER_DEG)
+    this.latitude = Math.round(latitudeDeg * UNITS_PER_DEG) + way.recordsBefore * this.straightStep
+    this.longitude = Math.round(longitudeDeg * UNITS_PER_DEG)
   }
 
   /** The next `records` records as one packet. */
@@ -61,8 +87,11 @@ export class TeltonikaTrack {
 
   private write(packet: Buffer, start: number): void {
     const { random } = this
-    this.latitude += Math.round((random() - 0.5) * 2000)
-    this.longitude += Math.round((random() - 0.5) * 2000)
+    if (this.straightStep !== undefined) this.latitude += this.straightStep
+    else {
+      this.latitude += Math.round((random() - 0.5) * 2000)
+      this.longitude += Math.round((random() - 0.5) * 2000)
+    }
     this.odometerM += 15
     packet.writeUInt32BE(Math.floor(this.timeMs / 2 ** 32), start)
     packet.writeUInt32BE(this.timeMs % 2 ** 32, start + 4)
