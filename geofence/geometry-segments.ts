@@ -2,17 +2,17 @@
 import { orient2d } from 'robust-predicates'
 import { BODY, containsAt, distanceAtM, KIND } from './geometry.ts'
 import { POLYGON_HEADER } from './geometry-polygons.ts'
-import { EARTH_RADIUS_M, RADIANS } from './geometry-sphere.ts'
+import { corridorDistanceM, EARTH_RADIUS_M, RADIANS } from './geometry-sphere.ts'
 
 /** Fractions of the way, from 0 to 1, `from` <= `to`. */
 export type Interval = readonly [from: number, to: number]
 
 /** Intervals that are no further apart are one: that much is lost where a shape is cut at the antimeridian. */
 const APART_MIN = 1e-12
-/** Pieces of a way this short lie on one side, or change it once. */
-const PIECE_M = 1
-/** A bound for ways along the very boundary, where distances do not tell the side: what is left then counts as such. */
-const DISTANCES_MAX = 2000
+/** A piece of a way that counts as straight on the sphere: it is, to some centimetres. */
+const PIECE_M = 2000
+/** A bound for ways of thousands of kilometres along a boundary, whose pieces are longer. */
+const PIECES_MAX = 512
 const BISECTIONS = 40
 
 /** See `Shape.segmentIntervals`. The way is taken in the longitudes' shorter direction. */
@@ -24,12 +24,12 @@ export function segmentIntervalsAt(
   toLatitudeDeg: number,
   toLongitudeDeg: number,
 ): Interval[] {
-  if (fromLatitudeDeg === toLatitudeDeg && fromLongitudeDeg === toLongitudeDeg) {
-    return containsAt(numbers, start, fromLatitudeDeg, fromLongitudeDeg) ? [[0, 1]] : []
-  }
   let to = toLongitudeDeg
   while (to - fromLongitudeDeg > 180) to -= 360
   while (to - fromLongitudeDeg < -180) to += 360
+  if (fromLatitudeDeg === toLatitudeDeg && fromLongitudeDeg === to) {
+    return containsAt(numbers, start, fromLatitudeDeg, fromLongitudeDeg) ? [[0, 1]] : []
+  }
   const intervals =
     numbers[start] === KIND.polygons
       ? polygonIntervals(numbers, start + BODY, fromLongitudeDeg, fromLatitudeDeg, to, toLatitudeDeg)
@@ -115,7 +115,11 @@ function addIntervals(
   }
 }
 
-/** Circles and corridors. A place on the way is at most its length away from any other, so that much is certain. */
+/**
+ * Circles and corridors. A place on the way is at most its length away from any other, which decides most of it. A
+ * piece near a boundary is so short that it is straight: along it the distance from a convex part, which is the centre
+ * or a segment of the line, falls and then rises.
+ */
 function intervalsWithin(
   numbers: Float64Array,
   start: number,
@@ -124,36 +128,81 @@ function intervalsWithin(
   y1: number,
   x1: number,
 ): Interval[] {
-  const limitM = numbers[start] === KIND.circle ? numbers[start + BODY + 2]! : numbers[start + BODY]!
-  const distanceM = (t: number) => distanceAtM(numbers, start, y0 + t * (y1 - y0), x0 + t * (x1 - x0))
+  const body = start + BODY
+  const isCircle = numbers[start] === KIND.circle
+  const limitM = isCircle ? numbers[body + 2]! : numbers[body]!
+  const parts = isCircle ? 1 : numbers[body + 3]! - 1
+  const latitude = (t: number) => y0 + t * (y1 - y0)
+  const longitude = (t: number) => x0 + t * (x1 - x0)
+  const distanceM = (t: number) => distanceAtM(numbers, start, latitude(t), longitude(t))
+  const partDistanceM = (part: number) => (t: number) =>
+    isCircle ? distanceM(t) : corridorDistanceM(numbers, body, latitude(t), longitude(t), part, part + 1)
   const widest = y0 > 0 === y1 > 0 ? Math.cos(Math.min(Math.abs(y0), Math.abs(y1)) * RADIANS) : 1
   const lengthM = EARTH_RADIUS_M * RADIANS * Math.hypot(y1 - y0, (x1 - x0) * widest)
+  const piece = Math.max(PIECE_M / lengthM, 1 / PIECES_MAX)
   const intervals: Interval[] = []
-  let distances = 0
   const visit = (a: number, distanceA: number, b: number, distanceB: number) => {
     const reachM = lengthM * (b - a)
     if ((distanceA + distanceB - reachM) / 2 > limitM) return
     if ((distanceA + distanceB + reachM) / 2 <= limitM) return add(intervals, a, b)
-    if (reachM > PIECE_M && ++distances < DISTANCES_MAX) {
-      const middle = (a + b) / 2
+    const middle = (a + b) / 2
+    if (b - a > piece) {
       const distance = distanceM(middle)
       visit(a, distanceA, middle, distance)
       visit(middle, distance, b, distanceB)
       return
     }
-    const [insideA, insideB] = [distanceA <= limitM, distanceB <= limitM]
-    if (insideA && insideB) return add(intervals, a, b)
-    if (!insideA && !insideB) return
-    let [near, far] = insideA ? [a, b] : [b, a]
+    for (let part = 0; part < parts; part++) {
+      const partM = partDistanceM(part)
+      if (partM(middle) - reachM / 2 <= limitM) addWithin(intervals, partM, limitM, a, b)
+    }
+  }
+  visit(0, distanceM(0), 1, distanceM(1))
+  return intervals
+}
+
+/** The part of [a, b] where the distance, which falls and then rises, is at most the limit. */
+function addWithin(
+  intervals: Interval[],
+  distanceM: (t: number) => number,
+  limitM: number,
+  a: number,
+  b: number,
+): void {
+  const inside = placeWithin(distanceM, limitM, a, b)
+  if (inside === undefined) return
+  const end = (outside: number) => {
+    if (distanceM(outside) <= limitM) return outside
+    let [near, far] = [inside, outside]
     for (let i = 0; i < BISECTIONS; i++) {
       const middle = (near + far) / 2
       if (distanceM(middle) <= limitM) near = middle
       else far = middle
     }
-    add(intervals, Math.min(near, insideA ? a : b), Math.max(near, insideA ? a : b))
+    return near
   }
-  visit(0, distanceM(0), 1, distanceM(1))
-  return intervals
+  add(intervals, end(a), end(b))
+}
+
+function placeWithin(
+  distanceM: (t: number) => number,
+  limitM: number,
+  a: number,
+  b: number,
+): number | undefined {
+  if (distanceM(a) <= limitM) return a
+  if (distanceM(b) <= limitM) return b
+  let [from, to] = [a, b]
+  for (let i = 0; i < BISECTIONS; i++) {
+    const left = from + (to - from) / 3
+    const right = to - (to - from) / 3
+    const [leftM, rightM] = [distanceM(left), distanceM(right)]
+    if (leftM <= limitM) return left
+    if (rightM <= limitM) return right
+    if (leftM < rightM) to = right
+    else from = left
+  }
+  return undefined
 }
 
 function add(intervals: Interval[], from: number, to: number): void {

@@ -61,11 +61,14 @@ export function corridorContains(
   return false
 }
 
+/** From the positions `from` to `to` of the line, all of it if they are not given. */
 export function corridorDistanceM(
   numbers: Float64Array,
   at: number,
   latitudeDeg: number,
   longitudeDeg: number,
+  from = 0,
+  to: number = numbers[at + 3]! - 1,
 ): number {
   const cosLatitude = Math.cos(latitudeDeg * RADIANS)
   const px = cosLatitude * Math.cos(longitudeDeg * RADIANS)
@@ -73,8 +76,8 @@ export function corridorDistanceM(
   const pz = Math.sin(latitudeDeg * RADIANS)
   let sineMin = 1
   let chordSquareMin = 4
-  const last = at + 4 + STRIDE * (numbers[at + 3]! - 1)
-  for (let a = at + 4; a < last; a += STRIDE) {
+  const last = at + 4 + STRIDE * to
+  for (let a = at + 4 + STRIDE * from; a < last; a += STRIDE) {
     const sine = Math.abs(numbers[a + 5]! * px + numbers[a + 6]! * py + numbers[a + 7]! * pz)
     if (sine < sineMin && between(numbers, a, px, py, pz)) sineMin = sine
     chordSquareMin = Math.min(chordSquareMin, chordSquare(numbers, a, px, py, pz))
