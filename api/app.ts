@@ -18,6 +18,7 @@ import { geofenceEvents } from './geofence-events.ts'
 import { geofenceImport } from './geofence-import.ts'
 import { geofences } from './geofences.ts'
 import { health } from './health.ts'
+import { nearby } from './nearby.ts'
 import type { ApiOptions } from './options.ts'
 import { organizations } from './organizations.ts'
 import { positions } from './positions.ts'
@@ -31,6 +32,8 @@ const RESOURCES = [
   auth,
   organizations,
   users,
+  // Their paths would else be taken for those of a device.
+  nearby,
   devices,
   commands,
   deviceGroups,
