@@ -147,10 +147,8 @@ CREATE TYPE geofence_moment AS (device_id integer, geofence_id integer, from_tim
 -- did that does not fit to the changes is found at the end, when all of these locks are held, and raised as FF001 with
 -- the devices as detail.
 CREATE FUNCTION geofence_apply(fences integer[], ids integer[], evaluated_at timestamptz, changes json) RETURNS json
-  LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+  LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-  watching integer[];
-  present integer[];
   -- The last moment by which devices had to be inside of one of these geofences; null = none.
   instants_done timestamptz;
   -- Events of timers that must not hold any more: dwell and absence of one moment, missing of a time inside.
@@ -164,18 +162,18 @@ DECLARE
   one record;
 BEGIN
   -- Neither goes, nor is edited, before this is committed.
-  watching := ARRAY(SELECT g.id FROM (
-    SELECT f.id, f.disabled FROM geofences f WHERE f.id = ANY (fences) ORDER BY f.id FOR SHARE) g WHERE NOT g.disabled);
-  present := ARRAY(SELECT d.id FROM devices d WHERE d.id = ANY (ids) ORDER BY d.id FOR KEY SHARE);
+  PERFORM FROM geofences g WHERE g.id = ANY (fences) ORDER BY g.id FOR SHARE;
+  PERFORM FROM devices d WHERE d.id = ANY (ids) ORDER BY d.id FOR KEY SHARE;
   SELECT max(i.fired_at) INTO instants_done FROM (
-    SELECT t.fired_at FROM geofence_instants t WHERE t.geofence_id = ANY (watching)
+    SELECT t.fired_at FROM geofence_instants t WHERE t.geofence_id = ANY (fences)
     ORDER BY t.geofence_id, t.rule FOR SHARE) i;
 
   IF json_array_length(changes -> 'removed') > 0 THEN
     WITH gone AS (
       DELETE FROM geofence_visits v
       USING json_to_recordset(changes -> 'removed') AS r (device integer, geofence integer, "enteredMs" double precision)
-      WHERE r.geofence = ANY (watching) AND v.device_id = r.device AND v.geofence_id = r.geofence
+        JOIN geofences g ON g.id = r.geofence AND NOT g.disabled
+      WHERE v.device_id = r.device AND v.geofence_id = r.geofence
         AND v.entered_at = to_timestamp(r."enteredMs" / 1000)
       RETURNING v.device_id, v.geofence_id, v.exited_at, v.fired_at)
     SELECT array_agg((device_id, geofence_id, fired_at, fired_at)::geofence_moment) FILTER (WHERE fired_at IS NOT NULL),
@@ -193,7 +191,8 @@ BEGIN
           "enteredMs" double precision, "exitedMs" double precision, "dueMs" double precision)
         JOIN geofence_visits old ON old.device_id = c.device AND old.geofence_id = c.geofence
           AND old.entered_at = to_timestamp(c."enteredMs" / 1000)
-      WHERE c.geofence = ANY (watching) AND v.device_id = old.device_id AND v.geofence_id = old.geofence_id
+        JOIN geofences g ON g.id = c.geofence AND NOT g.disabled
+      WHERE v.device_id = old.device_id AND v.geofence_id = old.geofence_id
         AND v.entered_at = old.entered_at
       RETURNING v.device_id, v.geofence_id, v.exited_at, v.fired_at, old.exited_at AS was_exited_at)
     SELECT
@@ -216,17 +215,17 @@ BEGIN
         to_timestamp(c."exitedMs" / 1000) AS exited_at, to_timestamp(c."dueMs" / 1000) AS due_at
       FROM json_to_recordset(changes -> 'opened') AS c (device integer, geofence integer, version integer,
         "enteredMs" double precision, "exitedMs" double precision, "dueMs" double precision)
-      WHERE c.geofence = ANY (watching) AND c.device = ANY (present)),
+        JOIN geofences g ON g.id = c.geofence AND NOT g.disabled JOIN devices d ON d.id = c.device),
     done AS (
       INSERT INTO geofence_visits (device_id, geofence_id, entered_at, exited_at, version, due_at)
       SELECT device, geofence, entered_at, exited_at, version, due_at FROM o ORDER BY 1, 2, 3
       ON CONFLICT DO NOTHING RETURNING device_id, geofence_id, entered_at)
-    SELECT array_agg(o.device) FILTER (WHERE done.device_id IS NULL),
-      array_agg((o.device, o.geofence, o.entered_at, o.exited_at)::geofence_moment)
-        FILTER (WHERE o.entered_at <= instants_done)
-    INTO more_doubtful, more_inside
-    FROM o LEFT JOIN done ON done.device_id = o.device AND done.geofence_id = o.geofence
-      AND done.entered_at = o.entered_at;
+    SELECT
+      (SELECT array_agg(conflict.device) FROM (
+        SELECT device, geofence, entered_at FROM o EXCEPT SELECT * FROM done) conflict),
+      (SELECT array_agg((o.device, o.geofence, o.entered_at, o.exited_at)::geofence_moment)
+        FROM o WHERE o.entered_at <= instants_done)
+    INTO more_doubtful, more_inside;
     doubtful := doubtful || more_doubtful;
     inside := inside || more_inside;
 
@@ -234,12 +233,13 @@ BEGIN
     WITH before AS (
       SELECT p.device_id, p.geofence_id, p.entered_at, to_timestamp(c."enteredMs" / 1000) AS returned_at
       FROM json_to_recordset(changes -> 'opened') AS c (device integer, geofence integer, "enteredMs" double precision)
+      JOIN geofences g ON g.id = c.geofence AND NOT g.disabled
       CROSS JOIN LATERAL (
         SELECT v.* FROM geofence_visits v
         WHERE v.device_id = c.device AND v.geofence_id = c.geofence
           AND v.entered_at < to_timestamp(c."enteredMs" / 1000)
         ORDER BY v.entered_at DESC LIMIT 1) p
-      WHERE c.geofence = ANY (watching) AND greatest(p.due_at, p.fired_at) > to_timestamp(c."enteredMs" / 1000)),
+      WHERE greatest(p.due_at, p.fired_at) > to_timestamp(c."enteredMs" / 1000)),
     done AS (
       UPDATE geofence_visits v SET due_at = CASE WHEN v.due_at <= b.returned_at THEN v.due_at END FROM before b
       WHERE v.device_id = b.device_id AND v.geofence_id = b.geofence_id AND v.entered_at = b.entered_at
@@ -254,7 +254,8 @@ BEGIN
       SELECT e.device, e.geofence, e.type, e.replaces, to_timestamp(e."replacesTimeMs" / 1000) AS at
       FROM json_to_recordset(changes -> 'events') AS e
         (device integer, geofence integer, type text, replaces bigint, "replacesTimeMs" double precision)
-      WHERE e.replaces IS NOT NULL AND e.geofence = ANY (watching) AND e.device = ANY (present)
+        JOIN geofences g ON g.id = e.geofence AND NOT g.disabled JOIN devices d ON d.id = e.device
+      WHERE e.replaces IS NOT NULL
     LOOP
       IF geofence_supersede(one.device, one.geofence, one.at, one.replaces) THEN
         -- It is as if no timer had made it.
@@ -272,8 +273,7 @@ BEGIN
           "timeMs" double precision, "fixTimeMs" double precision, "latitudeDeg" double precision,
           "longitudeDeg" double precision, "speedKmh" real, crossing boolean, revision integer, replaces bigint,
           retracted boolean)
-        JOIN geofences g ON g.id = c.geofence
-      WHERE c.geofence = ANY (watching) AND c.device = ANY (present)),
+        JOIN geofences g ON g.id = c.geofence AND NOT g.disabled JOIN devices d ON d.id = c.device),
     done AS (
       INSERT INTO events (event_time, fix_time, latitude, longitude, replaces, device_id, geofence_id, geofence_version,
         organization_id, revision, speed_kmh, crossing, retracted, type)
@@ -283,11 +283,12 @@ BEGIN
       ON CONFLICT DO NOTHING RETURNING *)
     SELECT (SELECT json_agg(geofence_event_json(d) ORDER BY d.id) FROM done d),
       -- A timer may have been first.
-      ARRAY(SELECT e.device FROM e
-        WHERE NOT EXISTS (SELECT FROM done d WHERE (d.device_id, d.event_time, d.geofence_id, d.type, d.revision)
-          = (e.device, e.event_time, e.geofence, e.type, e.revision))
-        AND NOT (e.revision = 0 AND e.type IN ('dwell', 'absence', 'missing')
-          AND geofence_event_holds(e.device, e.geofence, ARRAY[e.type], e.event_time, e.event_time)))
+      ARRAY(SELECT conflict.device FROM (
+          SELECT device, event_time, geofence, type, revision FROM e
+          EXCEPT SELECT device_id, event_time, geofence_id, type, revision FROM done) conflict
+        WHERE NOT (conflict.revision = 0 AND conflict.type IN ('dwell', 'absence', 'missing')
+          AND geofence_event_holds(conflict.device, conflict.geofence, ARRAY[conflict.type],
+            conflict.event_time, conflict.event_time)))
     INTO stored, more_doubtful;
     doubtful := doubtful || more_doubtful;
   END IF;
@@ -371,6 +372,9 @@ CREATE FUNCTION geofence_devices(ids integer[], fix_count integer, seconds integ
 DECLARE
   wanted integer[] := ids;
   found geofence_fix[] := '{}';
+  recent geofence_fix[] := '{}';
+  of_window geofence_fix[];
+  back interval := make_interval(secs => seconds);
   window_start timestamptz;
   window_end timestamptz := 'infinity';
 BEGIN
@@ -378,34 +382,37 @@ BEGIN
     ARRAY[now() - interval '1 day', now() - interval '8 days', now() - interval '64 days', '-infinity']
   LOOP
     EXIT WHEN cardinality(wanted) = 0;
-    found := found || ARRAY(
+    of_window := ARRAY(
       SELECT f.fix FROM unnest(wanted) AS w (id)
       CROSS JOIN LATERAL (
         SELECT (p.device_id, p.fix_time, p.digest, p.latitude, p.longitude, p.speed_kmh)::geofence_fix
         FROM positions p
         WHERE p.device_id = w.id AND p.quality = 0 AND p.fix_time >= window_start AND p.fix_time < window_end
         ORDER BY p.fix_time DESC, p.digest # (-9223372036854775808) DESC LIMIT fix_count) AS f (fix));
+    IF seconds > 0 THEN
+      recent := recent || ARRAY(
+        SELECT s.fix FROM (
+          SELECT f.device_id, max(f.fix_time) AS at FROM unnest(of_window) f
+          WHERE f.device_id NOT IN (SELECT b.device_id FROM unnest(found) b) GROUP BY 1) last
+        CROSS JOIN LATERAL (
+          SELECT (p.device_id, p.fix_time, p.digest, p.latitude, p.longitude, p.speed_kmh)::geofence_fix
+          FROM positions p
+          WHERE p.device_id = last.device_id AND p.quality = 0
+            AND p.fix_time >= last.at - back AND p.fix_time <= last.at
+            -- The same for all devices, so that other days are left out before.
+            AND p.fix_time >= window_start - back AND p.fix_time < window_end) AS s (fix));
+    END IF;
+    found := found || of_window;
     wanted := ARRAY(
       SELECT w.id FROM unnest(wanted) AS w (id) LEFT JOIN unnest(found) f ON f.device_id = w.id
       GROUP BY w.id HAVING count(f.device_id) < fix_count);
     window_end := window_start;
   END LOOP;
-  IF seconds > 0 THEN
-    found := ARRAY(
-      SELECT f::geofence_fix FROM unnest(found) f
-      UNION
-      SELECT s.fix FROM (SELECT f.device_id, max(f.fix_time) AS at FROM unnest(found) f GROUP BY 1) last
-      CROSS JOIN LATERAL (
-        SELECT (p.device_id, p.fix_time, p.digest, p.latitude, p.longitude, p.speed_kmh)::geofence_fix
-        FROM positions p
-        WHERE p.device_id = last.device_id AND p.quality = 0
-          AND p.fix_time >= last.at - make_interval(secs => seconds) AND p.fix_time <= last.at) AS s (fix));
-  END IF;
   RETURN QUERY
     WITH fixes_of AS (
-      SELECT f.device_id, json_agg(geofence_fix_json(f::geofence_fix)
+      SELECT f.device_id, json_agg(geofence_fix_json((f.device_id, f.fix_time, f.digest, f.latitude, f.longitude, f.speed_kmh)::geofence_fix)
         ORDER BY f.fix_time, f.digest # (-9223372036854775808)) AS list
-      FROM unnest(found) f GROUP BY 1)
+      FROM (SELECT DISTINCT ON (u.device_id, u.fix_time, u.digest) u.* FROM unnest(found || recent) u) f GROUP BY 1)
     SELECT d.id, d.organization_id,
       ARRAY(SELECT m.group_id FROM device_group_members m WHERE m.device_id = d.id ORDER BY 1),
       coalesce((SELECT json_agg(geofence_visit_json(v) ORDER BY v.geofence_id, v.entered_at)
