@@ -12,6 +12,11 @@ export interface Visit {
   readonly exitedMs: number
   /** When a timer looks at the visit next: dwell while it is open, absence after its end; NaN = never. */
   readonly dueMs: number
+  /**
+   * Time of the event of a timer that is made of it already, by whomever; left out where that is as it was. Where visits
+   * become others, the events of their timers may hold on.
+   */
+  readonly firedMs?: number
 }
 
 /** An event that is not stored yet; columns of table `events`. */

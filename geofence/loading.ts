@@ -18,7 +18,7 @@ export interface FenceFinder extends Fences {
   inside(organizationId: number, latitudeDeg: number, longitudeDeg: number, into: FenceIds): void
 }
 
-export type RecordedVisit = Omit<Visit, 'device'>
+export type RecordedVisit = Omit<Visit, 'device' | 'firedMs'>
 
 /**
  * State of a device that is not in memory: what it is inside of is what visits say, and runs of fixes that are not long

@@ -1,6 +1,6 @@
 /** The difference between what a replay found and what is recorded, as changes to be stored. */
 import { DWELL_S_MAX } from '../schemas/geofence.ts'
-import type { GeofenceChanges, NewEvent } from './changes.ts'
+import type { GeofenceChanges, NewEvent, Visit } from './changes.ts'
 import { compareEvents, firstEvent, NO_PLACE } from './events.ts'
 import type { RecordedVisit } from './loading.ts'
 import type { RecordedEvent, RevisionOptions } from './revision.ts'
@@ -33,8 +33,8 @@ interface Corrected extends VisitsOfFence {
   /** The visit before those, and when the one after them begins; Infinity = there is none. */
   readonly previous: RecordedVisit | undefined
   readonly nextMs: number
-  /** From which on dwell and absence are corrected. */
-  readonly timersFromMs: number
+  /** What timers have to see to first; Infinity = nothing. */
+  readonly dueMs: number
 }
 
 export class Correction {
@@ -48,16 +48,18 @@ export class Correction {
     this.span = span
   }
 
-  async addTo(changes: GeofenceChanges): Promise<void> {
+  /** @returns The visits that were found, as they are stored after that. */
+  async addTo(changes: GeofenceChanges): Promise<Omit<Visit, 'device'>[]> {
     const { history } = this.options
     const { device } = this.replayed.state
     const fences = this.fences()
     const changed = await this.withNeighbours(fences.filter(({ changedMs }) => Number.isFinite(changedMs)))
     const fast = fences.filter(({ fence }) => fence.rule.speedLimitKmh !== null)
     const ids = [...new Set([...changed, ...fast].map(({ fence }) => fence.geofence))]
-    if (ids.length === 0) return
+    const visits = fences.flatMap(({ found, changedMs }) => (Number.isFinite(changedMs) ? [] : found))
+    if (ids.length === 0) return visits
     const fromMs = Math.min(
-      ...changed.map(({ changedMs, timersFromMs }) => Math.min(changedMs, timersFromMs)),
+      ...changed.map(({ changedMs, dueMs }) => Math.min(changedMs, dueMs)),
       fast.length > 0 ? this.span.fromMs : Number.POSITIVE_INFINITY,
     )
     const toMs = Math.max(this.replayed.untilMs, ...changed.map(lastEventMs))
@@ -71,17 +73,27 @@ export class Correction {
       const old = current.filter((event) => this.isCorrected(event, correction, fence))
       const found = this.shown(fence, correction)
       if (correction !== undefined) {
-        found.push(...this.timed(correction, current, revisions, changes))
+        const timed = this.timed(correction, current, revisions)
+        const { previous, recorded } = correction
+        changeVisits(
+          device,
+          previous === undefined ? recorded : [previous, ...recorded],
+          timed.visits,
+          changes,
+        )
+        visits.push(...timed.visits)
+        found.push(...timed.events)
         found.push(...this.missing(correction, current))
       }
       changeEvents({ ...fence, device }, old, found, revisions, corrections)
     }
     changes.events.push(...corrections.sort(compareEvents))
+    return visits
   }
 
   /** All geofences of which there are visits. */
   private fences(): VisitsOfFence[] {
-    const { visits, recorded, state } = this.replayed
+    const { visits, recorded, state, replacedMs } = this.replayed
     const { backfill } = this.span
     const found = byGeofence(visits)
     const before = byGeofence(recorded)
@@ -92,7 +104,9 @@ export class Correction {
       const fence = outside(id, state, this.options.fences)
       if (fence === undefined) continue
       const visitsOf = visitsOfFence(fence, before.get(id) ?? [], found.get(id) ?? [])
-      fences.push(backfill === undefined ? visitsOf : { ...visitsOf, changedMs: this.span.fromMs })
+      // Where a fix took the place of another one of its time, visits may be the same and their events not.
+      const leastMs = backfill === undefined ? replacedMs : this.span.fromMs
+      fences.push({ ...visitsOf, changedMs: Math.min(visitsOf.changedMs, leastMs) })
     }
     return fences
   }
@@ -103,16 +117,17 @@ export class Correction {
     const ids = fences.map(({ fence }) => fence.geofence)
     const around = await this.options.history.neighbours(ids, startMs, untilMs)
     return fences.map((visits) => {
-      const { fence, changedMs, recorded } = visits
+      const { fence, recorded } = visits
       const own = around.filter(({ geofence }) => geofence === fence.geofence)
       const next = own.find(({ enteredMs }) => enteredMs > untilMs)
       const previous = own.find(({ enteredMs }) => enteredMs <= untilMs)
-      // What was due is worked out anew, also where it was due before the change.
-      const due = recorded
-        .filter((visit) => endOf(visit) >= changedMs && !Number.isNaN(visit.dueMs))
-        .map(({ dueMs }) => dueMs)
-      const timersFromMs = Math.min(changedMs, ...due)
-      return { ...visits, previous, nextMs: next?.enteredMs ?? Number.POSITIVE_INFINITY, timersFromMs }
+      const due = [...(previous === undefined ? [] : [previous]), ...recorded].map((visit) => visit.dueMs)
+      return {
+        ...visits,
+        previous,
+        nextMs: next?.enteredMs ?? Number.POSITIVE_INFINITY,
+        dueMs: Math.min(Number.POSITIVE_INFINITY, ...due.filter((dueMs) => !Number.isNaN(dueMs))),
+      }
     })
   }
 
@@ -142,14 +157,13 @@ export class Correction {
     })
   }
 
-  /** Dwell and absence; the visits are changed with when they are due. */
+  /** Visits with when they are due, and the dwell and absence that are made of them. */
   private timed(
     correction: Corrected,
     current: readonly RecordedEvent[],
     revisions: Revisions,
-    changes: GeofenceChanges,
-  ): NewEvent[] {
-    const { fence, recorded, found, previous, nextMs, changedMs, timersFromMs } = correction
+  ): { readonly visits: Omit<Visit, 'device'>[]; readonly events: NewEvent[] } {
+    const { fence, found, previous, nextMs, changedMs } = correction
     const { settledMs } = this.span
     const { nowMs } = this.options
     const { device } = this.replayed.state
@@ -158,23 +172,25 @@ export class Correction {
     const visits = timedVisits(fence, [...before, ...found], nextMs).map(
       ({ visit, events: timed }, at, all) => {
         const returnedMs = all[at + 1]?.visit.enteredMs ?? nextMs
-        // What is due of others does not change; it may have been made by another rule.
+        // Nothing is different for it; what is due of it may be so by another rule.
         if (endOf(visit) < changedMs && returnedMs < changedMs) return visit
         let dueMs = Number.NaN
+        let firedMs = Number.NaN
         for (const { type, timeMs, isOpen } of timed) {
-          if (timeMs < timersFromMs) continue
           const event = firstEvent({ ...fence, device }, type, timeMs, NO_PLACE)
           const isMade = current.some((other) => other.type === type && other.timeMs === timeMs)
-          if (isMade && timeMs < changedMs) continue
+          // What is from before the change stays, and what was still to be made is made.
+          if (timeMs < changedMs && (isMade || timeMs !== visit.dueMs)) continue
           const isSettled = !isOpen || timeMs <= settledMs
-          if (isMade || isSettled || (timeMs <= nowMs && revisions.has(event))) events.push(event)
-          else dueMs = timeMs
+          if (isMade || isSettled || (timeMs <= nowMs && revisions.has(event))) {
+            events.push(event)
+            firedMs = timeMs
+          } else dueMs = timeMs
         }
-        return { ...visit, dueMs }
+        return { ...visit, dueMs, ...(Number.isNaN(firedMs) ? {} : { firedMs }) }
       },
     )
-    changeVisits(device, [...before, ...recorded], visits, changes)
-    return events
+    return { visits, events }
   }
 
   /** Moments by which the device had to be inside, and was not. */

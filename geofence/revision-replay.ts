@@ -39,6 +39,8 @@ export interface Replayed {
   readonly untilMs: number
   /** Whether a fix was looked at that is not stored. */
   readonly isNew: boolean
+  /** Of the fix before the first one that takes the place of a stored one of its time; Infinity = there is none. */
+  readonly replacedMs: number
   /** Of all geofences that watch the device; those that are open at `untilMs` have the end that is recorded. */
   readonly visits: readonly RecordedVisit[]
   /** What is recorded of the same geofences and time. */
@@ -51,6 +53,7 @@ export class Replay {
   readonly state: DeviceState
   private startMs = Number.POSITIVE_INFINITY
   private firstMs = Number.POSITIVE_INFINITY
+  private replacedMs = Number.POSITIVE_INFINITY
   private readonly options: ReplayOptions
   private readonly inside = fenceIds()
   private readonly found = noChanges()
@@ -80,8 +83,11 @@ export class Replay {
       const limit = fixes.length === 0 && lookBack.seconds === 0 ? lookBack.fixes + 2 : pageRows
       const page = await history.fixesBefore(fixes[0]?.timeMs ?? timeMs, limit)
       const ticks = onePerTime(page)
-      // Of the time at which a page was cut, the fix that counts may be missing.
-      if (page.length === limit && ticks.length > 1) ticks.shift()
+      // Of the time at which a page is cut, the fix that counts may be missing.
+      if (page.length === limit) {
+        const cut = ticks.shift()!
+        if (ticks.length === 0) ticks.push(...(await history.fixesFrom(cut.timeMs, 1)))
+      }
       fixes = [...ticks, ...fixes]
       if (page.length < limit) return fixes
       const spanMs = fixes.at(-1)!.timeMs - fixes[0]!.timeMs
@@ -141,6 +147,8 @@ export class Replay {
         const timeMs = Math.min(a?.timeMs ?? Number.POSITIVE_INFINITY, b?.timeMs ?? Number.POSITIVE_INFINITY)
         if (timeMs > pageToMs || timeMs === Number.POSITIVE_INFINITY) break
         const isStored = a?.timeMs === timeMs && !(b?.timeMs === timeMs && precedes(b, a))
+        if (a?.timeMs === timeMs && !isStored)
+          this.replacedMs = Math.min(this.replacedMs, this.lastMs(timeMs))
         this.take(isStored ? a : b!, isStored)
         if (!isStored) isNew = true
         if (a?.timeMs === timeMs) nextStored++
@@ -152,6 +160,11 @@ export class Replay {
       if (isLast) return this.end(Number.POSITIVE_INFINITY, isNew)
       pageFromMs = pageToMs + 1
     }
+  }
+
+  /** Time of the last fix; `timeMs` where there is none. */
+  private lastMs(timeMs: number): number {
+    return Number.isNaN(this.state.timeMs) ? timeMs : this.state.timeMs
   }
 
   private take(fix: Fix, isStored: boolean): void {
@@ -210,8 +223,8 @@ export class Replay {
       return { geofence, version, enteredMs, exitedMs, dueMs }
     })
     const recorded = [...this.recorded.values()].filter(({ enteredMs }) => enteredMs <= untilMs)
-    const { startMs, firstMs } = this
-    return { state, startMs, firstMs, untilMs, isNew, visits, recorded, events: found.events }
+    const { startMs, firstMs, replacedMs } = this
+    return { state, startMs, firstMs, replacedMs, untilMs, isNew, visits, recorded, events: found.events }
   }
 
   private async read(fromMs: number, toMs: number): Promise<void> {

@@ -1,5 +1,5 @@
 /** What a replay changes of the visits of one geofence, and what timers have to do for them. */
-import type { GeofenceChanges } from './changes.ts'
+import type { GeofenceChanges, Visit } from './changes.ts'
 import type { RecordedVisit } from './loading.ts'
 import { absenceMs, dwellMs } from './rules.ts'
 import type { Member } from './visits-state.ts'
@@ -90,7 +90,7 @@ export function timedVisits(
 export function changeVisits(
   device: number,
   recorded: readonly RecordedVisit[],
-  found: readonly RecordedVisit[],
+  found: readonly Omit<Visit, 'device'>[],
   changes: GeofenceChanges,
 ): void {
   const before = new Map(recorded.map((visit) => [visit.enteredMs, visit]))

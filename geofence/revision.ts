@@ -102,9 +102,8 @@ export async function revise(
   if (!replayed.isNew) return state
   const isToTheEnd = replayed.untilMs === Number.POSITIVE_INFINITY
   const after = isToTheEnd ? replayed.state : state.clone()
-  if (!isToTheEnd) after.takeVisits(replayed.visits)
   const correction = new Correction(replayed, options, { fromMs, settledMs: after.settledMs() })
-  await correction.addTo(changes)
+  after.takeVisits(await correction.addTo(changes))
   after.revised = true
   return after
 }

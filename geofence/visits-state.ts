@@ -173,15 +173,16 @@ export class DeviceState implements WatchedDevice {
     return settledMs
   }
 
-  /** Takes over when visits began: those of `visits` that are open are those that the device is inside of. */
+  /** Takes over the visits that are open, which are in the same geofences; those without `dueMs` have no dwell to come. */
   takeVisits(visits: readonly Omit<Visit, 'device'>[]): void {
     const open = new Map(
       visits.filter(({ exitedMs }) => Number.isNaN(exitedMs)).map((visit) => [visit.geofence, visit]),
     )
     this.members = this.members.map((member) => {
       const visit = open.get(member.geofence)
-      if (visit === undefined || visit.enteredMs === member.enteredMs) return member
-      return entered(member, visit.enteredMs, visit.version)
+      if (visit === undefined || Number.isNaN(member.enteredMs)) return member
+      const next = entered(member, visit.enteredMs, visit.version)
+      return Number.isNaN(visit.dueMs) ? { ...next, dwellMs: Number.NaN } : next
     })
   }
 

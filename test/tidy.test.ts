@@ -26,6 +26,8 @@ const SHARED_BY_SIMULATE = ['device-adapters/checksums.ts']
 const TEST_SUPPORT = [
   'device-adapters/vectors-fixture.ts',
   'api/api-fixture.ts',
+  'geofence/evaluation-fixture.ts',
+  'geofence/evaluation-oracle.ts',
   'simulate/loopback.ts',
   'ingest/journal/conformance.ts',
   'ingest/journal/journal-fixture.ts',
