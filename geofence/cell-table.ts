@@ -1,8 +1,8 @@
-/** Hash table of the cells of organisations: two words of a key, and a number of the cell or where its list begins. */
+/** Hash table of two words, and of a number or a place in memory for each two. */
 
 /** Words of a slot: two of the key, then a value, 0 = empty. */
 const SLOT = 3
-/** Share of the slots that is taken when all cells are there. */
+/** Share of the slots that is taken when all keys are there. */
 const LOAD = 0.6
 const CAPACITY_FIRST = 1024
 
@@ -17,34 +17,39 @@ export function lookUp(slots: Uint32Array, hi: number, lo: number): number {
   return 0
 }
 
-/** Numbers cells in the order in which they come. */
+/** Numbers keys in the order in which they come. */
 export class CellTable {
   count = 0
   private slots = new Uint32Array(CAPACITY_FIRST * SLOT)
 
-  /** @returns the number of the cell, from 0. */
+  /** @returns the number of the key, from 0. */
   add(hi: number, lo: number): number {
     const known = lookUp(this.slots, hi, lo)
     if (known !== 0) return known - 1
     if (this.count * SLOT >= LOAD * this.slots.length) {
       const grown = new Uint32Array(2 * this.slots.length)
-      for (const [otherHi, otherLo, value] of entries(this.slots)) insert(grown, otherHi, otherLo, value)
+      for (const [otherHi, otherLo, value] of entriesOf(this.slots)) insert(grown, otherHi, otherLo, value)
       this.slots = grown
     }
     insert(this.slots, hi, lo, ++this.count)
     return this.count - 1
   }
 
-  /** Slots in shared memory, as many as are needed, with the value that `values` has for the number of the cell. */
+  /** All keys and their numbers, from 0, in no order. */
+  *entries(): Generator<readonly [hi: number, lo: number, number: number]> {
+    for (const [hi, lo, value] of entriesOf(this.slots)) yield [hi, lo, value - 1]
+  }
+
+  /** Slots in shared memory, as many as are needed, with the value that `values` has for the number of the key. */
   pack(values: Uint32Array): Uint32Array {
     const capacity = Math.ceil(this.count / LOAD) + 1
     const packed = new Uint32Array(new SharedArrayBuffer(4 * SLOT * capacity))
-    for (const [hi, lo, number] of entries(this.slots)) insert(packed, hi, lo, values[number - 1]!)
+    for (const [hi, lo, number] of entriesOf(this.slots)) insert(packed, hi, lo, values[number - 1]!)
     return packed
   }
 }
 
-function* entries(slots: Uint32Array): Generator<[hi: number, lo: number, value: number]> {
+function* entriesOf(slots: Uint32Array): Generator<[hi: number, lo: number, value: number]> {
   for (let at = 0; at < slots.length; at += SLOT) {
     if (slots[at + 2] !== 0) yield [slots[at]!, slots[at + 1]!, slots[at + 2]!]
   }

@@ -3,7 +3,7 @@ import type { GeofenceShape } from '../schemas/geofence.ts'
 import { FINEST, findCell } from './cells.ts'
 import { coverShape, emptyCover } from './cover.ts'
 import { type Place, placesAround, randomPlace, randomShape, seededRandom } from './fence-fixture.ts'
-import { keyHi, keyLo, resolutionOf } from './fence-index-data.ts'
+import { BLOCK_RESOLUTION, bitOf, keyHi, keyLo, resolutionOf } from './fence-index-data.ts'
 import { compileShape, type Shape } from './shape.ts'
 
 const cover = emptyCover()
@@ -20,7 +20,8 @@ function cellsOf(shape: Shape): Map<string, number> {
 }
 
 function keyAt(hi: number, lo: number, resolution = resolutionOf(hi)): string {
-  return `${keyHi(0, hi, resolution)} ${keyLo(0, lo, resolution)}`
+  const above = Math.min(resolution, BLOCK_RESOLUTION)
+  return `${keyHi(0, hi, above)} ${keyLo(0, lo, above)} ${bitOf(lo, resolution)}`
 }
 
 /** What the cover has for the place, by its finest cell and the ancestors of that. */

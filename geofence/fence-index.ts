@@ -3,13 +3,22 @@
  * builds and all threads read.
  *
  * A place has one finest cell; it and its ancestors, at the resolutions that the organisation's geofences use, are
- * looked up in one hash table. Keys have the organisation, so that organisations cost each other nothing.
+ * looked up in one hash table. Keys have the organisation, so that organisations cost each other nothing. Of the
+ * geofences that are not found to be inside by their cells alone most are ruled out by a box beside them in the list.
  */
 import Flatbush from 'flatbush'
 import { lookUp } from './cell-table.ts'
 import { type Cell, FINEST, findCell } from './cells.ts'
 import { type FenceIds, reserve, sortFrom } from './fence-ids.ts'
-import { type FenceIndexData, keyHi, keyLo } from './fence-index-data.ts'
+import {
+  BLOCK_RESOLUTION,
+  BOX_UNITS,
+  bitOf,
+  type FenceIndexData,
+  keyHi,
+  keyLo,
+  MARGIN_DEG,
+} from './fence-index-data.ts'
 import { containsAt } from './geometry.ts'
 import { segmentIntervalsAt } from './geometry-segments.ts'
 
@@ -29,8 +38,8 @@ interface CrossingTree {
   readonly firstItem: number
 }
 
-/** Bounds are met within this, so that rounding leaves none out that the exact test would take. */
-const MARGIN_DEG = 1e-9
+/** Bits of the resolutions whose cells are a block each. */
+const ABOVE_BLOCKS = (1 << BLOCK_RESOLUTION) - 1
 
 /** Reads an index; many may read the same data, in any thread. */
 export class FenceIndex {
@@ -67,37 +76,68 @@ export class FenceIndex {
     const { cell } = this
     findCell(latitudeDeg, longitudeDeg, FINEST, cell)
     const first = into.length
-    for (let levels = this.data.organizationLevels[organization]!; levels !== 0; levels &= levels - 1) {
-      const resolution = 31 - Math.clz32(levels & -levels)
-      const list = lookUp(
-        this.data.slots,
-        keyHi(organization, cell.hi, resolution) >>> 0,
-        keyLo(organization, cell.lo, resolution) >>> 0,
-      )
-      if (list === 0) continue
-      this.append(list, latitudeDeg, longitudeDeg, into)
+    const levels = this.data.organizationLevels[organization]!
+    for (let above = levels & ABOVE_BLOCKS; above !== 0; above &= above - 1) {
+      const resolution = 31 - Math.clz32(above & -above)
+      const block = this.blockOf(organization, resolution)
+      if (block !== 0)
+        this.append(block + this.data.blocks[block + 2]!, resolution, latitudeDeg, longitudeDeg, into)
     }
+    if (levels > ABOVE_BLOCKS) this.appendBlock(organization, latitudeDeg, longitudeDeg, into)
     if (into.length - first > 1) sortFrom(into, first)
   }
 
-  private append(list: number, latitudeDeg: number, longitudeDeg: number, into: FenceIds): void {
-    const { lists, numbers } = this.data
-    const boundary = list + 2 + lists[list]!
-    const end = boundary + lists[list + 1]!
-    reserve(into, end - list)
+  /** Where the block of the ancestor of the last cell begins, 0 = it has none. */
+  private blockOf(organization: number, resolution: number): number {
+    const { hi, lo } = this.cell
+    return lookUp(this.data.slots, keyHi(organization, hi, resolution), keyLo(organization, lo, resolution))
+  }
+
+  /** Appends from the lists of the last cell and its ancestors that are in one block. */
+  private appendBlock(organization: number, latitudeDeg: number, longitudeDeg: number, into: FenceIds): void {
+    const block = this.blockOf(organization, BLOCK_RESOLUTION)
+    if (block === 0) return
+    const { blocks } = this.data
+    const bits0 = blocks[block]!
+    const bits1 = blocks[block + 1]!
+    for (let resolution = BLOCK_RESOLUTION; resolution <= FINEST; resolution++) {
+      const bit = bitOf(this.cell.lo, resolution)
+      const bits = bit < 32 ? bits0 : bits1
+      if (((bits >>> (bit & 31)) & 1) === 0) continue
+      const below = (1 << (bit & 31)) - 1
+      const before = bit < 32 ? bitCount(bits0 & below) : bitCount(bits0) + bitCount(bits1 & below)
+      this.append(block + blocks[block + 2 + before]!, resolution, latitudeDeg, longitudeDeg, into)
+    }
+  }
+
+  private append(
+    list: number,
+    resolution: number,
+    latitudeDeg: number,
+    longitudeDeg: number,
+    into: FenceIds,
+  ): void {
+    const { blocks, numbers } = this.data
+    const inside = blocks[list]!
+    const boundary = blocks[list + 1]!
+    reserve(into, inside + boundary)
     const { ids } = into
     let { length } = into
-    for (let i = list + 2; i < boundary; i++) ids[length++] = lists[i]!
-    // Beyond a turn, and at a pole, the longitude of a place does not tell whether it is within bounds.
-    const anyLongitude = latitudeDeg === 90 || latitudeDeg === -90 || Math.abs(longitudeDeg) > 180
-    for (let i = boundary; i < end; i++) {
-      const start = lists[i]!
-      if (latitudeDeg < numbers[start + 3]! - MARGIN_DEG || latitudeDeg > numbers[start + 5]! + MARGIN_DEG)
-        continue
-      const east = numbers[start + 4]! + MARGIN_DEG
-      const outside = longitudeDeg < numbers[start + 2]! - MARGIN_DEG || longitudeDeg > east
-      if (outside && longitudeDeg + 360 > east && !anyLongitude) continue
-      if (containsAt(numbers, start, latitudeDeg, longitudeDeg)) ids[length++] = numbers[start - 1]!
+    let at = list + 2
+    for (const end = at + inside; at < end; at++) ids[length++] = blocks[at]!
+    if (boundary > 0) {
+      const units = BOX_UNITS[resolution]!
+      const x = Math.floor(longitudeDeg * units)
+      const y = Math.floor(latitudeDeg * units)
+      // At a pole a place has every longitude; far beyond a turn a longitude does not have enough digits.
+      const anyLongitude = latitudeDeg === 90 || latitudeDeg === -90 || Math.abs(longitudeDeg) > 360
+      for (const end = at + 2 * boundary; at < end; at += 2) {
+        const box = blocks[at + 1]!
+        if (((y - (box >>> 16)) & 255) > box >>> 24) continue
+        if (((x - box) & 255) > ((box >>> 8) & 255) && !anyLongitude) continue
+        const start = blocks[at]!
+        if (containsAt(numbers, start, latitudeDeg, longitudeDeg)) ids[length++] = numbers[start - 1]!
+      }
     }
     into.length = length
   }
@@ -172,4 +212,11 @@ export class FenceIndex {
   termsAt(fence: number): number {
     return this.data.terms[fence]!
   }
+}
+
+/** How many bits of a word are set. */
+function bitCount(word: number): number {
+  let count = word - ((word >>> 1) & 0x55555555)
+  count = (count & 0x33333333) + ((count >>> 2) & 0x33333333)
+  return Math.imul((count + (count >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24
 }
