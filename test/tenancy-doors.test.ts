@@ -1,0 +1,140 @@
+/** Doors to events, geofences and fixes let each tenant see what is theirs: asked of the database itself. */
+import type pg from 'pg'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { findEvents } from '../storage/geofence-events.ts'
+import { countGeofences, countOverlaps, findGeofences } from '../storage/geofences.ts'
+import { fixesInBox, lastFixesInBox, nearestDevices } from '../storage/nearby.ts'
+import { createPool } from '../storage/pools.ts'
+import { asAnonymous, type Tenant, withTenant } from '../storage/tenancy.ts'
+import { type TestDatabase, testDatabase } from './database.ts'
+import { insertGeofence, insertTenant, type TenantFixture } from './tenants.ts'
+
+const PERMISSION_DENIED = '42501'
+const now = new Date()
+const WORLD = { west: -180, south: -90, east: 180, north: 90 }
+
+let database: TestDatabase
+let owner: pg.Pool
+let mine: TenantFixture
+let theirs: TenantFixture
+const superAdmin: Tenant = { userId: 1_000_000, organizationId: null, role: 'super-admin' }
+
+beforeAll(async () => {
+  database = await testDatabase()
+  owner = createPool(database.url, { max: 4, applicationName: 'doors test' })
+  mine = await makeOrganization('mine')
+  theirs = await makeOrganization('theirs')
+})
+afterAll(async () => {
+  await owner.end()
+  await database.drop()
+})
+
+async function makeOrganization(name: string): Promise<TenantFixture> {
+  const fixture = await insertTenant(owner, name)
+  await insertGeofence(owner, fixture, now)
+  await owner.query('INSERT INTO last_fixes VALUES ($1, $2, 0.5, 0.5)', [fixture.device, now])
+  await owner.query(
+    `INSERT INTO positions (fix_time, received_at, digest, device_id, latitude, longitude, quality, valid)
+     VALUES ($1, $1, 1, $2, 0.5, 0.5, 0, true)`,
+    [now, fixture.device],
+  )
+  return fixture
+}
+
+/** Devices and organisations that come out of each door, asked for both organisations. */
+async function seen(client: pg.ClientBase): Promise<Record<string, number[]>> {
+  const both = [mine, theirs]
+  const organizations = [null, ...both.map(({ tenant }) => tenant.organizationId)]
+  const [from, to] = [new Date(0), new Date(now.getTime() + 1000)]
+  const events = []
+  const geofences = []
+  for (const organizationId of organizations) {
+    events.push(...(await findEvents(client, { organizationId, from, to, history: true, limit: 10 })))
+    for (const box of [undefined, WORLD]) {
+      const found = await findGeofences(client, { organizationId, box, after: 0, limit: 10 })
+      geofences.push(...found.items)
+    }
+  }
+  const counted: number[] = []
+  for (const { tenant } of both) {
+    const { organizationId } = tenant
+    if ((await countGeofences(client, organizationId, 10)) > 0) counted.push(organizationId)
+    const overlaps = await countOverlaps(
+      client,
+      organizationId,
+      [{ longitudeDeg: 0.5, latitudeDeg: 0.5 }],
+      10,
+    )
+    if ((overlaps[0] ?? 0) > 0) counted.push(organizationId)
+  }
+  const nearest = await nearestDevices(client, {
+    latitudeDeg: 0,
+    longitudeDeg: 0,
+    maxDistanceM: undefined,
+    limit: 10,
+  })
+  const devices = both.map(({ device }) => device)
+  const unique = (ids: number[]) => [...new Set(ids)].sort((a, b) => a - b)
+  return {
+    events: unique(events.map(({ event }) => event.device)),
+    geofences: unique(geofences.map(({ organizationId }) => organizationId)),
+    counted: unique(counted),
+    nearest: unique(nearest.map(({ device }) => device)),
+    lastFixes: unique((await lastFixesInBox(client, WORLD, 0, 10)).map(({ device }) => device)),
+    fixes: unique(
+      (await fixesInBox(client, { devices, from, to, box: WORLD, limit: 10 })).map(({ device }) => device),
+    ),
+  }
+}
+
+const rowsOf = (fixtures: readonly TenantFixture[]) => {
+  const devices = fixtures.map(({ device }) => device)
+  const organizations = fixtures.map(({ tenant }) => tenant.organizationId)
+  return {
+    events: devices,
+    geofences: organizations,
+    counted: organizations,
+    nearest: devices,
+    lastFixes: devices,
+    fixes: devices,
+  }
+}
+
+it('a tenant sees its own rows through each door, a super admin all, and nobody none', async () => {
+  expect(await withTenant(owner, mine.tenant, seen)).toEqual(rowsOf([mine]))
+  expect(await withTenant(owner, superAdmin, seen)).toEqual(rowsOf([mine, theirs]))
+  expect(await asAnonymous(owner, seen)).toEqual(rowsOf([]))
+})
+
+it('objects that stand in for ours open no door', async () => {
+  const fooled = await withTenant(owner, mine.tenant, async (client) => {
+    await client.query(`
+      CREATE TEMPORARY TABLE devices AS
+        SELECT ${theirs.device} AS id, ${mine.tenant.organizationId} AS organization_id;
+      CREATE TEMPORARY TABLE organizations AS SELECT ${theirs.tenant.organizationId} AS id;
+      CREATE FUNCTION pg_temp.app_sees(integer) RETURNS boolean LANGUAGE sql RETURN true;
+      CREATE FUNCTION pg_temp.app_organizations() RETURNS integer[] LANGUAGE sql
+        RETURN ARRAY[${theirs.tenant.organizationId}];
+      CREATE FUNCTION pg_temp.current_setting(text, boolean) RETURNS text LANGUAGE sql RETURN 'super-admin';
+      SET LOCAL search_path = pg_temp, public, pg_catalog`)
+    return seen(client)
+  })
+  expect(fooled).toEqual(rowsOf([mine]))
+})
+
+it('the table of last fixes is refused to the API, and so is what fills it', async () => {
+  for (const sql of [
+    'SELECT FROM last_fixes',
+    'INSERT INTO last_fixes VALUES (1, now(), 0, 0)',
+    'UPDATE last_fixes SET latitude = 0',
+    'DELETE FROM last_fixes',
+    `SELECT refresh_last_fixes(ARRAY[1])`,
+    'SELECT app_organizations()',
+  ]) {
+    for (const tenant of [mine.tenant, superAdmin]) {
+      const asked = withTenant(owner, tenant, (client) => client.query(sql))
+      await expect(asked, sql).rejects.toMatchObject({ code: PERMISSION_DENIED })
+    }
+  }
+})
