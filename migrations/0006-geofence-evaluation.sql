@@ -153,6 +153,8 @@ DECLARE
   instants_done timestamptz;
   -- Events of timers that must not hold any more: dwell and absence of one moment, missing of a time inside.
   spent geofence_moment[] := '{}';
+  -- Those that hold on, though their visit has become another one.
+  kept geofence_moment[] := '{}';
   inside geofence_moment[] := '{}';
   more geofence_moment[];
   more_inside geofence_moment[];
@@ -186,15 +188,17 @@ BEGIN
   IF json_array_length(changes -> 'changed') > 0 THEN
     WITH done AS (
       UPDATE geofence_visits v
-      SET exited_at = to_timestamp(c."exitedMs" / 1000), due_at = to_timestamp(c."dueMs" / 1000), version = c.version
+      SET exited_at = to_timestamp(c."exitedMs" / 1000), due_at = to_timestamp(c."dueMs" / 1000), version = c.version,
+        fired_at = coalesce(to_timestamp(c."firedMs" / 1000), old.fired_at)
       FROM json_to_recordset(changes -> 'changed') AS c (device integer, geofence integer, version integer,
-          "enteredMs" double precision, "exitedMs" double precision, "dueMs" double precision)
+          "enteredMs" double precision, "exitedMs" double precision, "dueMs" double precision,
+          "firedMs" double precision)
         JOIN geofence_visits old ON old.device_id = c.device AND old.geofence_id = c.geofence
           AND old.entered_at = to_timestamp(c."enteredMs" / 1000)
         JOIN geofences g ON g.id = c.geofence AND NOT g.disabled
       WHERE v.device_id = old.device_id AND v.geofence_id = old.geofence_id
         AND v.entered_at = old.entered_at
-      RETURNING v.device_id, v.geofence_id, v.exited_at, v.fired_at, old.exited_at AS was_exited_at)
+      RETURNING v.device_id, v.geofence_id, v.exited_at, old.fired_at, old.exited_at AS was_exited_at)
     SELECT
       array_agg((device_id, geofence_id, fired_at, fired_at)::geofence_moment)
         FILTER (WHERE exited_at IS DISTINCT FROM was_exited_at AND (fired_at > exited_at OR fired_at > was_exited_at)),
@@ -212,13 +216,15 @@ BEGIN
   IF json_array_length(changes -> 'opened') > 0 THEN
     WITH o AS (
       SELECT c.device, c.geofence, c.version, to_timestamp(c."enteredMs" / 1000) AS entered_at,
-        to_timestamp(c."exitedMs" / 1000) AS exited_at, to_timestamp(c."dueMs" / 1000) AS due_at
+        to_timestamp(c."exitedMs" / 1000) AS exited_at, to_timestamp(c."dueMs" / 1000) AS due_at,
+        to_timestamp(c."firedMs" / 1000) AS fired_at
       FROM json_to_recordset(changes -> 'opened') AS c (device integer, geofence integer, version integer,
-        "enteredMs" double precision, "exitedMs" double precision, "dueMs" double precision)
+        "enteredMs" double precision, "exitedMs" double precision, "dueMs" double precision,
+        "firedMs" double precision)
         JOIN geofences g ON g.id = c.geofence AND NOT g.disabled JOIN devices d ON d.id = c.device),
     done AS (
-      INSERT INTO geofence_visits (device_id, geofence_id, entered_at, exited_at, version, due_at)
-      SELECT device, geofence, entered_at, exited_at, version, due_at FROM o ORDER BY 1, 2, 3
+      INSERT INTO geofence_visits (device_id, geofence_id, entered_at, exited_at, version, due_at, fired_at)
+      SELECT device, geofence, entered_at, exited_at, version, due_at, fired_at FROM o ORDER BY 1, 2, 3
       ON CONFLICT DO NOTHING RETURNING device_id, geofence_id, entered_at)
     SELECT
       (SELECT array_agg(conflict.device) FROM (
@@ -293,9 +299,19 @@ BEGIN
     doubtful := doubtful || more_doubtful;
   END IF;
 
+  IF cardinality(spent) > 0 THEN
+    SELECT array_agg((c.device, c.geofence, to_timestamp(c."firedMs" / 1000), to_timestamp(c."firedMs" / 1000))::geofence_moment)
+    INTO kept FROM (
+      SELECT * FROM json_to_recordset(changes -> 'opened')
+        AS o (device integer, geofence integer, "firedMs" double precision)
+      UNION ALL SELECT * FROM json_to_recordset(changes -> 'changed')
+        AS o (device integer, geofence integer, "firedMs" double precision)) c
+    WHERE c."firedMs" IS NOT NULL;
+  END IF;
   doubtful := doubtful
     || ARRAY(SELECT s.device_id FROM unnest(spent) s
-      WHERE geofence_event_holds(s.device_id, s.geofence_id, ARRAY['dwell', 'absence'], s.from_time, s.to_time))
+      WHERE s <> ALL (coalesce(kept, '{}'))
+        AND geofence_event_holds(s.device_id, s.geofence_id, ARRAY['dwell', 'absence'], s.from_time, s.to_time))
     -- The end of a visit is not in it; times of day are whole minutes.
     || ARRAY(SELECT i.device_id FROM unnest(inside) i
       WHERE geofence_event_holds(i.device_id, i.geofence_id, ARRAY['missing'], i.from_time,

@@ -258,6 +258,19 @@ describe('a timer that was first', () => {
     await apply({ changed: [{ ...visit(at(0), at(5)), version: 2 }] })
   })
 
+  it('may have made an event that holds on where its visit becomes another one', async () => {
+    await apply({ opened: [visit(at(0), at(5), at(15))] })
+    await fire('absence', at(0), at(15))
+    await apply({ removed: [visit(at(0))], opened: [{ ...visit(at(-2), at(5)), firedMs: at(15) }] })
+    // The other one is as if the timer had made it.
+    await expect(apply({ opened: [visit(at(14))] })).rejects.toMatchObject(contradicted)
+    await apply({
+      changed: [visit(at(-2), at(2))],
+      opened: [{ ...visit(at(3), at(5)), firedMs: at(15) }],
+    })
+    expect(await storedEvents()).toHaveLength(1)
+  })
+
   it('leaves an absence to be made that was due before the return', async () => {
     await apply({ opened: [visit(at(0), at(5), at(15))] })
     await apply({ opened: [visit(at(16))] })
