@@ -6,7 +6,10 @@ import { createPool } from './pools.ts'
 import { PositionDays } from './position-days.ts'
 import {
   applyPositionPolicies,
+  DAY_TABLES,
   dropOldPositions,
+  type PolicyState,
+  type PositionPolicies,
   policyChanges,
   startPositionPolicies,
 } from './position-policies.ts'
@@ -105,6 +108,24 @@ describe('positions', () => {
     }
   })
 
+  it('take the events of their days with them', async () => {
+    const kept = [today - 30 * DAY_MS, today]
+    await store(...kept, today - 32 * DAY_MS)
+    await pool.query(
+      `INSERT INTO events (event_time, device_id, geofence_id, geofence_version, type)
+       SELECT t, 1, 1, 1, 'enter' FROM unnest($1::timestamptz[]) AS t`,
+      [
+        [...kept, today - 31 * DAY_MS - 1, today - 32 * DAY_MS, Date.UTC(1999, 0, 1)].map(
+          (ms) => new Date(ms),
+        ),
+      ],
+    )
+    await dropOldPositions(pool, 30, log)
+    const { rows } = await pool.query('SELECT event_time FROM events ORDER BY event_time')
+    expect(rows.map((row) => row.event_time.getTime())).toEqual(kept)
+    expect(said.map(({ msg }) => msg)).toEqual(['old positions and events dropped'])
+  })
+
   it('are dropped beside the work of the engine that started', async () => {
     await store(today - 40 * DAY_MS, today)
     const stop = await startPositionPolicies(pool, { compressAfterDays: 0, keepDays: 30 }, log)
@@ -113,19 +134,22 @@ describe('positions', () => {
   })
 })
 
-describe('policyChanges', () => {
+describe.each(DAY_TABLES)('policyChanges of $name', (table) => {
   const nothing = { compressed: false, compressAfterDays: null, keepDays: null }
-  const verbs = (...args: Parameters<typeof policyChanges>) =>
-    policyChanges(...args).map((sql) => /^\w+( \w+)?/.exec(sql)![0])
+  const changes = (state: PolicyState, wanted: PositionPolicies) => policyChanges(table, state, wanted)
+  const verbs = (state: PolicyState, wanted: PositionPolicies) =>
+    changes(state, wanted).map((sql) => /^\w+( \w+)?/.exec(sql)![0])
 
   it('asks for nothing that is there already, and never for a drop that is not configured', () => {
-    expect(policyChanges(nothing, { compressAfterDays: 0, keepDays: 0 })).toEqual([])
+    expect(changes(nothing, { compressAfterDays: 0, keepDays: 0 })).toEqual([])
     const set = { compressed: true, compressAfterDays: 7, keepDays: 90 }
-    expect(policyChanges(set, { compressAfterDays: 7, keepDays: 90 })).toEqual([])
-    expect(policyChanges(nothing, { compressAfterDays: 7, keepDays: 0 }).join()).not.toContain('retention')
+    expect(changes(set, { compressAfterDays: 7, keepDays: 90 })).toEqual([])
+    expect(changes(nothing, { compressAfterDays: 7, keepDays: 0 }).join()).not.toContain('retention')
   })
 
   it('sets up compression before its policy', () => {
+    for (const sql of changes(nothing, { compressAfterDays: 7, keepDays: 0 }))
+      expect(sql).toContain(table.name)
     expect(verbs(nothing, { compressAfterDays: 7, keepDays: 0 })).toEqual([
       'ALTER TABLE',
       'SELECT add_compression_policy',

@@ -1,8 +1,9 @@
 /**
- * How long positions are kept, and after how long they are compressed.
+ * How long positions and events are kept, and after how long they are compressed: the same for both, since an event tells
+ * what positions show.
  *
  * TimescaleDB's community edition has policies for both, which its own workers carry out. Its Apache edition and
- * PostgreSQL alone have none: there is no compression then, and whole days of positions are dropped from here.
+ * PostgreSQL alone have none: there is no compression then, and whole days of them are dropped from here.
  * Nothing is ever dropped unless a number of days to keep is configured.
  */
 import { setTimeout as delay } from 'node:timers/promises'
@@ -15,6 +16,21 @@ export interface PositionPolicies {
   /** Age after which a day of positions is dropped, counted from its end, in days; 0 = never. Whole number. */
   readonly keepDays: number
 }
+
+/** A table that is kept day by day. */
+interface DayTable {
+  readonly name: string
+  /** By which a row belongs to a day. */
+  readonly timeColumn: string
+  /** Columns that order a device's rows: with it, its key. */
+  readonly order: string
+}
+
+/** Tables with a partition or chunk a day. */
+export const DAY_TABLES: readonly DayTable[] = [
+  { name: 'positions', timeColumn: 'fix_time', order: 'fix_time, digest' },
+  { name: 'events', timeColumn: 'event_time', order: 'event_time, geofence_id, type, revision' },
+]
 
 /** What the database can do for positions; `partitions` is PostgreSQL without TimescaleDB. */
 export type PositionStorage = 'partitions' | 'timescale-apache' | 'timescale-community'
@@ -118,15 +134,20 @@ export async function dropOldPositions(
     new Date(),
   ])
   const before: Date = rows[0].before
-  const drops = storage === 'partitions' ? await oldPartitions(pool, before) : await oldChunks(pool, before)
-  for (const sql of drops) {
-    if (ending?.aborted) return
-    // One simple query is one transaction, and a day's own: its table is locked for the moment of one drop.
-    await pool.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'; ${sql}`)
+  let partitions = 0
+  let rowCount = 0
+  for (const table of DAY_TABLES) {
+    const drops = await (storage === 'partitions' ? oldPartitions : oldChunks)(pool, table, before)
+    for (const sql of drops) {
+      if (ending?.aborted) return
+      // One simple query is one transaction, and a day's own: its table is locked for the moment of one drop.
+      await pool.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'; ${sql}`)
+    }
+    partitions += drops.length
+    if (storage === 'partitions') rowCount += await deleteOldRows(pool, table, before, ending)
   }
-  const rowCount = storage === 'partitions' ? await deleteOldRows(pool, before, ending) : 0
-  if (drops.length + rowCount > 0) {
-    log.info({ keepDays, before, days: drops.length, rows: rowCount }, 'old positions dropped')
+  if (partitions + rowCount > 0) {
+    log.info({ keepDays, before, partitions, rows: rowCount }, 'old positions and events dropped')
   }
 }
 
@@ -145,7 +166,10 @@ async function changePolicies(pool: pg.Pool, policies: PositionPolicies, log: Lo
     await client.query(`BEGIN; SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`)
     // Two processes that start at once must not both find no policy.
     await client.query(`SELECT pg_advisory_xact_lock(hashtext('fleetflow position policies'))`)
-    const changes = policyChanges(await policyState(client), policies)
+    const changes: string[] = []
+    for (const table of DAY_TABLES) {
+      changes.push(...policyChanges(table, await policyState(client, table), policies))
+    }
     for (const sql of changes) await client.query(sql)
     await client.query('COMMIT')
     if (changes.length > 0) log.info({ ...policies, changes }, 'policies of positions changed')
@@ -157,8 +181,8 @@ async function changePolicies(pool: pg.Pool, policies: PositionPolicies, log: Lo
   }
 }
 
-/** What TimescaleDB is told about `positions` already. */
-export async function policyState(client: pg.ClientBase | pg.Pool): Promise<PolicyState> {
+/** What TimescaleDB is told about a table already. */
+export async function policyState(client: pg.ClientBase | pg.Pool, { name }: DayTable): Promise<PolicyState> {
   const days = (policy: string, age: string) =>
     `(SELECT extract(epoch FROM (j.config ->> '${age}')::interval) / 86400 FROM timescaledb_information.jobs j
       WHERE j.proc_name = '${policy}' AND j.hypertable_schema = h.hypertable_schema
@@ -168,26 +192,31 @@ export async function policyState(client: pg.ClientBase | pg.Pool): Promise<Poli
        ${days('policy_compression', 'compress_after')} AS "compressAfterDays",
        ${days('policy_retention', 'drop_after')} AS "keepDays"
      FROM timescaledb_information.hypertables h
-     WHERE format('%I.%I', h.hypertable_schema, h.hypertable_name)::regclass = 'positions'::regclass`,
+     WHERE format('%I.%I', h.hypertable_schema, h.hypertable_name)::regclass = $1::regclass`,
+    [name],
   )
   return rows[0]!
 }
 
 /** The statements that lead from what TimescaleDB is told to what it is to be told. Understood since version 2.11. */
-export function policyChanges(state: PolicyState, wanted: PositionPolicies): string[] {
+export function policyChanges(
+  { name, order }: DayTable,
+  state: PolicyState,
+  wanted: PositionPolicies,
+): string[] {
   const changes: string[] = []
   if (wanted.compressAfterDays > 0 && !state.compressed) {
-    // Both columns that order a device's rows: the key of a late row is then found without unpacking others.
+    // All columns that order a device's rows: the key of a late row is then found without unpacking others.
     changes.push(
-      `ALTER TABLE positions SET (timescaledb.compress, timescaledb.compress_segmentby = 'device_id',
-         timescaledb.compress_orderby = 'fix_time, digest')`,
+      `ALTER TABLE ${name} SET (timescaledb.compress, timescaledb.compress_segmentby = 'device_id',
+         timescaledb.compress_orderby = '${order}')`,
     )
   }
   const change = (policy: string, age: string, have: number | null, days: number) => {
     if ((have ?? 0) === days) return
-    if (have !== null) changes.push(`SELECT remove_${policy}_policy('positions', if_exists => true)`)
+    if (have !== null) changes.push(`SELECT remove_${policy}_policy('${name}', if_exists => true)`)
     if (days > 0)
-      changes.push(`SELECT add_${policy}_policy('positions', ${age} => INTERVAL '${days * 24} hours')`)
+      changes.push(`SELECT add_${policy}_policy('${name}', ${age} => INTERVAL '${days * 24} hours')`)
   }
   change('compression', 'compress_after', state.compressAfterDays, wanted.compressAfterDays)
   change('retention', 'drop_after', state.keepDays, wanted.keepDays)
@@ -195,10 +224,10 @@ export function policyChanges(state: PolicyState, wanted: PositionPolicies): str
 }
 
 /** The statements that drop the days that ended before. */
-async function oldPartitions(pool: pg.Pool, before: Date): Promise<string[]> {
+async function oldPartitions(pool: pg.Pool, { name: table }: DayTable, before: Date): Promise<string[]> {
   const { rows } = await pool.query<{ name: string }>(
     `SELECT c.oid::regclass::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-     WHERE i.inhparent = 'positions'::regclass AND c.relname ~ '^positions_\\d{8}$'
+     WHERE i.inhparent = '${table}'::regclass AND c.relname ~ '^${table}_\\d{8}$'
        AND (to_date(right(c.relname, 8), 'YYYYMMDD') + 1)::timestamp AT TIME ZONE 'UTC' <= $1
      ORDER BY c.relname`,
     [before],
@@ -207,25 +236,30 @@ async function oldPartitions(pool: pg.Pool, before: Date): Promise<string[]> {
 }
 
 /** The same for TimescaleDB. */
-async function oldChunks(pool: pg.Pool, before: Date): Promise<string[]> {
+async function oldChunks(pool: pg.Pool, { name }: DayTable, before: Date): Promise<string[]> {
   const { rows } = await pool.query<{ end: string }>(
     `SELECT range_end::text AS end FROM timescaledb_information.chunks
-     WHERE format('%I.%I', hypertable_schema, hypertable_name)::regclass = 'positions'::regclass AND range_end <= $1
+     WHERE format('%I.%I', hypertable_schema, hypertable_name)::regclass = '${name}'::regclass AND range_end <= $1
      ORDER BY range_end`,
     [before],
   )
-  return rows.map(({ end }) => `SELECT drop_chunks('positions', older_than => timestamptz '${end}')`)
+  return rows.map(({ end }) => `SELECT drop_chunks('${name}', older_than => timestamptz '${end}')`)
 }
 
 /**
  * Deletes what has no partition of its day: rows of clocks that went wrong, or that came long after their time.
  * @returns Number of rows.
  */
-async function deleteOldRows(pool: pg.Pool, before: Date, ending?: AbortSignal): Promise<number> {
+async function deleteOldRows(
+  pool: pg.Pool,
+  { name, timeColumn }: DayTable,
+  before: Date,
+  ending?: AbortSignal,
+): Promise<number> {
   for (let sum = 0; ; ) {
     const { rowCount } = await pool.query(
-      `DELETE FROM positions_default WHERE ctid = ANY (ARRAY(
-         SELECT ctid FROM positions_default WHERE fix_time < $1 LIMIT ${DELETE_ROWS}))`,
+      `DELETE FROM ${name}_default WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM ${name}_default WHERE ${timeColumn} < $1 LIMIT ${DELETE_ROWS}))`,
       [before],
     )
     sum += rowCount ?? 0
