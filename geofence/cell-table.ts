@@ -35,6 +35,11 @@ export class CellTable {
     return this.count - 1
   }
 
+  /** Number of the key, −1 = it is not there. */
+  find(hi: number, lo: number): number {
+    return lookUp(this.slots, hi, lo) - 1
+  }
+
   /** All keys and their numbers, from 0, in no order. */
   *entries(): Generator<readonly [hi: number, lo: number, number: number]> {
     for (const [hi, lo, value] of entriesOf(this.slots)) yield [hi, lo, value - 1]

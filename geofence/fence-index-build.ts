@@ -3,17 +3,13 @@
  * packed at the end; a geofence that was taken can be forgotten at once.
  */
 import Flatbush from 'flatbush'
-import { CellTable } from './cell-table.ts'
 import { FINEST, findCell } from './cells.ts'
 import { coverShape, emptyCover } from './cover.ts'
+import { FenceBlocks } from './fence-blocks.ts'
 import {
-  BLOCK_RESOLUTION,
-  bitOf,
   boxOf,
   type FenceIndexData,
   type FenceSource,
-  keyHi,
-  keyLo,
   ORGANIZATIONS_MAX,
   resolutionOf,
   sharedInt32,
@@ -52,20 +48,14 @@ export class FenceIndexBuilder {
   private readonly organizations = new NumberList(Int32Array)
   private readonly versions = new NumberList(Int32Array)
   private readonly terms = new NumberList(Int32Array)
-  /** Where a geofence begins in `numbers`, and its cells in `cells`. */
+  /** Where a geofence begins in `numbers`, and its cells in `blocks`. */
   private readonly numbersStart = new NumberList(Float64Array)
   private readonly cellsStart = new NumberList(Float64Array)
   /** Finest cell in the middle of each, as a number that sorts by place. */
   private readonly places = new NumberList(Float64Array)
   /** Id and region of each. */
   private readonly numbers = new NumberList(Float64Array)
-  /** Number of the cell in `listed` times 2, plus 1 where it is inside; and the box. */
-  private readonly cells = new NumberList(Uint32Array)
-  private readonly boxes = new NumberList(Int32Array)
-  /** Keys of the blocks. */
-  private readonly blocks = new CellTable()
-  /** Cells with a list: numbers of their blocks and their bits there. */
-  private readonly listed = new CellTable()
+  private readonly blocks = new FenceBlocks()
   private readonly organizationNumbers = new Map<number, number>()
   private readonly organizationCounts: number[] = []
   private readonly organizationLevels: number[] = []
@@ -83,7 +73,7 @@ export class FenceIndexBuilder {
     this.versions.push(version)
     this.terms.push(terms)
     this.numbersStart.push(this.numbers.length)
-    this.cellsStart.push(this.cells.length)
+    this.cellsStart.push(this.blocks.cellCount)
     this.numbers.push(id)
     this.numbers.pushAll(numbers)
     findCell((numbers[3]! + numbers[5]!) / 2, (numbers[2]! + numbers[4]!) / 2, FINEST, this.middle)
@@ -115,12 +105,7 @@ export class FenceIndexBuilder {
       const hi = cover.hi[i]!
       const resolution = resolutionOf(hi)
       this.organizationLevels[organization]! |= 1 << resolution
-      const lo = cover.lo[i]!
-      const above = Math.min(resolution, BLOCK_RESOLUTION)
-      const block = this.blocks.add(keyHi(organization, hi, above), keyLo(organization, lo, above))
-      const cell = this.listed.add(block, bitOf(lo, resolution))
-      this.cells.push(2 * cell + cover.interior[i]!)
-      this.boxes.push(boxOf(numbers, resolution))
+      this.blocks.add(organization, hi, cover.lo[i]!, cover.interior[i] === 1, boxOf(numbers, resolution))
     }
   }
 
@@ -128,7 +113,7 @@ export class FenceIndexBuilder {
   finish(): FenceIndexData {
     const { count } = this
     this.numbersStart.push(this.numbers.length)
-    this.cellsStart.push(this.cells.length)
+    this.cellsStart.push(this.blocks.cellCount)
     const { numbers, starts } = this.packNumbers()
     const byId = Uint32Array.from({ length: count }, (_, fence) => fence)
     const ids = this.ids.toArray()
@@ -143,7 +128,6 @@ export class FenceIndexBuilder {
     for (let i = 1; i < count; i++) {
       if (sortedIds[i] === sortedIds[i - 1]) throw new RangeError(`geofence ${sortedIds[i]} comes twice`)
     }
-    const { blocks, blockStarts } = this.packBlocks(byId, starts)
     return {
       count,
       ids: sortedIds,
@@ -154,8 +138,7 @@ export class FenceIndexBuilder {
       organizationIds,
       organizationCounts: shared(this.organizationCounts),
       organizationLevels: shared(this.organizationLevels),
-      slots: this.blocks.pack(blockStarts),
-      blocks,
+      ...this.blocks.pack(byId, (fence) => this.cellsStart.at(fence), ids, starts),
       ...this.packCrossing(numbers, starts),
     }
   }
@@ -175,79 +158,6 @@ export class FenceIndexBuilder {
       for (let i = from; i < to; i++) numbers[at++] = this.numbers.at(i)
     }
     return { numbers, starts }
-  }
-
-  private packBlocks(
-    byId: Uint32Array,
-    starts: Int32Array,
-  ): { blocks: Int32Array; blockStarts: Uint32Array } {
-    const insideCounts = new Uint32Array(this.listed.count)
-    const boundaryCounts = new Uint32Array(this.listed.count)
-    let insideCount = 0
-    for (let i = 0; i < this.cells.length; i++) {
-      const cell = this.cells.at(i)
-      if ((cell & 1) === 1) {
-        insideCounts[cell >>> 1]!++
-        insideCount++
-      } else boundaryCounts[cell >>> 1]!++
-    }
-    const { ofBlock, bits, firstOf } = this.cellsByBlock()
-    const words = 2 * this.blocks.count + 3 * this.listed.count + 2 * this.cells.length - insideCount
-    const blocks = sharedInt32(1 + words)
-    const blockStarts = new Uint32Array(this.blocks.count)
-    // Where the next of each list goes.
-    const nextInside = new Uint32Array(this.listed.count)
-    const nextBoundary = new Uint32Array(this.listed.count)
-    let at = 1
-    for (let block = 0; block < this.blocks.count; block++) {
-      const start = at
-      blockStarts[block] = start
-      const first = firstOf[block]!
-      const end = firstOf[block + 1]!
-      at += 2 + end - first
-      for (let i = first; i < end; i++) {
-        const cell = ofBlock[i]!
-        const bit = bits[cell]!
-        blocks[start + (bit >> 5)]! |= 1 << (bit & 31)
-        blocks[start + 2 + i - first] = at - start
-        blocks[at] = insideCounts[cell]!
-        blocks[at + 1] = boundaryCounts[cell]!
-        nextInside[cell] = at + 2
-        nextBoundary[cell] = at + 2 + insideCounts[cell]!
-        at = nextBoundary[cell]! + 2 * boundaryCounts[cell]!
-      }
-    }
-    // By id, so that each list is in that order.
-    for (const fence of byId) {
-      const end = this.cellsStart.at(fence + 1)
-      for (let i = this.cellsStart.at(fence); i < end; i++) {
-        const cell = this.cells.at(i) >>> 1
-        if ((this.cells.at(i) & 1) === 1) blocks[nextInside[cell]!++] = this.ids.at(fence)
-        else {
-          blocks[nextBoundary[cell]!++] = starts[fence]!
-          blocks[nextBoundary[cell]!++] = this.boxes.at(i)
-        }
-      }
-    }
-    return { blocks, blockStarts }
-  }
-
-  /** Numbers of the cells by block, then by bit; the bit of each cell; where each block begins in the former. */
-  private cellsByBlock(): { ofBlock: Uint32Array; bits: Uint8Array; firstOf: Uint32Array } {
-    const bits = new Uint8Array(this.listed.count)
-    const firstOf = new Uint32Array(this.blocks.count + 1)
-    for (const [block, bit, cell] of this.listed.entries()) {
-      bits[cell] = bit
-      firstOf[block + 1]!++
-    }
-    for (let block = 0; block < this.blocks.count; block++) firstOf[block + 1]! += firstOf[block]!
-    const ofBlock = new Uint32Array(this.listed.count)
-    const next = firstOf.slice()
-    for (const [block, , cell] of this.listed.entries()) ofBlock[next[block]!++] = cell
-    for (let block = 0; block < this.blocks.count; block++) {
-      ofBlock.subarray(firstOf[block]!, firstOf[block + 1]!).sort((a, b) => bits[a]! - bits[b]!)
-    }
-    return { ofBlock, bits, firstOf }
   }
 
   private packCrossing(

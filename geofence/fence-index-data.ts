@@ -31,10 +31,15 @@ export interface FenceIndexData {
   /** Hash table of cell-table.ts: where the block of a cell of BLOCK_RESOLUTION or above begins in `blocks`. */
   readonly slots: Uint32Array
   /**
-   * Of each block: two words with a bit for each of its cells that has a list, see `bitOf`; where the list of each of
-   * these begins, counted from the beginning of the block; then the lists. A list is: how many geofences the cell is
-   * inside of, how many it has a part of the boundary of; ids of the former; where the region of each of the latter begins
-   * and its box; both by ascending id. Nothing begins at 0.
+   * Of each block:
+   * - two words with a bit for each of its cells that has a list, see `bitOf`;
+   * - the resolutions of cells above it that have a list, as bits, if it is of BLOCK_RESOLUTION; else 0;
+   * - where the lists of these begin;
+   * - where the list of each of its own cells begins, counted from the beginning of the block;
+   * - its lists: how many geofences the cell is inside of, how many it has a part of the boundary of; ids of the former;
+   *   where the region of each of the latter begins and its box; both by ascending id.
+   *
+   * Nothing begins at 0.
    */
   readonly blocks: Int32Array
   /** Organisations, by number, whose geofences have `crossing`; where their tree begins, bytes, and their items. */
@@ -55,6 +60,9 @@ export const ORGANIZATIONS_MAX = 1 << 23
  * than it computes. Cells above are a block each.
  */
 export const BLOCK_RESOLUTION = FINEST - 2
+
+/** Words of a block before what it has any number of. */
+export const BLOCK_HEADER = 3
 
 /** Number of the bit of a cell in its block, 0 to 56; `hi` and `lo` are halves of it or of one of its descendants. */
 export function bitOf(lo: number, resolution: number): number {
@@ -86,6 +94,15 @@ export function keyHi(organization: number, hi: number, resolution: number): num
 /** Second word. Below the finest resolution all bits of an index are set. */
 export function keyLo(organization: number, lo: number, resolution: number): number {
   return ((((lo & keptLo[resolution]!) | setLo[resolution]!) >>> 15) | ((organization >> 8) << 17)) >>> 0
+}
+
+/** Key of an ancestor of a block's cell. */
+export function ancestorKeyHi(hi: number, resolution: number): number {
+  return (keyHi(0, hi, resolution) | (hi & 0xff000000)) >>> 0
+}
+
+export function ancestorKeyLo(lo: number, resolution: number): number {
+  return (keyLo(0, lo << 15, resolution) | (lo & 0xfffe0000)) >>> 0
 }
 
 /** Resolution of a cell. */

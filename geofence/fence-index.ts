@@ -11,6 +11,7 @@ import { lookUp } from './cell-table.ts'
 import { type Cell, FINEST, findCell } from './cells.ts'
 import { type FenceIds, reserve, sortFrom } from './fence-ids.ts'
 import {
+  BLOCK_HEADER,
   BLOCK_RESOLUTION,
   BOX_UNITS,
   bitOf,
@@ -77,13 +78,15 @@ export class FenceIndex {
     findCell(latitudeDeg, longitudeDeg, FINEST, cell)
     const first = into.length
     const levels = this.data.organizationLevels[organization]!
-    for (let above = levels & ABOVE_BLOCKS; above !== 0; above &= above - 1) {
-      const resolution = 31 - Math.clz32(above & -above)
-      const block = this.blockOf(organization, resolution)
-      if (block !== 0)
-        this.append(block + this.data.blocks[block + 2]!, resolution, latitudeDeg, longitudeDeg, into)
+    const block = levels > ABOVE_BLOCKS ? this.blockOf(organization, BLOCK_RESOLUTION) : 0
+    if (block !== 0) this.appendBlock(block, latitudeDeg, longitudeDeg, into)
+    else {
+      for (let above = levels & ABOVE_BLOCKS; above !== 0; above &= above - 1) {
+        const resolution = 31 - Math.clz32(above & -above)
+        const found = this.blockOf(organization, resolution)
+        if (found !== 0) this.append(found + BLOCK_HEADER + 1, resolution, latitudeDeg, longitudeDeg, into)
+      }
     }
-    if (levels > ABOVE_BLOCKS) this.appendBlock(organization, latitudeDeg, longitudeDeg, into)
     if (into.length - first > 1) sortFrom(into, first)
   }
 
@@ -93,20 +96,22 @@ export class FenceIndex {
     return lookUp(this.data.slots, keyHi(organization, hi, resolution), keyLo(organization, lo, resolution))
   }
 
-  /** Appends from the lists of the last cell and its ancestors that are in one block. */
-  private appendBlock(organization: number, latitudeDeg: number, longitudeDeg: number, into: FenceIds): void {
-    const block = this.blockOf(organization, BLOCK_RESOLUTION)
-    if (block === 0) return
+  /** Appends from the lists of the last cell and of all its ancestors; `block` is that of its ancestor. */
+  private appendBlock(block: number, latitudeDeg: number, longitudeDeg: number, into: FenceIds): void {
     const { blocks } = this.data
     const bits0 = blocks[block]!
     const bits1 = blocks[block + 1]!
+    let at = block + BLOCK_HEADER
+    for (let above = blocks[block + 2]!; above !== 0; above &= above - 1) {
+      this.append(blocks[at++]!, 31 - Math.clz32(above & -above), latitudeDeg, longitudeDeg, into)
+    }
     for (let resolution = BLOCK_RESOLUTION; resolution <= FINEST; resolution++) {
       const bit = bitOf(this.cell.lo, resolution)
       const bits = bit < 32 ? bits0 : bits1
       if (((bits >>> (bit & 31)) & 1) === 0) continue
       const below = (1 << (bit & 31)) - 1
       const before = bit < 32 ? bitCount(bits0 & below) : bitCount(bits0) + bitCount(bits1 & below)
-      this.append(block + blocks[block + 2 + before]!, resolution, latitudeDeg, longitudeDeg, into)
+      this.append(block + blocks[at + before]!, resolution, latitudeDeg, longitudeDeg, into)
     }
   }
 
