@@ -186,6 +186,11 @@ BEGIN
   END IF;
 
   IF json_array_length(changes -> 'changed') > 0 THEN
+    -- Locked by a statement of its own: the next one sees what a timer did until it was had.
+    PERFORM FROM json_to_recordset(changes -> 'changed') AS c (device integer, geofence integer, "enteredMs" double precision)
+      JOIN geofence_visits v ON v.device_id = c.device AND v.geofence_id = c.geofence
+        AND v.entered_at = to_timestamp(c."enteredMs" / 1000)
+      FOR UPDATE OF v;
     WITH done AS (
       UPDATE geofence_visits v
       SET exited_at = to_timestamp(c."exitedMs" / 1000), due_at = to_timestamp(c."dueMs" / 1000), version = c.version,

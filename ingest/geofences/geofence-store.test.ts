@@ -100,6 +100,14 @@ const storedEvents = async () =>
     )
   ).rows
 
+/** Who waits for a lock. */
+const waitingCount = async () =>
+  (
+    await pool.query(
+      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+    )
+  ).rowCount
+
 const contradicted = { code: CONTRADICTION, detail: expect.stringMatching(/^\d+$/) }
 
 describe('changes', () => {
@@ -239,6 +247,26 @@ describe('a timer that was first', () => {
     // A dwell in the place of one that is retracted needs a revision of its own.
     await expect(apply({ events: [event('dwell', at(10))] })).rejects.toMatchObject(contradicted)
     await apply({ events: [event('dwell', at(10), { revision: 2 })] })
+  })
+
+  it('contradicts also where it commits while the changes are stored', async () => {
+    await apply({ opened: [visit(at(0), NONE, at(10))] })
+    const timer = await pool.connect()
+    await timer.query('BEGIN')
+    await timer.query('UPDATE geofence_visits SET due_at = NULL, fired_at = $1', [new Date(at(10))])
+    await timer.query(
+      `INSERT INTO events (event_time, device_id, geofence_id, geofence_version, type) VALUES ($1, $2, $3, 1, 'dwell')`,
+      [new Date(at(10)), device, fence],
+    )
+    const changes = { changed: [visit(at(0), at(9))], events: [event('exit', at(9))] }
+    const stored = apply(changes).catch((error) => error)
+    await expect.poll(waitingCount).toBe(1)
+    await timer.query('COMMIT')
+    timer.release()
+    expect(await stored).toMatchObject(contradicted)
+    expect((await pool.query('SELECT exited_at, fired_at FROM geofence_visits')).rows).toEqual([
+      { exited_at: null, fired_at: new Date(at(10)) },
+    ])
   })
 
   it('contradicts where it made an absence after the return', async () => {
