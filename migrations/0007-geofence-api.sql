@@ -1,13 +1,13 @@
 -- Where devices are now, and what the API asks of geofences and events.
 
 -- Last undoubted fix of each device, written by the shards at most once a second. Nothing but the key is indexed, and
--- pages have room, so that an update stays in its page and touches no index.
+-- pages have room for a second row of each device, so that an update stays in its page and touches no index.
 CREATE TABLE last_fixes (
   device_id integer PRIMARY KEY REFERENCES devices ON DELETE CASCADE,
   fix_time timestamptz NOT NULL,
   latitude double precision NOT NULL,
   longitude double precision NOT NULL
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 45);
 
 -- Brings those of some devices up to what is stored, and says how many were behind.
 CREATE FUNCTION refresh_last_fixes(device_ids integer[]) RETURNS integer

@@ -9,12 +9,14 @@ import type { PositionBatch } from '../../schemas/position-batch.ts'
 /** Time between the beginnings of two rounds, ms. */
 const ROUND_MS = 1_000
 /**
- * Pause after a round, in times of what it took: with very many devices the fixes get older than a second, and not more
- * than a twentieth of the connection's time is taken from the batches.
+ * Pause after a round, in times of what it took: with very many devices the fixes get older than a second, and no more
+ * than a sixtieth of the connection's time is taken from the batches.
  */
-const PAUSE_RATIO = 20
+const PAUSE_RATIO = 60
 /** Devices of one statement, which a batch may have to wait for. */
 const STATEMENT_DEVICES = 1_000
+/** Devices that there is room for at first. */
+const FIRST_SLOTS = 1_024
 
 const UPSERT = `
   INSERT INTO last_fixes AS l (device_id, fix_time, latitude, longitude)
@@ -26,21 +28,16 @@ const UPSERT = `
     SET fix_time = excluded.fix_time, latitude = excluded.latitude, longitude = excluded.longitude
     WHERE excluded.fix_time > l.fix_time`
 
-interface Fix {
-  ms: number
-  latitudeDeg: number
-  longitudeDeg: number
-}
-
-type Piece = readonly (readonly [device: number, fix: Fix])[]
-
 /** Runs work on a connection between two batches; not at all while there is none. */
 export type Between = (work: (client: pg.ClientBase) => Promise<void>) => Promise<void>
 
 export class LastFixes {
   private readonly between: Between
-  /** Newest fix of each device that is not written. */
-  private fixes = new Map<number, Fix>()
+  /** Places of the devices in the columns, in which their newest fixes are. */
+  private readonly slots = new Map<number, number>()
+  private columns = new Columns(FIRST_SLOTS)
+  /** Places whose fix is not written, each once. */
+  private unwritten: number[] = []
   private timer: NodeJS.Timeout | undefined
   private spentMs = 0
   private closed = false
@@ -54,22 +51,20 @@ export class LastFixes {
   note(batch: PositionBatch): void {
     const { device: devices, fixTimeMs, quality, latitudeDeg, longitudeDeg } = batch
     let device = -1
-    let fix: Fix | undefined
+    let slot = 0
     for (let row = 0; row < batch.length; row++) {
       if (quality[row] !== 0) continue
       // Rows of a device mostly stand together.
       if (devices[row] !== device) {
         device = devices[row]!
-        fix = this.fixes.get(device)
-        if (fix === undefined) {
-          fix = { ms: Number.NEGATIVE_INFINITY, latitudeDeg: 0, longitudeDeg: 0 }
-          this.fixes.set(device, fix)
-        }
+        slot = this.slots.get(device) ?? this.addSlot(device)
       }
-      if (fixTimeMs[row]! <= fix!.ms) continue
-      fix!.ms = fixTimeMs[row]!
-      fix!.latitudeDeg = latitudeDeg[row]!
-      fix!.longitudeDeg = longitudeDeg[row]!
+      const { columns } = this
+      if (fixTimeMs[row]! <= columns.fixTimeMs[slot]!) continue
+      columns.fixTimeMs[slot] = fixTimeMs[row]!
+      columns.latitudeDeg[slot] = latitudeDeg[row]!
+      columns.longitudeDeg[slot] = longitudeDeg[row]!
+      this.toWrite(slot)
     }
   }
 
@@ -78,6 +73,21 @@ export class LastFixes {
     this.closed = true
     clearTimeout(this.timer)
     await Promise.all(this.takePieces().map((piece) => this.store(piece)))
+  }
+
+  private addSlot(device: number): number {
+    const slot = this.slots.size
+    if (slot === this.columns.device.length) this.columns = this.columns.grown()
+    this.slots.set(device, slot)
+    this.columns.device[slot] = device
+    this.columns.fixTimeMs[slot] = Number.NEGATIVE_INFINITY
+    return slot
+  }
+
+  private toWrite(slot: number): void {
+    if (this.columns.unwritten[slot] === 1) return
+    this.columns.unwritten[slot] = 1
+    this.unwritten.push(slot)
   }
 
   private wait(ms: number): void {
@@ -89,17 +99,19 @@ export class LastFixes {
     this.spentMs = 0
     // One after the other, so that batches get in between.
     for (const piece of this.takePieces()) {
-      if (!(await this.store(piece))) this.putBack(piece)
+      if (!(await this.store(piece))) for (const slot of piece) this.toWrite(slot)
     }
     if (this.closed) return
     this.wait(Math.max(ROUND_MS - (performance.now() - startMs), this.spentMs * PAUSE_RATIO))
   }
 
-  /** What is noted, in the order in which all processes take the rows of devices. */
-  private takePieces(): Piece[] {
-    const all = [...this.fixes].sort(([a], [b]) => a - b)
-    this.fixes = new Map()
-    const pieces: Piece[] = []
+  /** What is not written, in the order in which all processes take the rows of devices. */
+  private takePieces(): number[][] {
+    const { device, unwritten } = this.columns
+    const all = this.unwritten.sort((a, b) => device[a]! - device[b]!)
+    this.unwritten = []
+    for (const slot of all) unwritten[slot] = 0
+    const pieces: number[][] = []
     for (let start = 0; start < all.length; start += STATEMENT_DEVICES) {
       pieces.push(all.slice(start, start + STATEMENT_DEVICES))
     }
@@ -107,20 +119,15 @@ export class LastFixes {
   }
 
   /** @returns Whether they are stored. */
-  private async store(piece: Piece): Promise<boolean> {
+  private async store(piece: readonly number[]): Promise<boolean> {
     let stored = false
     const work = async (client: pg.ClientBase) => {
       const startMs = performance.now()
-      await client.query({
-        name: 'last fixes',
-        text: UPSERT,
-        values: [
-          piece.map(([device]) => device),
-          piece.map(([, { ms }]) => ms),
-          piece.map(([, { latitudeDeg }]) => latitudeDeg),
-          piece.map(([, { longitudeDeg }]) => longitudeDeg),
-        ],
-      })
+      const { device, fixTimeMs, latitudeDeg, longitudeDeg } = this.columns
+      const values = [device, fixTimeMs, latitudeDeg, longitudeDeg].map((column) =>
+        piece.map((slot) => column[slot]!),
+      )
+      await client.query({ name: 'last fixes', text: UPSERT, values })
       stored = true
       this.spentMs += performance.now() - startMs
     }
@@ -128,11 +135,32 @@ export class LastFixes {
     await this.between(work).catch(() => undefined)
     return stored
   }
+}
 
-  private putBack(piece: Piece): void {
-    for (const [device, fix] of piece) {
-      const newer = this.fixes.get(device)
-      if (newer === undefined || newer.ms < fix.ms) this.fixes.set(device, fix)
-    }
+/** A row a device, in the order in which they came. */
+class Columns {
+  readonly device: Float64Array
+  readonly fixTimeMs: Float64Array
+  readonly latitudeDeg: Float64Array
+  readonly longitudeDeg: Float64Array
+  readonly unwritten: Uint8Array
+
+  constructor(slots: number) {
+    this.device = new Float64Array(slots)
+    this.fixTimeMs = new Float64Array(slots)
+    this.latitudeDeg = new Float64Array(slots)
+    this.longitudeDeg = new Float64Array(slots)
+    this.unwritten = new Uint8Array(slots)
+  }
+
+  /** Twice as many, with these first. */
+  grown(): Columns {
+    const more = new Columns(this.device.length * 2)
+    more.device.set(this.device)
+    more.fixTimeMs.set(this.fixTimeMs)
+    more.latitudeDeg.set(this.latitudeDeg)
+    more.longitudeDeg.set(this.longitudeDeg)
+    more.unwritten.set(this.unwritten)
+    return more
   }
 }
