@@ -80,9 +80,11 @@ BEGIN
     UPDATE geofence_visits SET exited_at = coalesce(exited_at, greatest(now(), entered_at)), due_at = NULL
     WHERE geofence_id = NEW.id AND (exited_at IS NULL OR due_at IS NOT NULL);
   ELSIF (NEW.rules, NEW.time_zone) IS DISTINCT FROM (OLD.rules, OLD.time_zone) THEN
-    -- The last visit of each device; no rule waits longer than 30 days.
+    UPDATE geofence_visits SET due_at = now() WHERE geofence_id = NEW.id AND exited_at IS NULL;
+    -- Of devices that are outside the last visit; no rule waits longer than 30 days.
     UPDATE geofence_visits v SET due_at = now()
-    WHERE v.geofence_id = NEW.id AND (v.exited_at IS NULL OR v.exited_at > now() - interval '31 days')
+    WHERE NEW.rules @? '$[*].absenceS ? (@ != null)'
+      AND v.geofence_id = NEW.id AND v.exited_at > now() - interval '31 days'
       AND NOT EXISTS (SELECT FROM geofence_visits later WHERE later.device_id = v.device_id
         AND later.geofence_id = v.geofence_id AND later.entered_at > v.entered_at);
   END IF;

@@ -97,9 +97,9 @@ describe('a time of day', () => {
 
   it('that nobody looked at is made up for, each one, as far as the limit goes back', async () => {
     await tables.addFence([INSIDE_BY])
-    await pool.query(
-      `UPDATE positions SET fix_time = '2026-10-01'; UPDATE last_fixes SET fix_time = '2026-10-01'`,
-    )
+    await pool.query('DELETE FROM positions; DELETE FROM last_fixes')
+    await tables.addFixes(device, T0 - 50 * DAY_MS, T0 + DAY_MS)
+    await pool.query('INSERT INTO last_fixes VALUES ($1, $2, 0, 0)', [device, new Date(T0 + DAY_MS)])
     await instantsFrom(T0 - 30 * DAY_MS)
     nowMs = at(5)
     await Promise.all([timers(), timers()].map((one) => one.poll()))

@@ -157,21 +157,42 @@ async function outside(
   doneDevice: number,
   limit: number,
 ): Promise<DeviceAt[]> {
-  const { rows } = await client.query<DeviceAt>(
+  const { rows } = await client.query<Omit<DeviceAt, 'away'> & { inside: boolean; reported: boolean }>(
     `SELECT d.id AS device, ARRAY(SELECT m.group_id FROM device_group_members m WHERE m.device_id = d.id) AS groups,
-       coalesce((SELECT v.exited_at <= at FROM geofence_visits v
-         WHERE v.device_id = d.id AND v.geofence_id = $1 AND v.entered_at <= at
-         ORDER BY v.entered_at DESC LIMIT 1), NOT EXISTS (
-           SELECT FROM geofence_visits v WHERE v.device_id = d.id AND v.geofence_id = $1 AND v.entered_at <= at))
-       AND (l.fix_time <= at
-         -- It has reported since: most devices have reported the day before, too, and not every day is to be asked.
-         OR EXISTS (SELECT FROM positions p WHERE p.device_id = d.id AND p.quality = 0
-           AND p.fix_time <= ${moment('$3')} AND p.fix_time > ${moment('$3')} - interval '1 day')
-         OR EXISTS (SELECT FROM positions p WHERE p.device_id = d.id AND p.quality = 0
-           AND p.fix_time <= ${moment('$3')})) AS away
-     FROM devices d JOIN last_fixes l ON l.device_id = d.id, ${moment('$3')} AS at
+       EXISTS (SELECT FROM (SELECT v.exited_at FROM geofence_visits v
+         WHERE v.device_id = d.id AND v.geofence_id = $1 AND v.entered_at <= ${moment('$3')}
+         ORDER BY v.entered_at DESC LIMIT 1) v
+         WHERE v.exited_at IS NULL OR v.exited_at > ${moment('$3')}) AS inside,
+       l.fix_time <= ${moment('$3')} OR EXISTS (SELECT FROM positions p
+         WHERE p.device_id = d.id AND p.quality = 0
+           AND p.fix_time <= ${moment('$3')} AND p.fix_time > ${moment('$3')} - interval '1 day') AS reported
+     FROM devices d JOIN last_fixes l ON l.device_id = d.id
      WHERE d.organization_id = $2 AND d.id > $4 ORDER BY d.id LIMIT $5`,
     [geofence, organizationId, timeMs, doneDevice, limit],
   )
-  return rows
+  const unknown = rows.filter(({ inside, reported }) => !inside && !reported).map(({ device }) => device)
+  const earlier = await reportedEarlier(client, unknown, timeMs)
+  return rows.map(({ device, groups, inside, reported }) => ({
+    device,
+    groups,
+    away: !inside && (reported || earlier.has(device)),
+  }))
+}
+
+/**
+ * Which devices reported longer than a day before a time. Asked for those only that report again after a day's silence
+ * or more, since every day's positions have to be looked into.
+ */
+async function reportedEarlier(
+  client: pg.ClientBase,
+  devices: readonly number[],
+  timeMs: number,
+): Promise<Set<number>> {
+  if (devices.length === 0) return new Set()
+  const { rows } = await client.query<{ device: number }>(
+    `SELECT device FROM unnest($1::integer[]) AS device WHERE EXISTS (SELECT FROM positions p
+       WHERE p.device_id = device AND p.quality = 0 AND p.fix_time <= ${moment('$2')} - interval '1 day')`,
+    [devices, timeMs],
+  )
+  return new Set(rows.map(({ device }) => device))
 }
