@@ -34,7 +34,7 @@ const DEVICES_PAGE = 50
  * How long after its last change a geofence is taken for known to all shards, ms: they have it within a second. Before,
  * a shard that loads a device would not know the geofence that the device is inside of.
  */
-const KNOWN_AFTER_MS = 3_000
+const KNOWN_AFTER_MS = 5_000
 
 /** Why a run does not go on; not an error. */
 class Stopped {
