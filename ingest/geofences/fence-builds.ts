@@ -6,8 +6,6 @@ import type { BuildTask, BuildThreadOptions, BuiltFences } from './build-message
 
 /** A thread that had nothing to do for so long ends, ms. */
 const IDLE_TIMEOUT_MS = 10_000
-/** Shards go first where processors are short. Elsewhere than on Linux it would be of the whole process. */
-const NICE_INCREMENT = process.platform === 'linux' ? 10 : 0
 
 /** What is built: all geofences, or those that have changed since. */
 export type FencePart = 'base' | 'delta'
@@ -44,7 +42,6 @@ export class FenceBuilds {
         minThreads: 0,
         maxThreads: 1,
         idleTimeout: IDLE_TIMEOUT_MS,
-        niceIncrement: part === 'base' ? NICE_INCREMENT : 0,
       })
       pool.on('error', this.onFailure)
       this.pools.set(part, pool)
