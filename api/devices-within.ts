@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type pg from 'pg'
 import type { Shape } from '../geofence/shape.ts'
 import { type DeviceFix, fixesInBox, lastFixesInBox, type StoredFix } from '../storage/nearby.ts'
-import { ApiError } from './problem.ts'
+import { queryTooLarge, withinTime } from './query-time.ts'
 
 /** Last fixes of one statement. */
 const LAST_FIXES = 1000
@@ -18,9 +18,8 @@ const MORE_FIXES = 5000
 const PAGE_MS = 8_000
 /** The search for one device, and each statement, fails after this, ms. */
 const DEVICE_MS = 15_000
-
-/** SQLSTATE of a statement that took too long. */
-const QUERY_CANCELED = '57014'
+const TOO_LARGE =
+  'The positions of one device in this time take too long to look through; ask for a shorter time.'
 
 export interface Found {
   readonly items: DeviceFix[]
@@ -64,12 +63,7 @@ export async function devicesDuring(
   limit: number,
 ): Promise<Found> {
   const search = new WindowSearch(client, shape, from, to)
-  try {
-    await client.query(`SET LOCAL statement_timeout = ${DEVICE_MS}`)
-    return await search.page(after, limit)
-  } catch (error) {
-    throw (error as pg.DatabaseError).code === QUERY_CANCELED ? tooLarge() : error
-  }
+  return withinTime(client, DEVICE_MS, TOO_LARGE, () => search.page(after, limit))
 }
 
 class WindowSearch {
@@ -142,17 +136,9 @@ class WindowSearch {
       const fixes = await this.fixes([after.device], after)
       const found = this.inside(fixes)
       if (found !== undefined || fixes.length < MORE_FIXES) return found
-      if (performance.now() - startMs > DEVICE_MS) throw tooLarge()
+      if (performance.now() - startMs > DEVICE_MS) throw queryTooLarge(TOO_LARGE)
       after = fixes.at(-1)!
       await turn()
     }
   }
-}
-
-function tooLarge(): ApiError {
-  return new ApiError(
-    422,
-    'query-too-large',
-    'The positions of one device in this time take too long to look through; ask for a shorter time.',
-  )
 }

@@ -149,6 +149,18 @@ describe('events', () => {
     expect((await viewer('GET', '/api/v1/geofences/2000000/events')).status).toBe(404)
   })
 
+  it('are refused when looking through them takes too long', async () => {
+    const lock = await api.pool.connect()
+    try {
+      await lock.query('BEGIN; LOCK TABLE events')
+      const { status, body } = await viewer('GET', '/api/v1/events')
+      expect([status, body.code]).toEqual([422, 'query-too-large'])
+    } finally {
+      await lock.query('ROLLBACK')
+      lock.release()
+    }
+  })
+
   it('stay when their geofence and their device are deleted', async () => {
     const short = await addGeofence('short')
     const gone = await api.addDevice(api.north.id, 'gone')

@@ -9,12 +9,17 @@ import type { ApiOptions } from './options.ts'
 import { cursorOf, IdText, limitOf, PAGE_ROWS, page, pageOf } from './page.ts'
 import { invalidFields, notFound } from './problem.ts'
 import { BooleanText, TimeText } from './query.ts'
+import { withinTime } from './query-time.ts'
 import { type ApiEnv, asCaller, callerOf, content, route } from './route.ts'
 
 /** Time that a list goes back where its beginning is not given, ms: most of what is asked for is recent. */
 const BACK_MS = 31 * 24 * 3600 * 1000
 /** The end where none is given, ms after now: the clock of a device may be ahead. */
 const AHEAD_MS = 24 * 3600 * 1000
+
+/** Events of a type that is rare are looked for among all others. */
+const STATEMENT_MS = 10_000
+const TOO_LARGE = 'There are too many other events in this time to look through; ask for a shorter time.'
 
 const tags = ['Geofence events']
 const params = z.object({ id: IdText })
@@ -110,7 +115,7 @@ export function geofenceEvents({ pool }: ApiOptions): OpenAPIHono<ApiEnv> {
       const organizationId = own ?? scope.organizationId ?? null
       const before = cursor
       const query = { ...scope, organizationId, type, from, to, history, before, limit: limit + 1 }
-      return findEvents(client, query)
+      return withinTime(client, STATEMENT_MS, TOO_LARGE, () => findEvents(client, query))
     })
     return page(
       rows,
