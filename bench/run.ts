@@ -8,6 +8,7 @@ import { decode } from './decode.ts'
 import { endToEnd } from './end-to-end.ts'
 import { fanOut } from './fan-out.ts'
 import { geofenceIngest } from './geofence-ingest.ts'
+import { geofences } from './geofences.ts'
 import { journal } from './journal.ts'
 import { latency } from './latency.ts'
 import { describeMachine } from './machine.ts'
@@ -21,6 +22,7 @@ const QUESTIONS = [
   decode,
   parsers,
   copyEncode,
+  geofences,
   threads,
   journal,
   endToEnd,
