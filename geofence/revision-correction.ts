@@ -212,7 +212,9 @@ export class Correction {
       }
     }
     for (const { type, timeMs } of current) {
-      if (type === 'missing' && timeMs >= changedMs && timeMs <= untilMs) moments.add(timeMs)
+      if (type !== 'missing' || timeMs < changedMs || timeMs > untilMs) continue
+      // Of the span of a backfill only those that the rule has now.
+      if (backfill === undefined || timeMs < backfill.fromMs || timeMs >= backfill.toMs) moments.add(timeMs)
     }
     if (backfill !== undefined) add(backfill.fromMs, backfill.toMs)
     for (const visit of recorded) add(Math.max(visit.enteredMs, changedMs), endOf(visit))

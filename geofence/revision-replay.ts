@@ -119,10 +119,15 @@ export class Replay {
     this.state.setMembers(members.sort((a, b) => a.geofence - b.geofence))
   }
 
-  /** Starts with the visits that the state has already. */
-  startWith(visits: readonly RecordedVisit[]): void {
+  /**
+   * Starts with the visits that the state has already.
+   * @param endedMs What is recorded to have ended before it does not count.
+   * @param fromMs From which on it is run then.
+   */
+  async startWith(visits: readonly RecordedVisit[], endedMs: number, fromMs: number): Promise<void> {
     this.started.push(...visits.filter(({ geofence }) => this.watchedAs(geofence) !== undefined))
     this.add(visits)
+    await this.read(endedMs, fromMs)
   }
 
   /**

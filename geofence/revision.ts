@@ -128,17 +128,19 @@ export async function backfill(
   const replayOptions = { pageRows: PAGE_ROWS, ...options, fences }
   const fixes = await Replay.lookBack(fromMs, replayOptions)
   const recorded = await options.history.visits(fromMs, fromMs)
-  const started = recorded.filter((visit) => visit.geofence === geofence && visit.enteredMs < fromMs)
+  // Before the span begins, but for the ways through from the last fix before it to the first one of it.
+  const lastMs = fixes.at(-1)?.timeMs ?? fromMs - 1
+  const started = recorded.filter((visit) => visit.geofence === geofence && visit.enteredMs <= lastMs)
   const open = started.map((visit) => ({ ...visit, exitedMs: Number.NaN }))
   const replay = new Replay(loadState(device, open, fixes, fences), replayOptions)
-  replay.startWith(started)
+  await replay.startWith(started, lastMs + 1, fromMs)
   const replayed = await replay.run(fromMs, [], toMs)
   if (fixes.length === 0 && replayed.firstMs === Number.POSITIVE_INFINITY) return
   const correction = new Correction(
     replayed,
     { ...options, fences },
     {
-      fromMs,
+      fromMs: lastMs + 1,
       settledMs: replayed.state.settledMs(),
       backfill: { geofence, fromMs: fixes.length > 0 ? fromMs : replayed.firstMs, toMs },
     },

@@ -28,6 +28,7 @@ const TEST_SUPPORT = [
   'api/api-fixture.ts',
   'geofence/evaluation-fixture.ts',
   'geofence/evaluation-oracle.ts',
+  'geofence/evaluation-scenarios.ts',
   'simulate/loopback.ts',
   'ingest/journal/conformance.ts',
   'ingest/journal/journal-fixture.ts',
