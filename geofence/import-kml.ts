@@ -4,7 +4,8 @@ import { ImportError } from './import-error.ts'
 import type { ReadFeature } from './import-wkt.ts'
 import { scanXml } from './import-xml-scan.ts'
 
-const NUMBER = '[-+]?(?:\\d+\\.?\\d*|\\.\\d+)(?:[eE][-+]?\\d+)?'
+/** In one way only: digits that two parts could take would cost their number squared. */
+const NUMBER = '[-+]?(?:\\d+(?:\\.\\d*)?|\\.\\d+)(?:[eE][-+]?\\d+)?'
 const POSITION = new RegExp(`^(${NUMBER}),(${NUMBER})(?:,(?:${NUMBER})?)?$`)
 
 /**

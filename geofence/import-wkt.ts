@@ -2,7 +2,8 @@ import { wktToGeoJSON } from 'betterknown'
 import { ImportError } from './import-error.ts'
 import type { ForeignFeature } from './import-feature.ts'
 
-const NUMBER = '[-+]?(?:\\d+\\.?\\d*|\\.\\d+)(?:E[-+]?\\d+)?'
+/** In one way only: digits that two parts could take would cost their number squared. */
+const NUMBER = '[-+]?(?:\\d+(?:\\.\\d*)?|\\.\\d+)(?:E[-+]?\\d+)?'
 const POSITION = new RegExp(`^${NUMBER}(?: ${NUMBER}){1,3}$`)
 const HEAD = /^(?:SRID ?= ?(\d+) ?; ?)?([A-Z]+) ?(?:(?:ZM|Z|M) ?)?(EMPTY$|\()/
 /** Of a multipolygon. */
