@@ -21,7 +21,7 @@ export interface PoolOptions {
 
 /**
  * A pool that outlives a restart of the server: an error of an idle connection is logged and the connection
- * replaced when it is next needed.
+ * replaced when it is next needed; one that is in use fails with its next query.
  *
  * Values come out as JavaScript has them: `timestamptz` as Date (ms), `bigint` as number (what we count stays
  * below 2^53; digests, which do not, are asked for as text), `date` as text YYYY-MM-DD, `numeric` as text.
@@ -40,6 +40,8 @@ export function createPool(url: string, options: PoolOptions): pg.Pool {
   pool.on('error', (error) => {
     options.log?.warn({ err: error, pool: options.applicationName }, 'idle database connection lost')
   })
+  // Of one that is in use the next query tells it; between two queries nobody would, and it would end the process.
+  pool.on('connect', (client) => client.on('error', () => undefined))
   return pool
 }
 
