@@ -22,6 +22,8 @@ export interface CrashDatabase {
   readonly url: string | undefined
   /** What can be done to it. */
   readonly faults: readonly DatabaseFault[]
+  /** Runs `work` on it before an engine starts, with the connection string of its owner. */
+  prepare(work: (url: string) => Promise<void>): Promise<void>
   /** Finds what to kill. @returns Kills it at once; undefined where it does not run. */
   aim(fault: DatabaseFault, random: () => number): Promise<(() => void) | undefined>
   /** A connection of the owner, once the engine has stopped. */
@@ -54,6 +56,10 @@ function embeddedDatabase(lab: Lab, dataDir: string): CrashDatabase {
   return {
     url: undefined,
     faults: ['server', 'backend'],
+    async prepare(work) {
+      const postgres = await startEmbeddedPostgres({ dataDir })
+      await work(postgres.url).finally(() => postgres.stop())
+    },
     async aim(fault, random) {
       const end = performance.now() + APPEARS_MS
       let pid = await running()
@@ -92,6 +98,7 @@ async function serverDatabase(
   return {
     url: url.href,
     faults: canKill ? ['server'] : [],
+    prepare: (work) => work(url.href),
     async aim(_fault, random) {
       if (!canKill || starting !== undefined) return undefined
       const restartMs = random() * RESTART_MS_MAX

@@ -66,4 +66,5 @@ test(`nothing acknowledged is lost and nothing is doubled over ${KILLS} kills (s
   expect(verdict.acknowledged).toBeGreaterThan(KILLS * 100)
   expect(verdict.stored).toBe(verdict.made)
   expect(result.sent).toBeGreaterThan(verdict.made)
+  expect(result.events.events).toBeGreaterThan(KILLS * 10)
 })

@@ -11,6 +11,7 @@ import { type CrashDatabase, crashDatabase } from './crash-database.ts'
 import { type EngineEnd, EngineProcess } from './engine-process.ts'
 import { type FleetDevice, fleetOf } from './fleet.ts'
 import { FleetProcess } from './fleet-process.ts'
+import { addGeofences, type EventVerdict, verifyEvents } from './geofences.ts'
 import { Lab } from './lab.ts'
 import type { DeviceJournal } from './simulator.ts'
 import { until } from './until.ts'
@@ -28,6 +29,7 @@ export type Kill = 'engine' | 'database' | 'backend' | 'both'
 
 export interface KillResult {
   readonly verdict: Verdict
+  readonly events: EventVerdict
   readonly kills: Readonly<Record<Kill, number>>
   /** Kills that met an engine that was not ready yet. */
   readonly whileStarting: number
@@ -48,6 +50,8 @@ export interface KillResult {
 
 const DEVICES = 40
 const RECORDS_PER_SECOND = 600
+/** That of {@link EngineProcess}, which its devices join. */
+const ORGANIZATION = 'Crash'
 /** How often a kind of kill is drawn. */
 const SHARES: readonly (readonly [Kill, number])[] = [
   ['engine', 0.4],
@@ -98,9 +102,10 @@ export async function runKills(
 
 /** What is wrong with a run; nothing where the promise was kept. */
 export function complaintsOf(result: KillResult): string[] {
-  const { verdict } = result
+  const { verdict, events } = result
   return [
     ...complaintsOfVerdict(verdict),
+    ...events.wrong.map((difference) => `events are not those of the positions: ${difference}`),
     ...result.deaths.map((death) => `the running engine ended by itself: ${death}`),
     ...result.inexcusable.map((start) => `the engine did not start although its database ran: ${start}`),
     ...(result.stop === 'exit 0' ? [] : [`the engine did not stop as it should: ${result.stop}`]),
@@ -133,6 +138,7 @@ class KillRun {
     const dataDir = join(lab.folder, 'data')
     const nowMs = Date.now()
     this.database = await crashDatabase(lab, dataDir)
+    await this.database.prepare((url) => addGeofences(url, ORGANIZATION))
     this.engine = new EngineProcess(lab, {
       ports,
       dataDir,
@@ -173,6 +179,7 @@ class KillRun {
     const verdict = await verify(client, fleet, journals)
     const result: KillResult = {
       verdict,
+      events: await verifyEvents(client),
       kills: this.kills,
       whileStarting: this.whileStarting,
       sent,
