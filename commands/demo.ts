@@ -3,9 +3,12 @@ import type pg from 'pg'
 import { hashPassword } from '../api/passwords.ts'
 import { DEMO_PROTOCOLS, type DemoProtocol, demoDevices, driveBuses } from '../demo/drive.ts'
 import { demoFile } from '../demo/files.ts'
+import { demoGeofences } from '../demo/geofences.ts'
+import { compileShape } from '../geofence/shape.ts'
 import { ENCODERS } from '../simulate/encoders/index.ts'
 import type { FleetFlow } from '../start.ts'
 import { ensureOrganization } from '../start.ts'
+import { insertGeofences } from '../storage/geofences.ts'
 import { loadOrCreateSecret } from '../storage/secrets.ts'
 import { announce, startFromEnvironment, stopEngine, stopSignal } from './start.ts'
 
@@ -24,10 +27,10 @@ export async function demo(): Promise<void> {
   try {
     const ports = portsOf(running)
     const password = await loadOrCreateSecret(config.dataDir, 'demo-password', PASSWORD_BYTES)
-    await prepare(running.pool, password)
+    const geofences = await prepare(running.pool, password)
     announce(running)
     process.stdout.write(
-      `\n  dashboard  ${running.apiUrl}\n  login      ${EMAIL}\n  password   ${password}\n  data       ${CREDIT}\n\n`,
+      `\n  dashboard  ${running.apiUrl}\n  login      ${EMAIL}\n  password   ${password}\n  geofences  ${geofences}\n  data       ${CREDIT}\n\n`,
     )
     let seconds = 0
     const drive = driveBuses({
@@ -66,8 +69,11 @@ function portsOf(running: FleetFlow): Record<DemoProtocol, number> {
   return Object.fromEntries(ports)
 }
 
-/** Organisation, user and buses of the demo; what is there from an earlier run stays. */
-async function prepare(pool: pg.Pool, password: string): Promise<void> {
+/**
+ * Organisation, user, buses and geofences of the demo; what is there from an earlier run stays.
+ * @returns How many geofences there are.
+ */
+async function prepare(pool: pg.Pool, password: string): Promise<number> {
   const organizationId = await ensureOrganization(pool, ORGANIZATION)
   await pool.query(
     `INSERT INTO users (organization_id, email, name, role, password_hash) VALUES ($1, $2, 'Demo', 'admin', $3)
@@ -85,6 +91,27 @@ async function prepare(pool: pg.Pool, password: string): Promise<void> {
       devices.map(({ model }) => model),
     ],
   )
+  return prepareGeofences(pool, organizationId)
+}
+
+/** Adds those that the organisation does not have by their names. @returns How many it has then. */
+async function prepareGeofences(pool: pg.Pool, organizationId: number): Promise<number> {
+  const client = await pool.connect()
+  try {
+    const { rows } = await client.query<{ name: string }>(
+      'SELECT name FROM geofences WHERE organization_id = $1',
+      [organizationId],
+    )
+    const present = new Set(rows.map(({ name }) => name))
+    const missing = (await demoGeofences()).filter(({ name }) => !present.has(name))
+    for (const { name, shape, ...terms } of missing) {
+      const geofence = { name, shape: JSON.stringify(shape), bounds: compileShape(shape).bounds }
+      await insertGeofences(client, { ...terms, organizationId }, [geofence])
+    }
+    return rows.length + missing.length
+  } finally {
+    client.release()
+  }
 }
 
 async function writeProgress(
@@ -95,15 +122,16 @@ async function writeProgress(
 ): Promise<void> {
   const terminal = process.stdout.isTTY
   if (!terminal && seconds % LINE_EVERY_S !== 0) return
-  const [frames, stored, subscribers] = await Promise.all([
+  const [frames, stored, events, subscribers] = await Promise.all([
     running.metric('fleetflow_frames_total'),
     running.metric('fleetflow_positions_stored_total'),
+    running.metric('fleetflow_geofence_events_total'),
     running.metric('fleetflow_stream_subscriptions'),
   ])
   const clock = new Date(trackTimeMs).toLocaleTimeString('en-US', {
     timeZone: 'America/Chicago',
     hour12: false,
   })
-  const line = `Austin ${clock}  ${busesOut} buses out  ${frames} frames  ${stored} positions stored  ${subscribers} subscribers`
+  const line = `Austin ${clock}  ${busesOut} buses out  ${frames} frames  ${stored} positions stored  ${events} events  ${subscribers} subscribers`
   process.stdout.write(terminal ? `\r${line}\x1b[K` : `${line}\n`)
 }
