@@ -1,10 +1,41 @@
 /** What is asked of a geofence before it is stored: its shape, the groups of its rules, and room for it. */
+import type { MiddlewareHandler } from 'hono'
 import type pg from 'pg'
 import { compileShape, ShapeError } from '../geofence/shape.ts'
-import type { GeofenceRule, GeofenceShape } from '../schemas/geofence.ts'
+import { type GeofenceRule, type GeofenceShape, VERTICES_MAX } from '../schemas/geofence.ts'
 import { centreOf, countGeofences, countOverlaps, type DegreeBox } from '../storage/geofences.ts'
 import type { GeofenceOptions } from './options.ts'
 import { ApiError, invalidFields } from './problem.ts'
+import type { ApiEnv } from './route.ts'
+
+/** Longest body with a shape, bytes: 10,000 vertices of 100 bytes each. */
+export const SHAPE_BODY_BYTES_MAX = 1024 * 1024
+/**
+ * Commas and opening brackets of such a body: a vertex has four numbers at most, and may have a ring and a polygon with
+ * three others; the rest is for the rules.
+ */
+const BODY_PARTS_MAX = 7 * VERTICES_MAX
+
+/** A body of many parts is refused before it is parsed: telling of each what is wrong takes long. */
+export const refuseManyVertices: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  const text = await c.req.text()
+  let parts = 0
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code === COMMA || code === BRACKET) parts++
+  }
+  if (parts > BODY_PARTS_MAX) {
+    throw shapeProblem(
+      new ShapeError(
+        'shape-too-many-vertices',
+        `the shape has more than ${VERTICES_MAX} vertices: simplify it or split it`,
+      ),
+    )
+  }
+  await next()
+}
+const COMMA = 0x2c
+const BRACKET = 0x5b
 
 /** A shape as it is stored. */
 export interface CheckedShape {

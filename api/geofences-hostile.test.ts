@@ -61,16 +61,30 @@ describe('a geofence of hostile input', () => {
     if (status === 422) expect(body.errors[0].field).toBe('shape')
   })
 
-  it('is refused for numbers that JSON has not, and for brackets in brackets', async () => {
+  it('is refused for numbers that JSON has not, and for parts that are no numbers', async () => {
     for (const text of [
       '{"name":"x","shape":{"type":"Circle","center":[NaN,0],"radiusM":1}}',
       '{"name":"x","shape":{"type":"Circle","center":[1e999,0],"radiusM":1}}',
-      `{"name":"x","shape":{"type":"Polygon","coordinates":${'['.repeat(100_000)}${']'.repeat(100_000)}}}`,
-      `{"name":"x","shape":{"type":"Polygon","coordinates":[[${'["a","b"],'.repeat(50_000)}[0,0]]]}}`,
+      `{"name":"x","shape":{"type":"Polygon","coordinates":${'['.repeat(10_000)}${']'.repeat(10_000)}}}`,
+      `{"name":"x","shape":{"type":"Polygon","coordinates":[[${'["a","b"],'.repeat(20_000)}[0,0]]]}}`,
     ]) {
       const { status, body } = await dispatcher('POST', PATH, text)
       expect(status, text.slice(0, 60)).toBe(400)
       expect((body.errors ?? []).length).toBeLessThanOrEqual(20)
+    }
+  })
+
+  it('is refused unparsed for more parts than the largest shape has', async () => {
+    for (const coordinates of [
+      '['.repeat(200_000),
+      `[[${'["a","b"],'.repeat(80_000)}[0,0]]]`,
+      `[[[${'"a",'.repeat(200_000)}0]]]`,
+    ]) {
+      const text = `{"name":"x","shape":{"type":"Polygon","coordinates":${coordinates}}}`
+      for (const path of [PATH, '/api/v1/devices/within']) {
+        const { status, body } = await dispatcher('POST', path, text)
+        expect([status, body.code], text.slice(0, 80)).toEqual([422, 'shape-too-many-vertices'])
+      }
     }
   })
 

@@ -12,15 +12,19 @@ import {
   updateGeofence,
 } from '../storage/geofences.ts'
 import { organizationFor } from './access.ts'
-import { checkGroups, checkRoom, checkShape, lockGeofences } from './geofence-checks.ts'
+import {
+  checkGroups,
+  checkRoom,
+  checkShape,
+  lockGeofences,
+  refuseManyVertices,
+  SHAPE_BODY_BYTES_MAX,
+} from './geofence-checks.ts'
 import type { ApiOptions } from './options.ts'
 import { cursorOf, encodeCursor, IdText, limitOf, PAGE_ROWS, pageOf } from './page.ts'
 import { notFound } from './problem.ts'
 import { BoxText } from './query.ts'
 import { type ApiEnv, asCaller, body, callerOf, content, route } from './route.ts'
-
-/** Longest body with a shape, bytes: 10,000 vertices of 100 bytes each. */
-export const SHAPE_BODY_BYTES_MAX = 1024 * 1024
 
 const tags = ['Geofences']
 const params = z.object({ id: IdText })
@@ -92,6 +96,7 @@ const create = route(
     responses: { 201: one },
   },
   SHAPE_BODY_BYTES_MAX,
+  [refuseManyVertices],
 )
 
 const update = route(
@@ -106,6 +111,7 @@ const update = route(
     responses: { 200: one },
   },
   SHAPE_BODY_BYTES_MAX,
+  [refuseManyVertices],
 )
 
 const remove = route({

@@ -6,8 +6,7 @@ import { GeofenceShape } from '../schemas/geofence.ts'
 import { Id, Time } from '../schemas/text.ts'
 import { type DeviceFix, nearestDevices } from '../storage/nearby.ts'
 import { devicesDuring, devicesNow } from './devices-within.ts'
-import { shapeProblem } from './geofence-checks.ts'
-import { SHAPE_BODY_BYTES_MAX } from './geofences.ts'
+import { refuseManyVertices, SHAPE_BODY_BYTES_MAX, shapeProblem } from './geofence-checks.ts'
 import type { ApiOptions } from './options.ts'
 import { cursorOf, encodeCursor, IdText, integerText, limitOf, PAGE_ROWS, page, pageOf } from './page.ts'
 import { ApiError, invalidFields, notFound } from './problem.ts'
@@ -107,6 +106,7 @@ const findWithin = route(
     responses: { 200: { description: 'devices by id', content: content(pageOf(DeviceFixItem)) } },
   },
   SHAPE_BODY_BYTES_MAX,
+  [refuseManyVertices],
 )
 
 /** Routes `/geofences/{id}/devices`, `/devices/nearest` and `/devices/within`; before those of `/devices/{id}`. */

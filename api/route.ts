@@ -43,10 +43,12 @@ export function textBody(description: string) {
  * Declares a route: as `createRoute`, and adds the rule of {@link ACCESS} for its operation, the limit of the body
  * and the errors that any route of its kind can answer with.
  * @param bodyBytesMax Longest body.
+ * @param checks What else is asked before the body is parsed.
  */
 export function route<P extends string, const R extends RouteInput & { path: P }>(
   config: R,
   bodyBytesMax: number = BODY_BYTES_MAX,
+  checks: readonly MiddlewareHandler<ApiEnv>[] = [],
 ): ReturnType<typeof createRoute<P, R>> {
   const rule = ACCESS[config.operationId]
   const request = config.request ?? {}
@@ -76,6 +78,7 @@ export function route<P extends string, const R extends RouteInput & { path: P }
       guard(config.operationId),
       ...(request.body ? [limitBody(bodyBytesMax)] : []),
       ...(takesJson ? [askForBody] : []),
+      ...checks,
     ],
     responses: { ...errors, ...config.responses },
   }) as unknown as ReturnType<typeof createRoute<P, R>>
