@@ -144,7 +144,7 @@ class Backfill {
     })
     for (;;) {
       this.check()
-      const page = await this.nextDevices(groups)
+      const page = await this.nextDevices(fence, groups)
       const seen = page.filter((device) => device.seen)
       for (let unseen = page.length - seen.length; unseen > 0; unseen--) this.done([])
       await backfill.run(seen)
@@ -182,18 +182,26 @@ class Backfill {
     }
   }
 
-  /** @returns `seen` = there are positions of it in the window. */
+  /** @returns `seen` = it is worth a look: there are positions of it in the window, or it may be missing in it. */
   private async nextDevices(
+    fence: BackfillFence,
     groups: readonly (number | null)[],
   ): Promise<(WatchedDevice & { seen: boolean })[]> {
     const { organizationId, fromMs, toMs } = this.row
     const { rows } = await this.client.query<WatchedDevice & { seen: boolean }>(
       `SELECT d.id AS device, d.organization_id AS "organizationId",
          ARRAY(SELECT group_id FROM device_group_members m WHERE m.device_id = d.id ORDER BY 1) AS groups,
-         EXISTS (SELECT FROM positions p WHERE p.device_id = d.id AND p.quality = 0 AND p.fix_time >= $4
+         $6 OR EXISTS (SELECT FROM positions p WHERE p.device_id = d.id AND p.quality = 0 AND p.fix_time >= $4
            AND p.fix_time < $5) AS seen
        FROM devices d WHERE ${WATCHED} AND d.id > $3 ORDER BY d.id LIMIT ${DEVICES_PAGE}`,
-      [organizationId, groups, this.progress.lastDevice, new Date(fromMs), new Date(toMs)],
+      [
+        organizationId,
+        groups,
+        this.progress.lastDevice,
+        new Date(fromMs),
+        new Date(toMs),
+        fence.terms.rules.some(({ insideBy }) => insideBy !== null),
+      ],
     )
     return rows
   }

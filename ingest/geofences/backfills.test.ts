@@ -115,6 +115,29 @@ describe('a backfill', () => {
     expect(rows[0]).toEqual({ superseded, replaced: superseded, replacing: superseded })
   }, 120_000)
 
+  test('tells who was missing at a time of day, also of those who were silent around it', async () => {
+    const harness = await started()
+    await send(harness, tracks)
+    const insideBy = { time: '12:00', days: [1, 2, 3, 4, 5, 6, 7] }
+    const id = await add(harness, { ...geofences[5]!, rules: [{ insideBy }] })
+    const noonMs = Math.floor(START_MS / 86_400_000) * 86_400_000 + 18 * 3_600_000
+    const around = tracks.filter(({ fixTime }) => Math.abs(fixTime - noonMs) < 30_000).map((fix) => fix.id)
+    expect(new Set(around).size).toBeLessThan(BUSES / 2)
+    const [all] = await ended(harness, [await queue(harness, id, START_MS, noonMs)])
+    expect(all).toMatchObject({ state: 'done' })
+    const [run] = await ended(harness, [await queue(harness, id, noonMs - 30_000, noonMs + 30_000)])
+    expect(run).toMatchObject({ state: 'done', devices_done: BUSES })
+    const reporting = new Set(tracks.filter(({ fixTime }) => fixTime < noonMs).map((fix) => fix.id)).size
+    const inside = await harness.count(
+      'SELECT count(*) FROM geofence_visits WHERE entered_at <= $1 AND (exited_at IS NULL OR exited_at > $1)',
+      [new Date(noonMs)],
+    )
+    const missing =
+      "SELECT count(*) FROM events WHERE type = 'missing' AND NOT superseded AND event_time = $1"
+    expect(inside).toBeGreaterThan(0)
+    expect(await harness.count(missing, [new Date(noonMs)])).toBe(reporting - inside)
+  }, 60_000)
+
   test('is cancelled within a second, while it runs and while it waits', async () => {
     const harness = await started({ limits: { backfillFixesPerSecondMax: 100 } })
     await send(harness, tracks.slice(0, 2_000))
