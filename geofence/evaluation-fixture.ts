@@ -49,7 +49,9 @@ export class Boxes implements FenceFinder {
 
   find(id: number) {
     const box = this.boxes.find((other) => other.id === id)
-    return box && { id, version: this.generation, terms: { timeZone: box.timeZone, rules: [box.rule] } }
+    const organizationId = ORGANIZATION
+    const terms = box && { timeZone: box.timeZone, rules: [box.rule] }
+    return terms && { id, organizationId, version: this.generation, terms }
   }
 
   inside(organizationId: number, latitudeDeg: number, longitudeDeg: number, into: FenceIds): void {

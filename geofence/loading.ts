@@ -6,6 +6,7 @@ import {
   entered,
   type Fences,
   type Fix,
+  left,
   type Member,
   NO_RUN,
   outside,
@@ -49,10 +50,10 @@ export function loadState(
   for (const visit of visits) if (Number.isNaN(visit.exitedMs)) open.set(visit.geofence, visit)
   const members: Member[] = []
   for (const geofence of [...new Set([...raw, ...open.keys()])].sort((a, b) => a - b)) {
-    const found = outside(geofence, device, fences)
+    const visit = open.get(geofence)
+    const found = outside(geofence, device, fences) ?? (visit && left(geofence, fences))
     if (found === undefined) continue
     const { rule } = found
-    const visit = open.get(geofence)
     const isRaw = raw.includes(geofence)
     const run = isRaw === (visit !== undefined) ? NO_RUN : runAtEnd(geofence, isRaw, ticks, places)
     const counts = run.runFixes >= rule.debounceFixes && last.timeMs - run.runMs >= rule.debounceS * 1000
@@ -71,7 +72,7 @@ export function loadState(
   }
   state.raw = raw
   state.setMembers(members)
-  // What lies inside and is no member is looked at once more by the next fix.
+  // What lies inside and is no member is looked at once more by the next fix, as is what watches the device no more.
   state.generation = -1
   state.moveTo(last)
   return state

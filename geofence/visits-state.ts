@@ -20,7 +20,7 @@ export interface Fix {
 }
 
 /** A geofence as it is now. */
-export type Fence = Omit<WatchedFence, 'organizationId'>
+export type Fence = WatchedFence
 
 /** What evaluation asks of the geofences; `FenceMap` is one. */
 export interface Fences {
@@ -80,16 +80,37 @@ export const NO_RUN = {
   runSpeedKmh: Number.NaN,
 }
 
-/** A geofence as one that the device is outside of; undefined where it does not watch the device. */
-export function outside(geofence: number, { groups }: WatchedDevice, fences: Fences): Member | undefined {
+/**
+ * A geofence as one that the device is outside of; undefined where it does not watch the device, as that of an
+ * organisation that the device has left.
+ */
+export function outside(
+  geofence: number,
+  { organizationId, groups }: WatchedDevice,
+  fences: Fences,
+): Member | undefined {
   const fence = fences.find(geofence)
-  const rule = fence && ruleFor(fence.terms, groups)
-  if (rule === undefined) return undefined
+  if (fence?.organizationId !== organizationId) return undefined
+  const rule = ruleFor(fence.terms, groups)
+  return rule && memberOf(fence, rule)
+}
+
+/**
+ * A geofence that has a visit of a device which it does not watch any more: the next fix ends the visit, without a word.
+ * Undefined where it is gone or disabled, and the database has done so.
+ */
+export function left(geofence: number, fences: Fences): Member | undefined {
+  const fence = fences.find(geofence)
+  const rule = fence?.terms.rules[0]
+  return rule && memberOf(fence!, rule)
+}
+
+function memberOf({ id, version, terms }: Fence, rule: GeofenceRule): Member {
   return {
-    geofence,
-    version: fence!.version,
+    geofence: id,
+    version,
     rule,
-    timeZone: fence!.terms.timeZone,
+    timeZone: terms.timeZone,
     enteredMs: Number.NaN,
     enteredVersion: 0,
     dwellMs: Number.NaN,

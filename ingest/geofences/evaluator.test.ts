@@ -122,6 +122,38 @@ describe('organisations', () => {
     await write([at(10, INSIDE, { device: foreign! })])
     expect(await current(foreign)).toEqual(['enter 10'])
   })
+
+  test('keep what happened when a device leaves them', async () => {
+    await write([at(0, INSIDE)])
+    const other = await fixture.organization()
+    const elsewhere = await fixture.fence(other, square(0))
+    await fixture.pool.query('UPDATE devices SET organization_id = $1 WHERE id = $2', [other, device])
+    shard.evaluator.forget([device])
+    const { events } = await write([at(10, INSIDE)])
+    expect(events).toMatchObject([{ geofence: elsewhere, organizationId: other, type: 'enter' }])
+    expect(await visits()).toEqual([
+      { entered: 0, exited: 10 },
+      { entered: 10, exited: null },
+    ])
+  })
+
+  test('end a visit without a word when the device leaves the group that is watched', async () => {
+    const group = await fixture.insert("device_groups (organization_id, name) VALUES ($1, 'vans')", [
+      organization,
+    ])
+    const fenceOfGroup = await fixture.fence(organization, square(10), { group })
+    await fixture.pool.query(
+      'INSERT INTO device_group_members (organization_id, group_id, device_id) VALUES ($1, $2, $3)',
+      [organization, group, device],
+    )
+    await write([at(0, 10.5)])
+    expect(await current()).toEqual(['enter 0'])
+    await fixture.pool.query('DELETE FROM device_group_members WHERE device_id = $1', [device])
+    shard.evaluator.forget([device])
+    expect((await write([at(10, 10.5), at(20, OUTSIDE)])).events).toEqual([])
+    expect(await visits()).toEqual([{ entered: 0, exited: 10 }])
+    expect(await fixture.count('geofence_visits WHERE geofence_id = $1', [fenceOfGroup])).toBe(1)
+  })
 })
 
 describe('rows that are stored already', () => {
