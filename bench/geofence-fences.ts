@@ -9,7 +9,7 @@ import { projectRoot } from '../storage/project-root.ts'
 import { SEED, seededRandom } from './measure.ts'
 
 export const ORGANIZATION = 1
-const TOWNS = 100
+const TOWNS = 40
 /** Each so many-th geofence is a real one, until there are no more. */
 const REAL_EVERY = 3
 const STOP_RADIUS_M = 60
@@ -28,15 +28,14 @@ const WASHINGTON: Place = [38.9, -77.02]
 
 /**
  * Parcels, circles round stops and yards, zones of a few streets, districts: up to which share they are, and what radius
- * they have, m.
+ * they have, m, and how many vertices; zones and districts have as many as those of Washington have.
  */
 const KINDS = [
-  { upTo: 0.73, circle: false, fromM: 15, toM: 60 },
-  { upTo: 0.979, circle: true, fromM: 30, toM: 150 },
-  { upTo: 0.999, circle: false, fromM: 300, toM: 1200 },
-  { upTo: 1, circle: false, fromM: 1200, toM: 4800 },
+  { upTo: 0.73, circle: false, fromM: 15, toM: 60, vertices: 8 },
+  { upTo: 0.979, circle: true, fromM: 30, toM: 150, vertices: 0 },
+  { upTo: 0.999, circle: false, fromM: 300, toM: 1200, vertices: 100 },
+  { upTo: 1, circle: false, fromM: 1200, toM: 4800, vertices: 200 },
 ]
-const VERTICES = 8
 
 function towns(): Place[] {
   const random = seededRandom(SEED)
@@ -73,8 +72,8 @@ function shapeInTown([latitude, longitude]: Place, random: () => number): Geofen
   const y = latitude + TOWN_DEG * gaussian(random)
   const x = longitude + (TOWN_DEG * gaussian(random)) / widening
   if (kind.circle) return { type: 'Circle', center: [x, y], radiusM }
-  const ring = Array.from({ length: VERTICES }, (_, vertex) => {
-    const angle = (2 * Math.PI * (vertex + 0.7 * random())) / VERTICES
+  const ring = Array.from({ length: kind.vertices }, (_, vertex) => {
+    const angle = (2 * Math.PI * (vertex + 0.7 * random())) / kind.vertices
     const reachDeg = (radiusM / DEGREE_M) * (0.6 + 0.5 * random())
     return [x + (reachDeg * Math.cos(angle)) / widening, y + reachDeg * Math.sin(angle)]
   })

@@ -27,8 +27,8 @@ export const geofences: Question = {
   title: 'In which geofences is a position, and what do a million of them cost?',
   method:
     'One thread looks positions up in the geofences of one organisation: 695 zones of Washington, circles of 60 m round 2,376 stops of ' +
-    'Austin’s buses, and made ones, spread over 100 towns: parcels of 15 to 60 m (73 %), circles of 30 to 150 m (25 %), zones of 300 to ' +
-    '1,200 m (2 %) and districts of up to 4.8 km (0.1 %), polygons of 8 vertices. Positions are those of ' +
+    'Austin’s buses, and made ones, spread over 40 towns: parcels of 15 to 60 m (73 %, 8 vertices), circles of 30 to 150 m (25 %), zones of 300 to ' +
+    '1,200 m (2 %, 100 vertices) and districts of up to 4.8 km (0.1 %, 200 vertices). Positions are those of ' +
     'Austin’s buses at noon of 25 November 2016, five fixes half a minute apart in a packet, and of the same buses in all the other towns; packets come in ' +
     'no order of place. Seconds are those of processor time. Yardsticks over the same geofences, whose answers have to be the same: a flatbush of their ' +
     'bounds and our exact test, and a loop with turf over all of them. Indexes are built by a thread, shapes made and checked as well; bytes are all ' +
