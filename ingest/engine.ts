@@ -152,11 +152,14 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     return closing
   }
   const closeAll = async () => {
-    await Promise.all([backfills.close(), fences.close(), ...listeners.map((listener) => listener.close())])
+    // Before the store: what it could not store is not known to wait when it is closed, and timers wait for it.
+    const timersEnded = Promise.race([timers.close(), delay(limits.stopTimeoutMs, undefined, { ref: false })])
+    const ended = [backfills.close(), fences.close(), timersEnded]
+    await Promise.all([...ended, ...listeners.map((listener) => listener.close())])
     await store.close()
     // A database that answers no more must not keep the engine from ending.
-    const answered = Promise.all([quarantine.close(), commands.close(), timers.close(), endRepair()]).then(
-      () => notifications.close(),
+    const answered = Promise.all([quarantine.close(), commands.close(), endRepair()]).then(() =>
+      notifications.close(),
     )
     await Promise.race([answered, delay(limits.stopTimeoutMs, undefined, { ref: false })])
     outlet?.close()
