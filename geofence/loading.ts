@@ -8,8 +8,8 @@ import {
   type Fix,
   left,
   type Member,
-  NO_RUN,
   outside,
+  type Run,
   type WatchedDevice,
 } from './visits-state.ts'
 
@@ -55,9 +55,10 @@ export function loadState(
     if (found === undefined) continue
     const { rule } = found
     const isRaw = raw.includes(geofence)
-    const run = isRaw === (visit !== undefined) ? NO_RUN : runAtEnd(geofence, isRaw, ticks, places)
-    const counts = run.runFixes >= rule.debounceFixes && last.timeMs - run.runMs >= rule.debounceS * 1000
-    if (visit === undefined && (run.runFixes === 0 || counts)) continue
+    const run = isRaw === (visit !== undefined) ? null : runAtEnd(geofence, isRaw, ticks, places)
+    const counts =
+      run !== null && run.fixes >= rule.debounceFixes && last.timeMs - run.timeMs >= rule.debounceS * 1000
+    if (visit === undefined && (run === null || counts)) continue
     const member = visit === undefined ? found : entered(found, visit.enteredMs, visit.version)
     members.push({
       ...member,
@@ -67,7 +68,7 @@ export function loadState(
         isRaw &&
         rule.speedLimitKmh !== null &&
         Math.fround(last.speedKmh) > rule.speedLimitKmh,
-      ...(counts ? NO_RUN : run),
+      run: counts ? null : run,
     })
   }
   state.raw = raw
@@ -89,15 +90,15 @@ function runAtEnd(
   isInside: boolean,
   fixes: readonly Fix[],
   places: readonly Int32Array[],
-): typeof NO_RUN {
+): Run {
   let first = fixes.length
   while (first > 0 && places[first - 1]!.includes(geofence) === isInside) first--
   const { timeMs, latitudeDeg, longitudeDeg, speedKmh } = fixes[first]!
   return {
-    runFixes: fixes.length - first,
-    runMs: timeMs,
-    runLatitudeDeg: latitudeDeg,
-    runLongitudeDeg: longitudeDeg,
-    runSpeedKmh: Math.fround(speedKmh),
+    fixes: fixes.length - first,
+    timeMs,
+    latitudeDeg,
+    longitudeDeg,
+    speedKmh: Math.fround(speedKmh),
   }
 }

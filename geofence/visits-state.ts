@@ -46,6 +46,16 @@ export interface WatchedDevice {
   readonly groups: readonly number[]
 }
 
+/** Fixes in a row, up to the last one, that lie on the other side than the one that counts. */
+export interface Run {
+  readonly fixes: number
+  /** Of the first of them, as are the others. */
+  readonly timeMs: number
+  readonly latitudeDeg: number
+  readonly longitudeDeg: number
+  readonly speedKmh: number
+}
+
 /** A geofence that the device is inside of, or that it begins to be. Never changed, but replaced: clones share them. */
 export interface Member {
   readonly geofence: number
@@ -61,24 +71,11 @@ export interface Member {
   /** Where the visit was put into the changes of its piece. Of no meaning in others. */
   readonly openedAt: number
   readonly speeding: boolean
-  /** Fixes in a row, up to the last one, that lie on the other side. */
-  readonly runFixes: number
-  /** The first of them. */
-  readonly runMs: number
-  readonly runLatitudeDeg: number
-  readonly runLongitudeDeg: number
-  readonly runSpeedKmh: number
+  /** null while the last fix lies on the side that counts. */
+  readonly run: Run | null
 }
 
 const NO_IDS = new Int32Array()
-/** Of a {@link Member} whose last fix lies on the side that counts. */
-export const NO_RUN = {
-  runFixes: 0,
-  runMs: Number.NaN,
-  runLatitudeDeg: Number.NaN,
-  runLongitudeDeg: Number.NaN,
-  runSpeedKmh: Number.NaN,
-}
 
 /**
  * A geofence as one that the device is outside of; undefined where it does not watch the device, as that of an
@@ -116,7 +113,7 @@ function memberOf({ id, version, terms }: Fence, rule: GeofenceRule): Member {
     dwellMs: Number.NaN,
     openedAt: -1,
     speeding: false,
-    ...NO_RUN,
+    run: null,
   }
 }
 
@@ -190,7 +187,7 @@ export class DeviceState implements WatchedDevice {
   /** Up to when what follows from visits is certain: no later fix changes a side before it. */
   settledMs(): number {
     let settledMs = this.timeMs
-    for (const { runFixes, runMs } of this.members) if (runFixes > 0) settledMs = Math.min(settledMs, runMs)
+    for (const { run } of this.members) if (run !== null) settledMs = Math.min(settledMs, run.timeMs)
     return settledMs
   }
 
@@ -236,8 +233,8 @@ export class DeviceState implements WatchedDevice {
     this.runs = false
     this.speeding = false
     this.speedLimitKmh = Number.POSITIVE_INFINITY
-    for (const { enteredMs, rule, runFixes, speeding } of members) {
-      if (runFixes > 0) this.runs = true
+    for (const { enteredMs, rule, run, speeding } of members) {
+      if (run !== null) this.runs = true
       if (speeding) this.speeding = true
       if (rule.speedLimitKmh !== null && !Number.isNaN(enteredMs)) {
         this.speedLimitKmh = Math.min(this.speedLimitKmh, rule.speedLimitKmh)

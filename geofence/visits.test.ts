@@ -197,8 +197,8 @@ test('a state that is loaded is the one that was forgotten', () => {
   const known = ({ members }: DeviceState) => members.map(({ openedAt, ...member }) => member)
   expect(known(loaded)).toEqual(known(state))
   expect(known(loaded)).toMatchObject([
-    { geofence: 10, runFixes: 2, enteredMs: START_MS },
-    { geofence: 11, runFixes: 2, enteredMs: Number.NaN },
+    { geofence: 10, run: { fixes: 2 }, enteredMs: START_MS },
+    { geofence: 11, run: { fixes: 2 }, enteredMs: Number.NaN },
   ])
   state = loaded
   take(5, OUTSIDE)

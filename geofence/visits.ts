@@ -30,8 +30,8 @@ import {
   type Fences,
   type Fix,
   type Member,
-  NO_RUN,
   outside,
+  type Run,
 } from './visits-state.ts'
 
 export { DeviceState, type Fence, type Fences, type Fix, type WatchedDevice } from './visits-state.ts'
@@ -170,19 +170,14 @@ class Step {
     const wasInside = !Number.isNaN(member.enteredMs)
     let next = member
     if (isInside !== wasInside) {
-      const run = {
-        runFixes: member.runFixes + 1,
-        runMs: member.runFixes > 0 ? member.runMs : fix.timeMs,
-        runLatitudeDeg: member.runFixes > 0 ? member.runLatitudeDeg : place.latitudeDeg,
-        runLongitudeDeg: member.runFixes > 0 ? member.runLongitudeDeg : place.longitudeDeg,
-        runSpeedKmh: member.runFixes > 0 ? member.runSpeedKmh : place.speedKmh,
-      }
-      next = { ...member, ...run }
-      if (run.runFixes >= rule.debounceFixes && fix.timeMs - run.runMs >= rule.debounceS * 1000) {
-        next = isInside ? this.enter(next) : this.exit(next)
-      }
-    } else if (member.runFixes > 0) {
-      next = { ...member, ...NO_RUN }
+      const { latitudeDeg, longitudeDeg, speedKmh } = place
+      const first = member.run ?? { timeMs: fix.timeMs, latitudeDeg, longitudeDeg, speedKmh }
+      const run = { ...first, fixes: (member.run?.fixes ?? 0) + 1 }
+      const counts = run.fixes >= rule.debounceFixes && fix.timeMs - run.timeMs >= rule.debounceS * 1000
+      if (!counts) next = { ...member, run }
+      else next = isInside ? this.enter(member, run) : this.exit(member, run)
+    } else if (member.run !== null) {
+      next = { ...member, run: null }
     }
     const counts = !Number.isNaN(next.enteredMs)
     const speeding = counts && isInside && rule.speedLimitKmh !== null && place.speedKmh > rule.speedLimitKmh
@@ -190,43 +185,45 @@ class Step {
       this.changes.events.push(firstEvent(this.source(next), 'speeding', fix.timeMs, place))
     }
     if (speeding !== next.speeding) next = { ...next, speeding }
-    if (counts || next.runFixes > 0) after.push(next)
+    if (counts || next.run !== null) after.push(next)
   }
 
-  private enter(member: Member): Member {
-    const { geofence, version, rule, runMs } = member
+  private enter(member: Member, run: Run): Member {
+    const { geofence, version, rule } = member
+    const { timeMs } = run
     const { opened, events } = this.changes
     const openedAt = opened.length
-    const next = { ...entered(member, runMs, version), ...NO_RUN, openedAt }
+    const next = { ...entered(member, timeMs, version), run: null, openedAt }
     const { device } = this.state
     opened.push({
       device,
       geofence,
       version,
-      enteredMs: runMs,
+      enteredMs: timeMs,
       exitedMs: Number.NaN,
       dueMs: next.dwellMs,
     })
-    if (rule.enter && this.isMade(member, runMs)) {
-      events.push(firstEvent(this.source(member), 'enter', runMs, placeOfRun(member)))
+    if (rule.enter && this.isMade(member, timeMs)) {
+      events.push(firstEvent(this.source(member), 'enter', timeMs, placeOf(run)))
     }
     return next
   }
 
-  private exit(member: Member): Member {
-    const { rule, timeZone, runMs } = member
+  private exit(member: Member, run: Run): Member {
+    const { rule, timeZone } = member
+    const { timeMs } = run
     const { events } = this.changes
-    if (rule.insideBy !== null && nextInstant(rule.insideBy, timeZone, runMs - 1) <= this.nowMs) {
+    if (rule.insideBy !== null && nextInstant(rule.insideBy, timeZone, timeMs - 1) <= this.nowMs) {
       this.passedByTimer = true
     }
-    if (member.dwellMs <= runMs) {
+    if (member.dwellMs <= timeMs) {
       events.push(firstEvent(this.source(member), 'dwell', member.dwellMs, NO_PLACE))
     }
-    if (rule.exit && this.isMade(member, runMs)) {
-      events.push(firstEvent(this.source(member), 'exit', runMs, placeOfRun(member)))
+    if (rule.exit && this.isMade(member, timeMs)) {
+      events.push(firstEvent(this.source(member), 'exit', timeMs, placeOf(run)))
     }
-    this.end(member, runMs, absenceMs(rule, timeZone, runMs))
-    return { ...member, ...NO_RUN, enteredMs: Number.NaN, dwellMs: Number.NaN, speeding: false }
+    this.end(member, timeMs, absenceMs(rule, timeZone, timeMs))
+    return { ...member, run: null, enteredMs: Number.NaN, dwellMs: Number.NaN, speeding: false }
   }
 
   /** Puts the end of a visit into the changes, where it may stand already. */
@@ -298,14 +295,8 @@ class Step {
   }
 }
 
-function placeOfRun({ runMs, runLatitudeDeg, runLongitudeDeg, runSpeedKmh }: Member): EventPlace {
-  return {
-    fixTimeMs: runMs,
-    latitudeDeg: runLatitudeDeg,
-    longitudeDeg: runLongitudeDeg,
-    speedKmh: runSpeedKmh,
-    crossing: false,
-  }
+function placeOf({ timeMs, latitudeDeg, longitudeDeg, speedKmh }: Run): EventPlace {
+  return { fixTimeMs: timeMs, latitudeDeg, longitudeDeg, speedKmh, crossing: false }
 }
 
 function isVisit(a: Visit | undefined, { device, geofence, enteredMs }: Visit): boolean {
