@@ -98,7 +98,7 @@ test('a small shape has few cells, one with many edges has some inside', () => {
   ]
   expect(values.filter((value) => value === INTERIOR).length).toBeGreaterThan(5)
   expect(values.filter((value) => value === BOUNDARY).length).toBeGreaterThan(5)
-  expect(values.length).toBeLessThan(60)
+  expect(values.length).toBeLessThanOrEqual(190)
 })
 
 /** Edges have corners at each 90° at most, since longer ones go the other way round. */
