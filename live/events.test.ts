@@ -94,9 +94,10 @@ describe('events on the live stream', () => {
     const [moved] = await stream.devices(organizationId, 1)
     const mine = await viewer()
     const other = await stream.connect({ organizationId: otherOrganizationId, role: 'viewer' })
-    publishFix(moved!)
     await mine.subscribe(1)
     await other.subscribe(1)
+    publishFix(moved!)
+    await mine.until((message) => fixes([message]).some(([device]) => device === moved))
     await stream.owner.query('UPDATE devices SET organization_id = $2 WHERE id = $1', [
       moved,
       otherOrganizationId,
@@ -114,8 +115,9 @@ describe('events on the live stream', () => {
   test('a disabled device shows none', async () => {
     const [device] = await stream.devices(organizationId, 1)
     const client = await viewer()
-    publishFix(device!)
     await client.subscribe(1)
+    publishFix(device!)
+    await client.until((message) => fixes([message]).some(([shown]) => shown === device))
     await stream.owner.query('UPDATE devices SET disabled = true WHERE id = $1', [device])
     await client.until(({ type }) => type === 'left')
     const mark = eventOf(devices[0]!)
