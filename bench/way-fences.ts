@@ -20,6 +20,9 @@ interface Place {
   readonly longitudeDeg: number
 }
 
+/** Where they lie: on the ways and beside them, or beside them only, where nobody meets them. */
+export type WayFences = 'met' | 'passed by'
+
 /**
  * @param organization Name of the one that gets them; it is made.
  * @param wayM Length of the way of each device.
@@ -30,6 +33,7 @@ export async function insertWayFences(
   devices: number,
   perDevice: number,
   wayM: number,
+  lie: WayFences,
 ): Promise<void> {
   const { rows } = await client.query('INSERT INTO organizations (name) VALUES ($1) RETURNING id', [
     organization,
@@ -43,7 +47,7 @@ export async function insertWayFences(
     )
   }
   for (let device = 0; device < devices; device++) {
-    for (const shape of shapesOf(device, perDevice, wayM)) {
+    for (const shape of shapesOf(device, perDevice, wayM, lie)) {
       shapes.push(JSON.stringify(shape))
       if (shapes.length === STATEMENT_ROWS) await insert()
     }
@@ -51,12 +55,14 @@ export async function insertWayFences(
   await insert()
 }
 
-function* shapesOf(device: number, count: number, wayM: number): Iterable<object> {
+function* shapesOf(device: number, count: number, wayM: number, lie: WayFences): Iterable<object> {
   let made = 0
-  for (let atM = ZONE_EVERY_M / 2; atM < wayM && made < count; atM += ZONE_EVERY_M, made++)
-    yield zone(device, atM)
-  for (let atM = STOP_EVERY_M / 2; atM < wayM && made < count; atM += STOP_EVERY_M, made++) {
-    yield stop(device, atM, 0)
+  if (lie === 'met') {
+    for (let atM = ZONE_EVERY_M / 2; atM < wayM && made < count; atM += ZONE_EVERY_M, made++)
+      yield zone(device, atM)
+    for (let atM = STOP_EVERY_M / 2; atM < wayM && made < count; atM += STOP_EVERY_M, made++) {
+      yield stop(device, atM, 0)
+    }
   }
   const stepM = wayM / Math.max(1, count - made)
   for (let atM = stepM / 2; made < count; atM += stepM, made++) yield stop(device, atM, BESIDE_M)
