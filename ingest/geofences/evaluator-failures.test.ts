@@ -96,6 +96,21 @@ test('positions are stored also where their events cannot be, and those after th
   expect(await current()).toContain('enter 30')
 })
 
+test('positions are stored also where the state of their device cannot be read', async () => {
+  // Such errors are those of a row that the database refuses, where COPY has them.
+  await fixture.pool.query(`
+    ALTER FUNCTION geofence_devices RENAME TO geofence_devices_away;
+    CREATE FUNCTION geofence_devices(integer[], integer, integer) RETURNS TABLE (device integer)
+      LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken'; END $$`)
+  expect(await write([at(0, OUTSIDE), at(10, INSIDE)])).toMatchObject({ rows: 2, refused: [], events: [] })
+  await fixture.pool.query(`
+    DROP FUNCTION geofence_devices; ALTER FUNCTION geofence_devices_away RENAME TO geofence_devices`)
+  expect(await stored()).toBe(2)
+  expect(shard.evaluator.takeFigures()).toMatchObject({ failures: 1, failure: 'P0001: broken' })
+  await write([at(20, OUTSIDE), at(30, INSIDE)])
+  expect(await current()).toContain('enter 30')
+})
+
 test('an event that is there already is evaluated anew', async () => {
   await write([at(0, OUTSIDE)])
   await fixture.pool.query(

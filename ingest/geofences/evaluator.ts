@@ -130,10 +130,18 @@ export class Evaluator {
     if (this.empty) return undefined
     const startMs = performance.now()
     try {
-      return await this.evaluatePiece(client, batch, rows, unstored, heard)
-    } catch (error) {
-      if (isOfEvaluation(error as Error)) this.failedFor(error as Error)
-      throw error
+      while (this.attempts < ATTEMPTS_MAX) {
+        try {
+          return await this.evaluatePiece(client, batch, rows, unstored, heard)
+        } catch (error) {
+          // Not to be taken for a fault of the rows.
+          if (!isOfEvaluation(error as Error)) throw error
+          this.failedFor(error as Error)
+          this.forgetNow(devicesOf(batch, rows))
+        }
+      }
+      this.giveUp(devicesOf(batch, rows))
+      return undefined
     } finally {
       this.figures.seconds += (performance.now() - startMs) / 1000
     }
@@ -149,10 +157,6 @@ export class Evaluator {
     const fixes = new Fixes(batch)
     const runs = await this.watchedRuns(client, fixes, rows, heard)
     if (runs.length === 0) return undefined
-    if (this.attempts >= ATTEMPTS_MAX) {
-      this.giveUp(runs)
-      return undefined
-    }
     const rest = unstored ? rows : await leaveOutStored(client, fixes, rows, runs)
     const changes = noChanges()
     const nowMs = Date.now()
@@ -291,8 +295,9 @@ export class Evaluator {
     }
     let disputed = devices
     if (code === CONTRADICTION) {
-      this.attempts++
       disputed = contradictedDevices(error as pg.DatabaseError)
+      // Timers go on meanwhile: that they were first is a fault only where what they did was looked at.
+      if (disputed.some((device) => this.contradicted.has(device))) this.attempts++
     } else this.failedFor(error)
     this.forgetNow(disputed)
     for (const device of disputed) this.contradicted.add(device)
@@ -306,14 +311,14 @@ export class Evaluator {
   }
 
   /** Positions are stored, whatever is wrong with what they mean. */
-  private giveUp(runs: readonly DeviceRun[]): void {
-    this.forgetNow(runs.map(({ device }) => device))
+  private giveUp(devices: Iterable<number>): void {
+    this.forgetNow(devices)
     this.attempts = 0
     this.contradicted.clear()
     this.figures.failures++
   }
 
-  private forgetNow(devices: readonly number[]): void {
+  private forgetNow(devices: Iterable<number>): void {
     for (const device of devices) {
       this.organizations.delete(device)
       this.states.delete(device)
@@ -323,6 +328,10 @@ export class Evaluator {
   private forgetAll(): void {
     this.forgetNow(this.states.devices())
   }
+}
+
+function devicesOf({ device }: PositionBatch, rows: Uint32Array): Set<number> {
+  return new Set(Array.from(rows, (row) => device[row]!))
 }
 
 /** Whether the same would fail again. */
