@@ -1,5 +1,3 @@
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import {
   batchOf,
@@ -9,6 +7,8 @@ import {
   START_MS,
   square,
 } from '../../test/evaluation-fixture.ts'
+import { LossyWay } from '../../test/lossy-way.ts'
+import { PositionWriter } from '../shards/writer.ts'
 
 let fixture: EvaluationFixture
 let device: number
@@ -83,6 +83,36 @@ test('a commit whose answer is lost is not told twice', async () => {
   await proxy.close()
 })
 
+test('a commit whose answer is lost with a reset connection is known to who goes on', async () => {
+  const organization = await fixture.organization()
+  ;[device] = (await fixture.devices(organization)) as [number]
+  await fixture.fence(organization, square(0), { debounceFixes: 3 })
+  const proxy = await LossyWay.before(fixture.url)
+  const behind = fixture.shard({ url: proxy.url, answerTimeoutMs: 1_000 })
+  await write([at(0, OUTSIDE)], behind)
+  proxy.loseNextAnswer('reset')
+  await write([at(10, INSIDE)], behind)
+  await write([at(20, INSIDE), at(30, INSIDE)], behind)
+  expect(proxy.lost).toBe(1)
+  expect(await current()).toEqual(['enter 10'])
+  await behind.writer.close()
+  await proxy.close()
+})
+
+test('positions that turn out to be stored are known to who goes on', async () => {
+  const organization = await fixture.organization()
+  ;[device] = (await fixture.devices(organization)) as [number]
+  await fixture.fence(organization, square(0), { debounceFixes: 3 })
+  await write([at(0, OUTSIDE)])
+  // As by a commit that was taken for lost, and got through later.
+  const alone = new PositionWriter(fixture.url, 'evaluation test', { onDatabase() {} })
+  await alone.write(batchOf([at(10, INSIDE)]))
+  await alone.close()
+  await write([at(10, INSIDE)])
+  await write([at(20, INSIDE), at(30, INSIDE)])
+  expect(await current()).toEqual(['enter 10'])
+})
+
 test('positions are stored also where their events cannot be, and those after them are evaluated again', async () => {
   await write([at(0, OUTSIDE)])
   await fixture.pool.query('ALTER FUNCTION geofence_apply RENAME TO geofence_apply_away')
@@ -121,62 +151,3 @@ test('an event that is there already is evaluated anew', async () => {
   expect((await write([at(10, INSIDE)])).events).toMatchObject([{ type: 'enter', revision: 1 }])
   expect(await current()).toEqual(['enter 10'])
 })
-
-/** A way to the database that can lose what it answers. */
-class LossyWay {
-  lost = 0
-  readonly url: string
-  private losing = false
-  private readonly sockets: Socket[] = []
-  private readonly server = createServer((socket) => this.pass(socket))
-  private readonly target: URL
-
-  private constructor(target: URL, url: string) {
-    this.target = target
-    this.url = url
-  }
-
-  static async before(databaseUrl: string): Promise<LossyWay> {
-    const url = new URL(databaseUrl)
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as AddressInfo
-    server.close()
-    await once(server, 'close')
-    url.port = String(port)
-    const proxy = new LossyWay(new URL(databaseUrl), url.href)
-    proxy.server.listen(port, '127.0.0.1')
-    await once(proxy.server, 'listening')
-    return proxy
-  }
-
-  /** The next commit gets through, and the connection is cut instead of the answer. */
-  loseNextAnswer(): void {
-    this.losing = true
-  }
-
-  async close(): Promise<void> {
-    for (const socket of this.sockets) socket.destroy()
-    this.server.close()
-    await once(this.server, 'close')
-  }
-
-  private pass(socket: Socket): void {
-    const server = connect(Number(this.target.port), this.target.hostname)
-    this.sockets.push(socket, server)
-    for (const end of [socket, server]) end.on('error', () => undefined)
-    socket.on('data', (bytes) => server.write(bytes))
-    server.on('data', (bytes) => {
-      // A command tag of COPY comes when all before it is done; what follows it says that it is committed.
-      if (this.losing && bytes.includes('COPY ')) {
-        this.losing = false
-        this.lost++
-        socket.destroy()
-        return
-      }
-      socket.write(bytes)
-    })
-    socket.on('close', () => server.destroy())
-    server.on('close', () => socket.destroy())
-  }
-}

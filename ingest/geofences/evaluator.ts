@@ -36,7 +36,7 @@ const LOAD_DEVICES = 1_000
 const ATTEMPTS_MAX = 5
 /** Classes of SQLSTATE for which the connection, the server or other transactions are at fault, and no evaluation. */
 const NOT_OF_EVALUATION = /^(?:08|40|53|55|57|58)/
-/** Also nobody knows then whether what was sent is committed; as where there is no SQLSTATE at all. */
+/** Also nobody knows then whether what was sent is committed; as where the server has not answered. */
 const OUTCOME_UNKNOWN = /^(?:08|57|58|XX)/
 
 /** What is to be stored with rows, in one transaction. */
@@ -100,6 +100,21 @@ export class Evaluator {
    */
   forget(devices: readonly number[] | undefined): void {
     this.told.push(() => this.forgetNow(devices ?? [...this.organizations.keys()]))
+  }
+
+  /**
+   * Rows turned out to be stored. A device of which that is news, as after a commit that was taken for lost, is read anew.
+   * @param left Those of `rows` that are not stored.
+   */
+  stored(batch: PositionBatch, rows: Uint32Array, left: Uint32Array): void {
+    if (left.length === rows.length) return
+    const fixes = new Fixes(batch)
+    const unstored = new Set(left)
+    for (const row of rows) {
+      if (batch.quality[row] !== 0 || unstored.has(row)) continue
+      const device = batch.device[row]!
+      if (this.states.get(device)?.order(fixes.at(row)) === 'next') this.forgetNow([device])
+    }
   }
 
   /** What was done since the last call; undefined where there is nothing to do. */
@@ -283,7 +298,7 @@ export class Evaluator {
     const { code = '' } = error as pg.DatabaseError
     const devices = runs.map(({ device }) => device)
     // The next state of a device is forgotten with its run: what is in memory is what was committed.
-    if (code === '' || OUTCOME_UNKNOWN.test(code)) this.forgetNow(devices)
+    if (!(error instanceof pg.DatabaseError) || OUTCOME_UNKNOWN.test(code)) this.forgetNow(devices)
     if (!failedBeforeCopy(error) || !isOfEvaluation(error)) return false
     // No failure: whoever took them has got on, so it is not tried for ever.
     if (code === DEVICES_LOST) {

@@ -207,9 +207,10 @@ export class PositionWriter {
     let rest = piece
     let unstored = false
     const leaveOutStored = async () => {
-      const before = rest.length
-      rest = await notStored(client, batch, rest)
-      this.replayed = rest.length < before
+      const before = rest
+      rest = await notStored(client, batch, before)
+      this.evaluator?.stored(batch, before, rest)
+      this.replayed = rest.length < before.length
       unstored = true
     }
     if (this.replayed) await leaveOutStored()
