@@ -79,6 +79,20 @@ export function loadState(
   return state
 }
 
+/**
+ * Whether a state is to be loaded anew, since the database may know more: a geofence that was disabled and is not any
+ * more has ended its visits, and one that was edited after a dwell was due may have put it off before.
+ * @param nowMs As far as timers may have come, ms UTC.
+ */
+export function isOutdated(state: DeviceState, fences: Fences, nowMs: number): boolean {
+  if (state.generation === fences.generation) return false
+  return state.members.some(({ geofence, version, enteredMs, dwellMs }) => {
+    if (Number.isNaN(enteredMs)) return false
+    const edits = (fences.find(geofence)?.version ?? version) - version
+    return edits > 1 || (edits === 1 && dwellMs <= nowMs)
+  })
+}
+
 /** Of the fixes of each millisecond the first, which is the one that counts. */
 export function onePerTime(fixes: readonly Fix[]): Fix[] {
   return fixes.filter(({ timeMs }, at) => timeMs !== fixes[at - 1]?.timeMs)

@@ -55,6 +55,7 @@ export class EvaluationFixture {
   readonly url: string
   private readonly release: () => Promise<void>
   private readonly sources: FenceSource[] = []
+  private readonly disabled = new Set<number>()
   private readonly terms: Terms[] = []
   private readonly shards: ShardWriter[] = []
 
@@ -113,6 +114,24 @@ export class EvaluationFixture {
     return id
   }
 
+  /** Gives a geofence another rule, or disables it: all shards know it from now on. */
+  async edit(id: number, change: { readonly rule?: object; readonly disabled?: boolean }): Promise<void> {
+    const { rule, disabled = null } = change
+    const rules = rule === undefined ? undefined : [GeofenceRule.parse(rule)]
+    const { rows } = await this.pool.query<{ version: number; disabled: boolean }>(
+      `UPDATE geofences SET rules = coalesce($2, rules), disabled = coalesce($3, disabled)
+       WHERE id = $1 RETURNING version, disabled`,
+      [id, rules && JSON.stringify(rules), disabled],
+    )
+    const [{ version, disabled: isDisabled }] = rows as [{ version: number; disabled: boolean }]
+    const at = this.sources.findIndex((source) => source.id === id)
+    const terms = rules ? this.terms.push({ timeZone: 'UTC', rules }) - 1 : this.sources[at]!.terms
+    this.sources[at] = { ...this.sources[at]!, version, terms }
+    if (isDisabled) this.disabled.add(id)
+    else this.disabled.delete(id)
+    for (const { evaluator } of this.shards) this.update(evaluator)
+  }
+
   /** A shard of a process of its own. */
   shard({ url = this.url, devicesMax = 1_000, answerTimeoutMs = 30_000 } = {}): ShardWriter {
     const evaluator = new Evaluator(devicesMax)
@@ -147,11 +166,11 @@ export class EvaluationFixture {
 
   private update(evaluator: Evaluator): void {
     evaluator.update({
-      base: buildFenceIndex(this.sources),
+      base: buildFenceIndex(this.sources.filter(({ id }) => !this.disabled.has(id))),
       delta: null,
       gone: new Int32Array(),
       termsFrom: 0,
-      terms: this.terms,
+      terms: [...this.terms],
     })
   }
 }

@@ -6,7 +6,7 @@
 import pg from 'pg'
 import { type GeofenceChanges, noChanges } from '../../geofence/changes.ts'
 import { FenceMap, type FenceMapUpdate } from '../../geofence/fence-map.ts'
-import { loadState } from '../../geofence/loading.ts'
+import { isOutdated, loadState } from '../../geofence/loading.ts'
 import { revise } from '../../geofence/revision.ts'
 import { type LookBack, lookBackOf } from '../../geofence/rules.ts'
 import { advance } from '../../geofence/visits.ts'
@@ -196,6 +196,7 @@ export class Evaluator {
     rows: Uint32Array,
     heard: () => void,
   ): Promise<DeviceRun[]> {
+    const nowMs = Date.now()
     const { organizations, fences, states } = this
     let runs = deviceRuns(fixes.batch, rows, (device) => {
       const organization = organizations.get(device)
@@ -209,6 +210,10 @@ export class Evaluator {
     let absent: number[] = []
     for (const run of runs) {
       run.state = states.get(run.device)
+      if (run.state !== undefined && isOutdated(run.state, fences, nowMs)) {
+        states.delete(run.device)
+        run.state = undefined
+      }
       if (run.state === undefined) absent.push(run.device)
     }
     if (absent.length === 0) return runs
