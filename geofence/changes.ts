@@ -56,3 +56,40 @@ export interface GeofenceChanges {
 export function noChanges(): GeofenceChanges {
   return { opened: [], changed: [], removed: [], events: [] }
 }
+
+/** How far the lists are, for {@link cutBack}. */
+export interface ChangesLengths {
+  readonly opened: number
+  readonly changed: number
+  readonly removed: number
+  readonly events: number
+}
+
+export function lengthsOf({ opened, changed, removed, events }: GeofenceChanges): ChangesLengths {
+  return { opened: opened.length, changed: changed.length, removed: removed.length, events: events.length }
+}
+
+/** Takes back what was added since. */
+export function cutBack(
+  changes: GeofenceChanges,
+  { opened, changed, removed, events }: ChangesLengths,
+): void {
+  changes.opened.length = opened
+  changes.changed.length = changed
+  changes.removed.length = removed
+  changes.events.length = events
+}
+
+export function countChanges({ opened, changed, removed, events }: GeofenceChanges): number {
+  return opened.length + changed.length + removed.length + events.length
+}
+
+/** Fixes change more than can be stored as one. */
+export class TooManyChanges extends RangeError {
+  override readonly name = 'TooManyChanges'
+
+  /** @param max Changes that can be stored as one. */
+  constructor(max: number) {
+    super(`more than ${max} visits and events change at once`)
+  }
+}

@@ -12,7 +12,7 @@
  * long as any rule asks for, so that a recorded side has counted already when the fix was taken. From then on the same
  * fixes find the same.
  */
-import { type GeofenceChanges, noChanges } from './changes.ts'
+import { countChanges, type GeofenceChanges, noChanges, TooManyChanges } from './changes.ts'
 import { fenceIds } from './fence-ids.ts'
 import { type FenceFinder, onePerTime, type RecordedVisit } from './loading.ts'
 import type { History } from './revision.ts'
@@ -25,6 +25,7 @@ export interface ReplayOptions {
   readonly history: History
   readonly lookBack: LookBack
   readonly pageRows: number
+  readonly changesMax?: number
 }
 
 /** What a replay found. */
@@ -175,7 +176,7 @@ export class Replay {
   private take(fix: Fix, isStored: boolean): void {
     const { state, inside, found, active, coming } = this
     this.firstMs = Math.min(this.firstMs, fix.timeMs)
-    const { fences } = this.options
+    const { fences, changesMax = Number.POSITIVE_INFINITY } = this.options
     let changedMs = Number.NEGATIVE_INFINITY
     for (let next = coming.at(-1); next !== undefined && next.enteredMs <= fix.timeMs; next = coming.at(-1)) {
       active.set(next.geofence, next)
@@ -192,6 +193,7 @@ export class Replay {
     fences.inside(state.organizationId, fix.latitudeDeg, fix.longitudeDeg, inside)
     // No timer counts: what they make is worked out from the visits.
     advance(state, fix, inside, fences, Number.NEGATIVE_INFINITY, found)
+    if (countChanges(found) > changesMax) throw new TooManyChanges(changesMax)
   }
 
   /** @returns When the last of them ended. */

@@ -76,6 +76,8 @@ export interface RevisionOptions {
   readonly nowMs: number
   /** Most fixes read at once. */
   readonly pageRows?: number
+  /** Visits and events that may be found; no limit where it is left out. */
+  readonly changesMax?: number
 }
 
 /**
@@ -85,6 +87,7 @@ export interface RevisionOptions {
  * @param fixes Ordered by time and digest; not stored yet, or stored already.
  * @param changes Where the difference is added.
  * @returns State after them, to be advanced by the other fixes of the piece.
+ * @throws TooManyChanges
  */
 export async function revise(
   state: DeviceState,

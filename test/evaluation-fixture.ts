@@ -133,8 +133,13 @@ export class EvaluationFixture {
   }
 
   /** A shard of a process of its own. */
-  shard({ url = this.url, devicesMax = 1_000, answerTimeoutMs = 30_000 } = {}): ShardWriter {
-    const evaluator = new Evaluator(devicesMax)
+  shard({
+    url = this.url,
+    devicesMax = 1_000,
+    changesMax = 50_000,
+    answerTimeoutMs = 30_000,
+  } = {}): ShardWriter {
+    const evaluator = new Evaluator(devicesMax, changesMax)
     const writer = new PositionWriter(
       url,
       'evaluation test shard',

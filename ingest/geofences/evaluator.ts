@@ -4,7 +4,14 @@
  * piece makes of them takes their place only then.
  */
 import pg from 'pg'
-import { type GeofenceChanges, noChanges } from '../../geofence/changes.ts'
+import {
+  countChanges,
+  cutBack,
+  type GeofenceChanges,
+  lengthsOf,
+  noChanges,
+  TooManyChanges,
+} from '../../geofence/changes.ts'
 import { FenceMap, type FenceMapUpdate } from '../../geofence/fence-map.ts'
 import { isOutdated, loadState } from '../../geofence/loading.ts'
 import { revise } from '../../geofence/revision.ts'
@@ -34,6 +41,10 @@ import { StoredHistory } from './geofence-store-history.ts'
 const LOAD_DEVICES = 1_000
 /** How often a piece is evaluated anew before it is stored without. */
 const ATTEMPTS_MAX = 5
+/** Visits and events that a piece may change: the database needs some seconds for them. */
+const CHANGES_MAX = 50_000
+/** How many times that one row may change, which is not to be parted: what takes longer is taken for a lost server. */
+const ROW_CHANGES_FACTOR = 10
 /** Classes of SQLSTATE for which the connection, the server or other transactions are at fault, and no evaluation. */
 const NOT_OF_EVALUATION = /^(?:08|40|53|55|57|58)/
 /** Also nobody knows then whether what was sent is committed; as where the server has not answered. */
@@ -60,6 +71,7 @@ export class Evaluator {
   /** Neither base nor delta has any: nothing is looked at then. */
   private empty = true
   private readonly states: DeviceStates
+  private readonly changesMax: number
   /** Of all devices that were met, 0 for those that are deleted. The registry of the process has far more of each. */
   private readonly organizations = new Map<number, number>()
   /** As far back as any rule since the start looked. */
@@ -72,8 +84,12 @@ export class Evaluator {
   private attempts = 0
   private figures = noFigures()
 
-  /** @param devicesMax Devices whose state is in memory, at most, but for those of one piece. */
-  constructor(devicesMax: number) {
+  /**
+   * @param devicesMax Devices whose state is in memory, at most, but for those of one piece.
+   * @param changesMax Visits and events that are stored as one.
+   */
+  constructor(devicesMax: number, changesMax = CHANGES_MAX) {
+    this.changesMax = changesMax
     this.states = new DeviceStates(devicesMax)
   }
 
@@ -132,7 +148,7 @@ export class Evaluator {
    * @param unstored Whether it is known that none of them is stored.
    * @param heard Called from time to time, while the database answers.
    * @returns undefined where no geofence watches any of the rows.
-   * @throws pg.DatabaseError, or the error of the connection.
+   * @throws pg.DatabaseError, or the error of the connection; TooManyChanges where it is to be given fewer rows.
    */
   async evaluate(
     client: pg.ClientBase,
@@ -151,6 +167,7 @@ export class Evaluator {
         } catch (error) {
           // Not to be taken for a fault of the rows.
           if (!isOfEvaluation(error as Error)) throw error
+          if (error instanceof TooManyChanges && rows.length > 1) throw error
           this.failedFor(error as Error)
           this.forgetNow(devicesOf(batch, rows))
         }
@@ -175,10 +192,11 @@ export class Evaluator {
     const rest = unstored ? rows : await leaveOutStored(client, fixes, rows, runs)
     const changes = noChanges()
     const nowMs = Date.now()
+    const changesMax = rows.length > 1 ? this.changesMax : this.changesMax * ROW_CHANGES_FACTOR
     for (const run of runs) {
-      if (this.advanceRun(run, fixes, nowMs, changes)) continue
-      await this.reviseRun(client, run, fixes, nowMs, changes)
-      heard()
+      if (!this.advanceRun(run, fixes, nowMs, changes, changesMax)) {
+        await this.reviseRun(client, run, fixes, { nowMs, changesMax, heard }, changes)
+      }
     }
     const statements = applyStatement(changes, this.guard!, nowMs)
     return {
@@ -254,7 +272,13 @@ export class Evaluator {
   }
 
   /** @returns false where it needs a revision; `changes` is as before then. */
-  private advanceRun(run: DeviceRun, fixes: Fixes, nowMs: number, changes: GeofenceChanges): boolean {
+  private advanceRun(
+    run: DeviceRun,
+    fixes: Fixes,
+    nowMs: number,
+    changes: GeofenceChanges,
+    changesMax: number,
+  ): boolean {
     if (this.contradicted.has(run.device)) return false
     const before = lengthsOf(changes)
     const { organizationId } = run.state!
@@ -265,7 +289,9 @@ export class Evaluator {
       run.next ??= run.state!.clone()
       if (order === 'next') {
         fences.inside(organizationId, fix.latitudeDeg, fix.longitudeDeg, fixes.inside)
-        if (advance(run.next, fix, fixes.inside, fences, nowMs, changes)) continue
+        const isDone = advance(run.next, fix, fixes.inside, fences, nowMs, changes)
+        if (countChanges(changes) > changesMax) throw new TooManyChanges(changesMax)
+        if (isDone) continue
       }
       cutBack(changes, before)
       run.next = undefined
@@ -278,14 +304,14 @@ export class Evaluator {
     client: pg.ClientBase,
     run: DeviceRun,
     fixes: Fixes,
-    nowMs: number,
+    options: { readonly nowMs: number; readonly changesMax: number; readonly heard: () => void },
     changes: GeofenceChanges,
   ): Promise<void> {
     const { fences, lookBack } = this
-    const history = new StoredHistory(client, run.device)
-    const options = { fences, history, lookBack, nowMs }
+    const history = new StoredHistory(client, run.device, options.heard)
     const all = Array.from(fixes.of(run), (fix) => ({ ...fix }))
-    run.next = await revise(run.state!, all, options, changes)
+    run.next = await revise(run.state!, all, { ...options, fences, history, lookBack }, changes)
+    if (countChanges(changes) > options.changesMax) throw new TooManyChanges(options.changesMax)
     this.figures.revisions++
   }
 
@@ -369,22 +395,4 @@ type Figures = {
 
 function noFigures(): Figures {
   return { revisions: 0, failures: 0, failure: '', seconds: 0, events: {} }
-}
-
-interface Lengths {
-  readonly opened: number
-  readonly changed: number
-  readonly removed: number
-  readonly events: number
-}
-
-function lengthsOf({ opened, changed, removed, events }: GeofenceChanges): Lengths {
-  return { opened: opened.length, changed: changed.length, removed: removed.length, events: events.length }
-}
-
-function cutBack(changes: GeofenceChanges, { opened, changed, removed, events }: Lengths): void {
-  changes.opened.length = opened
-  changes.changed.length = changed
-  changes.removed.length = removed
-  changes.events.length = events
 }

@@ -9,10 +9,13 @@ import { milliseconds, moment } from './sql-times.ts'
 export class StoredHistory implements History {
   private readonly client: pg.ClientBase
   private readonly device: number
+  private readonly heard: () => void
 
-  constructor(client: pg.ClientBase, device: number) {
+  /** @param heard Called after each page of fixes: a long history may take longer than a server may be silent. */
+  constructor(client: pg.ClientBase, device: number, heard: () => void = () => {}) {
     this.client = client
     this.device = device
+    this.heard = heard
   }
 
   async fixesBefore(timeMs: number, limit: number): Promise<Fix[]> {
@@ -80,6 +83,7 @@ export class StoredHistory implements History {
       `SELECT geofence_fixes($1, ${moment('$2')}, $3, $4) AS fix`,
       [this.device, timeMs, limit, back],
     )
+    this.heard()
     return rows.map(({ fix }) => fixOfRow(fix))
   }
 

@@ -8,6 +8,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
+import { TooManyChanges } from '../../geofence/changes.ts'
 import type { LiveEvent } from '../../schemas/live-port.ts'
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { PositionDays } from '../../storage/position-days.ts'
@@ -155,6 +156,10 @@ export class PositionWriter {
           if (piece.length === 1) refused.push({ row: piece[0]!, code, message })
           else pieces.push(...halves(piece))
           failures = 0
+          continue
+        }
+        if (error instanceof TooManyChanges) {
+          pieces.push(...halves(piece))
           continue
         }
         pieces.push(piece)
