@@ -1,9 +1,10 @@
 /** The thread of geofences.ts: builds indexes. */
-import { buildFenceIndex, type FenceIndexData } from '../geofence/fence-index.ts'
-import { changedFence, fences } from './geofence-fences.ts'
+import { buildFenceIndex, type FenceIndexData, type FenceSource } from '../geofence/fence-index.ts'
+import { changedFence, fences, simpleFences } from './geofence-fences.ts'
 
 export type BuildTask =
-  | { readonly type: 'all'; readonly count: number }
+  | { readonly type: 'towns'; readonly count: number; readonly towns: number }
+  | { readonly type: 'simple'; readonly count: number }
   | {
       readonly type: 'changed'
       readonly id: number
@@ -14,13 +15,24 @@ export type BuildTask =
 export interface Built {
   readonly data: FenceIndexData
   readonly seconds: number
+  /** Processor time of the whole process meanwhile, without the system's. */
+  readonly userSeconds: number
 }
 
 /** What piscina calls. */
 export function run(task: BuildTask): Built {
   const startMs = performance.now()
-  const sources =
-    task.type === 'all' ? fences(task.count) : [changedFence(task.id, [task.latitudeDeg, task.longitudeDeg])]
-  const data = buildFenceIndex(sources)
-  return { data, seconds: (performance.now() - startMs) / 1000 }
+  const before = process.cpuUsage()
+  const data = buildFenceIndex(sourcesOf(task))
+  return {
+    data,
+    seconds: (performance.now() - startMs) / 1000,
+    userSeconds: process.cpuUsage(before).user / 1_000_000,
+  }
+}
+
+function sourcesOf(task: BuildTask): Iterable<FenceSource> {
+  if (task.type === 'towns') return fences(task.count, task.towns)
+  if (task.type === 'simple') return simpleFences(task.count)
+  return [changedFence(task.id, task.latitudeDeg, task.longitudeDeg)]
 }

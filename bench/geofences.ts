@@ -1,4 +1,5 @@
 /** Geofences: in which of them each position is, how long an index takes to build, and a change to be in force. */
+import { loadavg } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { booleanPointInPolygon, distance, point, polygon } from '@turf/turf'
 import Flatbush from 'flatbush'
@@ -12,8 +13,16 @@ import type { BuildTask, Built } from './geofences-thread.ts'
 import { figure, percentile, type Summary, spread, times, unitsPerProcessorSecond } from './measure.ts'
 import type { Question, Row } from './question.ts'
 
-const COUNTS = [1000, 10_000, 100_000, 1_000_000]
-const COUNT_MAX = COUNTS.at(-1)!
+/** A thousand a town, and at last as many in few towns. */
+const MIXES = [
+  { count: 1000, towns: 1 },
+  { count: 10_000, towns: 10 },
+  { count: 100_000, towns: 100 },
+  { count: 1_000_000, towns: 1000 },
+  { count: 1_000_000, towns: 40 },
+]
+const COUNT_MAX = 1_000_000
+const SIMPLE_COUNT = 100_000
 /** A loop over more would not come to an end. */
 const LOOP_COUNT = 10_000
 const WORKER = new URL('./geofences-thread.js', import.meta.url)
@@ -26,74 +35,74 @@ export const geofences: Question = {
   name: 'geofences',
   title: 'In which geofences is a position, and what do a million of them cost?',
   method:
-    'One thread looks positions up in the geofences of one organisation: 695 zones of Washington, circles of 60 m round 2,376 stops of ' +
-    'Austin’s buses, and made ones, spread over 40 towns: parcels of 15 to 60 m (73 %, 8 vertices), circles of 30 to 150 m (25 %), zones of 300 to ' +
-    '1,200 m (2 %, 100 vertices) and districts of up to 4.8 km (0.1 %, 200 vertices). Positions are those of ' +
-    'Austin’s buses at noon of 25 November 2016, five fixes half a minute apart in a packet, and of the same buses in all the other towns; packets come in ' +
-    'no order of place. Seconds are those of processor time. Yardsticks over the same geofences, whose answers have to be the same: a flatbush of their ' +
-    'bounds and our exact test, and a loop with turf over all of them. Indexes are built by a thread, shapes made and checked as well; bytes are all ' +
+    'One thread looks positions up in the geofences of one organisation. A town has 1,000 of them: 300 circles of 60 m round ' +
+    'stops of Austin’s buses and 100 zones of Washington (4 to 250 vertices), each any of the real ones and, but for the first town, turned ' +
+    'and scaled by a tenth with all others of the town; 120 circles of 30 to 150 m; 474 parcels and yards of 15 to 200 m (5 to 12 vertices) and six ' +
+    'districts of 1.2 to 4.8 km (100 to 200 vertices), made at random. There are as many towns as thousands of geofences, so that a ' +
+    'position lies in about as many with any number of them; the last row has 40 towns for a million. Positions are 200,000: ' +
+    'packets of five fixes half a minute apart, of any of Austin’s buses at any time of 25 November 2016, in any town. ' +
+    'Seconds are those of processor time. Yardsticks over the same geofences, whose answers have to be the same: a flatbush of their ' +
+    'bounds searched for the position with our exact test and the organisation as its filter, and a loop with turf over all of them. ' +
+    'Indexes are built by a thread, shapes made and checked as well; bytes are all ' +
     'that an index has. While the largest is built another thread builds what replaces one changed geofence, over and over.',
   measure: async (bench) => {
     const pool = new Piscina({ filename: WORKER.href, name: 'run', minThreads: 2, maxThreads: 2 })
     bench.defer(() => pool.destroy())
-    const { places, vehicles } = positions()
     const rows: Row[] = []
     let ofFirst = 0
-    let changes = new Float64Array()
-    for (const count of COUNTS) {
-      bench.progress(`geofences: building ${count}`)
-      const task: BuildTask = { type: 'all', count }
+    let changes: Float64Array | undefined
+    for (const { count, towns } of MIXES) {
+      bench.progress(`geofences: building ${count} in ${towns} towns`)
+      const places = positions(towns)
+      const task: BuildTask = { type: 'towns', count, towns }
       const building = pool.run(task) as Promise<Built>
-      if (count === COUNT_MAX) changes = await changeWhile(building, pool, places)
-      const { data, seconds } = await building
-      bench.progress(`geofences: looking up in ${count}`)
-      const lookUp = lookUpOf(data, places)
-      const yardstick = flatbushOf(data, places)
-      const found = sameFound(lookUp, yardstick, places)
-      const perSecond = unitsPerProcessorSecond(() => lookUp.slice())
-      const byFlatbush = unitsPerProcessorSecond(() => yardstick.slice())
-      const byLoop = count === LOOP_COUNT ? unitsPerProcessorSecond(turfLoop(data, places)) : undefined
-      ofFirst ||= perSecond.mean
-      rows.push(
-        rowOf({
-          count,
-          perSecond,
-          byFlatbush,
-          byLoop,
-          ofFirst,
-          found,
-          seconds,
-          bytes: bytesOf(data) / count,
-        }),
-      )
+      if (count === COUNT_MAX) changes ??= await changeWhile(building, pool, places)
+      const built = await building
+      bench.progress(`geofences: looking up in ${count} in ${towns} towns`)
+      const measured = measureLookUps(built, count, towns, places)
+      ofFirst ||= measured.perSecond.mean
+      rows.push(rowOf(measured, ofFirst))
     }
-    rows.push({
-      name: 'a change meanwhile',
-      cells: { 'in force after': `${figure(percentile(changes, 0.5))} ms` },
-      meaning:
-        `A changed geofence was built anew and in force after ${figure(percentile(changes, 0.5))} ms (median of ${changes.length}; ` +
-        `longest ${figure(percentile(changes, 1))} ms) while another thread built ${figure(COUNT_MAX)}. ` +
-        `All look-ups were those of ${figure(vehicles)} vehicles.`,
-    })
+    rows.push(changeRow(changes!))
+    const simple = (await pool.run({ type: 'simple', count: SIMPLE_COUNT } satisfies BuildTask)) as Built
+    rows.push(simpleRow(bytesOf(simple.data) / SIMPLE_COUNT))
     return rows
   },
 }
 
+function measureLookUps(built: Built, count: number, towns: number, places: Float64Array): Measured {
+  const { data } = built
+  const lookUp = lookUpOf(data, places)
+  const yardstick = flatbushOf(data, places)
+  return {
+    count,
+    towns,
+    built,
+    found: sameFound(lookUp, yardstick, places),
+    bytes: bytesOf(data) / count,
+    perSecond: unitsPerProcessorSecond(() => lookUp.slice()),
+    byFlatbush: unitsPerProcessorSecond(() => yardstick.slice()),
+    byLoop: count === LOOP_COUNT ? unitsPerProcessorSecond(turfLoop(data, places)) : undefined,
+  }
+}
+
 interface Measured {
   readonly count: number
+  readonly towns: number
+  readonly built: Built
   readonly perSecond: Summary
   readonly byFlatbush: Summary
   readonly byLoop: Summary | undefined
-  readonly ofFirst: number
   readonly found: number
-  readonly seconds: number
   readonly bytes: number
 }
 
-function rowOf({ count, perSecond, byFlatbush, byLoop, ofFirst, found, seconds, bytes }: Measured): Row {
+function rowOf(measured: Measured, ofFirst: number): Row {
+  const { count, towns, built, perSecond, byFlatbush, byLoop, found, bytes } = measured
   const loop = byLoop === undefined ? '' : `, ${times(perSecond.mean / byLoop.mean)} a loop with turf`
+  const where = towns === 1 ? 'a town' : `${towns.toLocaleString('en-US')} towns`
   return {
-    name: figure(count),
+    name: `${count.toLocaleString('en-US')} in ${where}`,
     cells: {
       'positions/s': spread(perSecond),
       'of 1,000': times(perSecond.mean / ofFirst),
@@ -101,10 +110,31 @@ function rowOf({ count, perSecond, byFlatbush, byLoop, ofFirst, found, seconds, 
       'of turf': byLoop === undefined ? '–' : times(perSecond.mean / byLoop.mean),
       'found a position': figure(found),
       'bytes a geofence': figure(bytes),
-      'built in': `${figure(seconds)} s`,
+      'built in': `${figure(built.seconds)} s`,
+      'user time': `${figure(built.userSeconds)} s`,
       'in force after': '–',
     },
-    meaning: `One thread looks ${figure(perSecond.mean)} positions a second up in ${figure(count)} geofences: ${times(perSecond.mean / byFlatbush.mean)} flatbush${loop}.`,
+    meaning:
+      `One thread looks ${figure(perSecond.mean)} positions a second up in ${count.toLocaleString('en-US')} geofences of ${where}: ` +
+      `${times(perSecond.mean / byFlatbush.mean)} flatbush${loop}. Load average ${figure(loadavg()[0]!)} (1 minute).`,
+  }
+}
+
+function changeRow(changes: Float64Array): Row {
+  return {
+    name: 'a change meanwhile',
+    cells: { 'in force after': `${figure(percentile(changes, 0.5))} ms` },
+    meaning:
+      `A changed geofence was built anew and in force after ${figure(percentile(changes, 0.5))} ms (median of ${changes.length}; ` +
+      `longest ${figure(percentile(changes, 1))} ms) while another thread built ${COUNT_MAX.toLocaleString('en-US')}.`,
+  }
+}
+
+function simpleRow(bytes: number): Row {
+  return {
+    name: 'simple ones',
+    cells: { 'bytes a geofence': figure(bytes) },
+    meaning: `A circle or a polygon of eight vertices takes ${figure(bytes)} bytes, half of ${SIMPLE_COUNT.toLocaleString('en-US')} being either.`,
   }
 }
 
@@ -144,17 +174,19 @@ function lookUpOf(data: FenceIndexData, places: Float64Array): LookUp {
 
 function flatbushOf({ numbers, count }: FenceIndexData, places: Float64Array): LookUp {
   const tree = new Flatbush(count)
-  const starts = regionStarts(numbers)
+  const starts = Int32Array.from(regionStarts(numbers))
+  const organizations = new Int32Array(count).fill(ORGANIZATION)
   for (const start of starts) {
     tree.add(numbers[start + 2]!, numbers[start + 3]!, numbers[start + 4]!, numbers[start + 5]!)
   }
   tree.finish()
+  let [x, y] = [0, 0]
+  const contains = (item: number) =>
+    organizations[item] === ORGANIZATION && containsAt(numbers, starts[item]!, y, x)
   return lookUpBy(places, (latitudeDeg, longitudeDeg) => {
-    let found = 0
-    for (const item of tree.search(longitudeDeg, latitudeDeg, longitudeDeg, latitudeDeg)) {
-      if (containsAt(numbers, starts[item]!, latitudeDeg, longitudeDeg)) found++
-    }
-    return found
+    x = longitudeDeg
+    y = latitudeDeg
+    return tree.search(x, y, x, y, contains).length
   })
 }
 
