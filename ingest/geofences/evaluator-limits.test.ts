@@ -67,3 +67,13 @@ test('each page of the history that is read for a late position counts as an ans
   // What is before it, and what is behind it.
   expect(heard).toBe(2)
 })
+
+test('of the events of a batch as many as live keeps are handed on, the last ones', async () => {
+  const { writer } = fixture.shard()
+  const fixes = Array.from({ length: 1_000 }, (_, s) => at(s))
+  const { events } = await writer.write(batchOf(fixes))
+  expect(await current()).toBe(999 * FENCES)
+  expect(events).toHaveLength(10_000)
+  const { rows } = await fixture.pool.query('SELECT max(id)::integer AS id FROM events')
+  expect(events.at(-1)!.id).toBe(rows[0].id)
+})

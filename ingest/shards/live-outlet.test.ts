@@ -115,3 +115,11 @@ test('events that live is too slow for are left out, and how many of each device
     events: [testEvent({ id: 5, device: 1, organizationId: 3 })],
   })
 })
+
+test('events that are too many for their batch are left out although live is fast enough', async () => {
+  outlet.leaveOutEvents([1, 2].map((id) => testEvent({ id, device: 1, organizationId: 3 })))
+  expect((await once(live, 'message'))[0]).toEqual({
+    type: 'missed-events',
+    missed: [{ organizationId: 3, device: 1, count: 2 }],
+  })
+})

@@ -48,6 +48,12 @@ export class LiveOutlet {
       this.post({ type: 'events', events })
       return
     }
+    this.leaveOutEvents(events)
+  }
+
+  /** Tells of committed events no more than how many there were of each device, when live has caught up. */
+  leaveOutEvents(events: readonly LiveEvent[]): void {
+    this.poll ??= setInterval(() => this.catchUp(), CATCH_UP_POLL_MS)
     for (const { organizationId, device } of events) {
       const key = `${organizationId}/${device}`
       const count = (this.missedEvents.get(key)?.count ?? 0) + 1

@@ -25,7 +25,10 @@ const evaluator = new Evaluator(geofenceDevicesMax)
 const writer = new PositionWriter(
   databaseUrl,
   `fleetflow shard ${index}`,
-  { onDatabase: (up, error) => post({ type: 'database', up, message: error?.message ?? '' }) },
+  {
+    onDatabase: (up, error) => post({ type: 'database', up, message: error?.message ?? '' }),
+    onEventsLeftOut: (events) => live?.leaveOutEvents(events),
+  },
   evaluator,
 )
 const lastFixes = new LastFixes((work) => writer.between(work))

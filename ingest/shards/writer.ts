@@ -43,6 +43,8 @@ const RECONNECT_MS_MAX = 5_000
 const CONNECT_TIMEOUT_MS = 10_000
 /** A statement that waits longer for a lock fails, and is tried again. */
 const LOCK_TIMEOUT_MS = 60_000
+/** Events of a batch that are handed on: live keeps no more of them, and a batch may bring a thousand times as many. */
+const EVENTS_MAX = 10_000
 /** A server that does not answer a COPY is taken for lost: TCP alone takes a quarter of an hour to find out. */
 const ANSWER_TIMEOUT_MS = 90_000
 
@@ -53,7 +55,7 @@ export interface Written {
   readonly duplicates: number
   /** Rows of those that the database does not take. */
   readonly refused: readonly RefusedRow[]
-  /** Of geofences, that were committed with the rows. */
+  /** Of geofences, that were committed with the rows; the last ones, where they are very many. */
   readonly events: readonly LiveEvent[]
 }
 
@@ -69,6 +71,8 @@ export interface RefusedRow {
 export interface WriterEvents {
   /** The database is away or back; `error` says why it is away. */
   onDatabase(up: boolean, error?: Error): void
+  /** Events that were committed, and are too many to be handed on with their batch. */
+  onEventsLeftOut?(events: readonly LiveEvent[]): void
 }
 
 export class PositionWriter {
@@ -147,6 +151,10 @@ export class PositionWriter {
         const copied = await this.copy(client, delivery, piece)
         inserted += copied.rows
         for (const event of copied.events) events.push(event)
+        if (events.length > EVENTS_MAX) {
+          const leftOut = events.splice(0, events.length - EVENTS_MAX)
+          this.events.onEventsLeftOut?.(leftOut)
+        }
         failures = 0
         continue
       } catch (error) {
