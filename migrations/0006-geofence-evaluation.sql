@@ -147,7 +147,7 @@ CREATE TYPE geofence_moment AS (device_id integer, geofence_id integer, from_tim
 --
 -- Timers write beside it: they lock the visit of which they make an event, or the row of geofence_instants. What they
 -- did that does not fit to the changes is found at the end, when all of these locks are held, and raised as FF001 with
--- the devices as detail.
+-- the devices as detail, and as hint how far the timers have come, ms UTC: their clock may be ahead.
 CREATE FUNCTION geofence_apply(fences integer[], ids integer[], evaluated_at timestamptz, changes json) RETURNS json
   LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -326,7 +326,8 @@ BEGIN
   IF cardinality(doubtful) > 0 THEN
     RAISE EXCEPTION 'what is to be stored of % devices contradicts what is stored', cardinality(doubtful)
       USING ERRCODE = 'FF001',
-        DETAIL = (SELECT string_agg(DISTINCT d.id::text, ',') FROM unnest(doubtful) AS d (id));
+        DETAIL = (SELECT string_agg(DISTINCT d.id::text, ',') FROM unnest(doubtful) AS d (id)),
+        HINT = coalesce(extract(epoch FROM instants_done) * 1000, 0)::text;
   END IF;
   RETURN coalesce(stored, '[]');
 END $$;

@@ -13,7 +13,13 @@ import { type LookBack, lookBackOf } from '../../geofence/rules.ts'
 import type { WatchedDevice } from '../../geofence/visits-state.ts'
 import type { LiveEvent } from '../../schemas/live-port.ts'
 import type { BackfillFence } from './backfill-fence.ts'
-import { applyChanges, CONTRADICTION, DEVICES_LOST, lostDevices } from './geofence-store.ts'
+import {
+  applyChanges,
+  CONTRADICTION,
+  contradictedUntilMs,
+  DEVICES_LOST,
+  lostDevices,
+} from './geofence-store.ts'
 import { loadDevices } from './geofence-store-devices.ts'
 
 /** Claims while shards may take a device back at any time; then they have to wait until it is done. */
@@ -40,6 +46,8 @@ export class DevicesBackfill {
   private readonly lookBack: LookBack
   /** Times that devices were claimed back, as far as it is known. */
   private losses = 0
+  /** As far as timers are known to have come, ms UTC. */
+  private timersMs = 0
 
   constructor(options: DevicesBackfillOptions) {
     this.options = options
@@ -88,6 +96,7 @@ export class DevicesBackfill {
         if (!(error instanceof pg.DatabaseError) || !AGAIN.has(error.code ?? '') || claims === CLAIMS_MAX)
           throw error
         again.push(device.device)
+        if (error.code === CONTRADICTION) this.timersMs = contradictedUntilMs(error)
         if (error.code !== DEVICES_LOST) continue
         const all = await lostDevices(client, owner, ids)
         for (const id of all.devices) lost.add(id)
@@ -100,7 +109,7 @@ export class DevicesBackfill {
   /** Fails with {@link DEVICES_LOST} where devices were claimed back meanwhile. */
   private async store(device: WatchedDevice): Promise<LiveEvent[]> {
     const { client, owner } = this.options
-    const nowMs = Date.now()
+    const nowMs = Math.max(Date.now(), this.timersMs)
     const changes = await this.evaluate(device, true, nowMs)
     return isEmpty(changes) ? [] : applyChanges(client, changes, { owner, losses: this.losses }, nowMs)
   }

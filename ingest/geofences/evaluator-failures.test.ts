@@ -113,6 +113,23 @@ test('positions that turn out to be stored are known to who goes on', async () =
   expect(await current()).toEqual(['enter 10'])
 })
 
+test('visits are evaluated also while the clock is behind that of the timers', async () => {
+  const insideBy = { time: '12:00', days: [1, 2, 3, 4, 5, 6, 7] }
+  const organization = await fixture.organization()
+  ;[device] = (await fixture.devices(organization)) as [number]
+  fence = await fixture.fence(organization, square(0), { insideBy })
+  await write([at(0, OUTSIDE), at(10, INSIDE)])
+  await fixture.pool.query(
+    `UPDATE geofence_instants SET fired_at = now() + interval '1 minute' WHERE geofence_id = $1`,
+    [fence],
+  )
+  await write([at(20, OUTSIDE), at(30, INSIDE), at(40, OUTSIDE)])
+  // By the time of the positions, noon was to come; by that of the database, it has passed.
+  const shown = (await current()).filter((event) => !event.startsWith('missing'))
+  expect(shown).toEqual(['enter 10', 'exit 20', 'enter 30', 'exit 40'])
+  expect(shard.evaluator.takeFigures()).toMatchObject({ failures: 0 })
+})
+
 test('positions are stored also where their events cannot be, and those after them are evaluated again', async () => {
   await write([at(0, OUTSIDE)])
   await fixture.pool.query('ALTER FUNCTION geofence_apply RENAME TO geofence_apply_away')

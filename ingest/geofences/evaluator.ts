@@ -3,7 +3,7 @@
  * and events is committed with them or not at all. States of devices are in memory as far as they were committed: what a
  * piece makes of them takes their place only then.
  */
-import pg from 'pg'
+import type pg from 'pg'
 import {
   countChanges,
   cutBack,
@@ -22,6 +22,7 @@ import type { LiveEvent } from '../../schemas/live-port.ts'
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { type CopyAnswer, failedBeforeCopy } from '../shards/copy-query.ts'
 import type { EvaluationFigures } from '../shards/shard-messages.ts'
+import { isOfEvaluation, isOutcomeUnknown } from './evaluator-errors.ts'
 import { type DeviceRun, deviceRuns, Fixes, leaveOutStored } from './evaluator-runs.ts'
 import { DeviceStates } from './evaluator-states.ts'
 import {
@@ -29,6 +30,7 @@ import {
   applyStatement,
   CONTRADICTION,
   contradictedDevices,
+  contradictedUntilMs,
   DEVICES_LOST,
   type Guard,
   lostDevices,
@@ -45,10 +47,6 @@ const ATTEMPTS_MAX = 5
 const CHANGES_MAX = 50_000
 /** How many times that one row may change, which is not to be parted: what takes longer is taken for a lost server. */
 const ROW_CHANGES_FACTOR = 10
-/** Classes of SQLSTATE for which the connection, the server or other transactions are at fault, and no evaluation. */
-const NOT_OF_EVALUATION = /^(?:08|40|53|55|57|58)/
-/** Also nobody knows then whether what was sent is committed; as where the server has not answered. */
-const OUTCOME_UNKNOWN = /^(?:08|57|58|XX)/
 
 /** What is to be stored with rows, in one transaction. */
 export interface Evaluation {
@@ -81,6 +79,8 @@ export class Evaluator {
   private guard: Guard | undefined
   /** Devices for which the database knows more than their states. */
   private readonly contradicted = new Set<number>()
+  /** As far as timers are known to have come, ms UTC. */
+  private timersMs = 0
   private attempts = 0
   private figures = noFigures()
 
@@ -191,7 +191,7 @@ export class Evaluator {
     if (runs.length === 0) return undefined
     const rest = unstored ? rows : await leaveOutStored(client, fixes, rows, runs)
     const changes = noChanges()
-    const nowMs = Date.now()
+    const nowMs = Math.max(Date.now(), this.timersMs)
     const changesMax = rows.length > 1 ? this.changesMax : this.changesMax * ROW_CHANGES_FACTOR
     for (const run of runs) {
       if (!this.advanceRun(run, fixes, nowMs, changes, changesMax)) {
@@ -326,10 +326,10 @@ export class Evaluator {
   }
 
   private async failed(client: pg.ClientBase, runs: readonly DeviceRun[], error: Error): Promise<boolean> {
-    const { code = '' } = error as pg.DatabaseError
+    const { code } = error as pg.DatabaseError
     const devices = runs.map(({ device }) => device)
     // The next state of a device is forgotten with its run: what is in memory is what was committed.
-    if (!(error instanceof pg.DatabaseError) || OUTCOME_UNKNOWN.test(code)) this.forgetNow(devices)
+    if (isOutcomeUnknown(error)) this.forgetNow(devices)
     if (!failedBeforeCopy(error) || !isOfEvaluation(error)) return false
     // No failure: whoever took them has got on, so it is not tried for ever.
     if (code === DEVICES_LOST) {
@@ -342,6 +342,7 @@ export class Evaluator {
     let disputed = devices
     if (code === CONTRADICTION) {
       disputed = contradictedDevices(error as pg.DatabaseError)
+      this.timersMs = Math.max(this.timersMs, contradictedUntilMs(error as pg.DatabaseError))
       // Timers go on meanwhile: that they were first is a fault only where what they did was looked at.
       if (disputed.some((device) => this.contradicted.has(device))) this.attempts++
     } else this.failedFor(error)
@@ -378,13 +379,6 @@ export class Evaluator {
 
 function devicesOf({ device }: PositionBatch, rows: Uint32Array): Set<number> {
   return new Set(Array.from(rows, (row) => device[row]!))
-}
-
-/** Whether the same would fail again. */
-function isOfEvaluation(error: Error): boolean {
-  if (error instanceof pg.DatabaseError) return !NOT_OF_EVALUATION.test(error.code ?? '08')
-  // All else that happens on the way to the database is of another kind.
-  return error instanceof TypeError || error instanceof RangeError
 }
 
 type Figures = {

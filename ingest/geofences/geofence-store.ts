@@ -114,6 +114,14 @@ export function contradictedDevices(error: pg.DatabaseError): number[] {
   return (error.detail ?? '').split(',').map(Number)
 }
 
+/**
+ * How far timers have come, ms UTC: what is evaluated again is to reckon with it, also where the own clock is behind.
+ * @param error With the code {@link CONTRADICTION}.
+ */
+export function contradictedUntilMs(error: pg.DatabaseError): number {
+  return Math.ceil(Number(error.hint ?? 0))
+}
+
 function isEmpty({ opened, changed, removed, events }: GeofenceChanges): boolean {
   return opened.length + changed.length + removed.length + events.length === 0
 }
