@@ -412,7 +412,8 @@ BEGIN
         SELECT (p.device_id, p.fix_time, p.digest, p.latitude, p.longitude, p.speed_kmh)::geofence_fix
         FROM positions p
         WHERE p.device_id = w.id AND p.quality = 0 AND p.fix_time >= window_start AND p.fix_time < window_end
-        ORDER BY p.fix_time DESC, p.digest # (-9223372036854775808) DESC LIMIT fix_count) AS f (fix));
+        -- Of those of one time the one with the lowest digest counts: it is not to be cut off.
+        ORDER BY p.fix_time DESC, p.digest # (-9223372036854775808) LIMIT fix_count) AS f (fix));
     IF seconds > 0 THEN
       recent := recent || ARRAY(
         SELECT s.fix FROM (

@@ -221,6 +221,17 @@ describe('late rows', () => {
   })
 })
 
+test('of fixes of one time the same one counts for a process that has just started', async () => {
+  await fixture.fence(organization, square(10), { crossingGapS: 60 })
+  const [west, east] = [9, 12]
+  await write([at(0, west, { digest: 1 }), at(0, east, { digest: 9 })])
+  expect((await write([at(10, west)], fixture.shard())).events).toEqual([])
+  expect((await write([at(20, east)], fixture.shard())).events).toMatchObject([
+    { type: 'enter', crossing: true },
+    { type: 'exit', crossing: true },
+  ])
+})
+
 test('memory holds no more devices than it may', async () => {
   const small = fixture.shard({ devicesMax: 10 })
   const devices = await fixture.devices(organization, 50)
