@@ -114,11 +114,10 @@ CREATE TABLE geofence_visits (
   fired_at timestamptz,
   PRIMARY KEY (device_id, geofence_id, entered_at)
 );
-CREATE INDEX geofence_visits_inside ON geofence_visits (geofence_id, device_id) WHERE exited_at IS NULL;
-CREATE INDEX geofence_visits_open ON geofence_visits (device_id) WHERE exited_at IS NULL;
 CREATE INDEX geofence_visits_due ON geofence_visits (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX geofence_visits_exited ON geofence_visits (device_id, exited_at);
-CREATE INDEX geofence_visits_geofence ON geofence_visits (geofence_id, entered_at);
+-- Each index more costs a tenth of what a visit costs. A visit that is open has no end: these find it, too.
+CREATE INDEX geofence_visits_device ON geofence_visits (device_id, exited_at);
+CREATE INDEX geofence_visits_geofence ON geofence_visits (geofence_id, exited_at);
 
 -- Events are only added to; `superseded` says that a later one corrects them. The key is what happened and which
 -- correction of it this is: nothing can be there twice.

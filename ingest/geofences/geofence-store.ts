@@ -80,10 +80,15 @@ export function applyStatement(changes: GeofenceChanges, guard: Guard, nowMs: nu
       devices.add(device)
     }
   }
-  // NaN becomes null, which is what the tables have for "none".
-  const json = pg.escapeLiteral(JSON.stringify(changes))
+  const { opened, changed, removed, events } = changes
+  const lists = [opened, changed, removed, events].map(jsonLiteral)
   const now = `to_timestamp(${nowMs} / 1000.0)`
-  return `${check} SELECT geofence_apply('{${[...fences]}}', '{${[...devices]}}', ${now}, ${json});`
+  return `${check} SELECT geofence_apply('{${[...fences]}}', '{${[...devices]}}', ${now}, ${lists});`
+}
+
+/** NaN becomes null, which is what the tables have for "none". */
+function jsonLiteral(list: readonly object[]): string {
+  return list.length === 0 ? 'NULL' : pg.escapeLiteral(JSON.stringify(list))
 }
 
 /** The same for who has no positions to store with them: one transaction of its own. */
