@@ -15,6 +15,8 @@ export default defineConfig({
       'test/timescale/**',
     ],
     globalSetup: ['test/global-setup.ts'],
+    // Most of them wait, for databases and timers: two at a time take half as long, also on two processors.
+    maxWorkers: 2,
     // Tests wait for events, not for times; these bounds only end what hangs, also on a loaded machine.
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -7,10 +7,16 @@ export default defineConfig({
     ...base.test,
     include: [
       '{storage,ingest,api,live}/**/*.test.ts',
-      'test/{commands*,engine*,tenancy,ingest*}.test.ts',
+      'test/{commands*,engine*,tenancy*,ingest*,geofence*}.test.ts',
       'test/timescale/**/*.test.ts',
     ],
-    // The server that they look at is the embedded one.
-    exclude: ['storage/{embedded-postgres,secrets}.test.ts'],
+    exclude: [
+      // The server that they look at is the embedded one.
+      'storage/{embedded-postgres,secrets}.test.ts',
+      // They ask nothing of positions and events, or the same for minutes.
+      'ingest/{journal,listeners}/**',
+      'ingest/geofences/**/{fences,backfills,evaluator-orders}.test.ts',
+      'api/geofence{-import,s-hostile}.test.ts',
+    ],
   },
 })
