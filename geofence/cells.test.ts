@@ -55,6 +55,21 @@ test('corners, edges and centres of cells have the cells of h3-js', () => {
   expect(different(places, FINEST)).toEqual([])
 })
 
+test('places that follow one another have the cells of h3-js', () => {
+  const random = seededRandom(5)
+  const places: Place[] = []
+  for (let walk = 0; walk < 1000; walk++) {
+    let [latitude, longitude] = randomPlace(random)
+    const stepDeg = 0.01 * random()
+    for (let step = 0; step < 10; step++) {
+      latitude = Math.max(-90, Math.min(90, latitude + stepDeg * (random() - 0.5)))
+      longitude += stepDeg * (random() - 0.5)
+      places.push([latitude, longitude])
+    }
+  }
+  expect(different(places, FINEST)).toEqual([])
+})
+
 test('pentagons and all around them have the cells of h3-js', () => {
   const random = seededRandom(2)
   const wrong: string[] = []

@@ -17,7 +17,8 @@ import {
   SQRT_7,
   STEPS_A_UNIT,
 } from './cell-faces.ts'
-import { type Cell, DIGIT_STEPS, FINEST } from './cells.ts'
+import { type Cell, FINEST } from './cells.ts'
+import { DIGIT_STEPS } from './cells-directions.ts'
 
 export const BASE_CELL_COUNT = 122
 /** Radius of the region round the centre of a cell, in steps of its resolution; a corner is 1 / √3 away. */
