@@ -6,6 +6,7 @@ import Flatbush from 'flatbush'
 import { Piscina } from 'piscina'
 import { fenceIds } from '../geofence/fence-ids.ts'
 import { FenceIndex, type FenceIndexData } from '../geofence/fence-index.ts'
+import { beltsLength } from '../geofence/fence-index-belts.ts'
 import { FenceMap } from '../geofence/fence-map.ts'
 import { containsAt, KIND } from '../geofence/geometry.ts'
 import { ORGANIZATION, positions } from './geofence-fences.ts'
@@ -190,10 +191,10 @@ function flatbushOf({ numbers, count }: FenceIndexData, places: Float64Array): L
   })
 }
 
-/** Where the regions begin: each comes after the id, and has its length as its second number. */
+/** Where the regions begin: each comes after the id, and has its length as its second number; then its belts. */
 function regionStarts(numbers: Float64Array): number[] {
   const starts: number[] = []
-  for (let at = 1; at < numbers.length; at += numbers[at + 1]! + 1) starts.push(at)
+  for (let at = 1; at < numbers.length; at += numbers[at + 1]! + beltsLength(numbers, at) + 1) starts.push(at)
   return starts
 }
 

@@ -6,6 +6,7 @@ import Flatbush from 'flatbush'
 import { FINEST, findCell } from './cells.ts'
 import { coverShape, emptyCover } from './cover.ts'
 import { FenceBlocks } from './fence-blocks.ts'
+import { beltsLength, writeBelts } from './fence-index-belts.ts'
 import {
   boxOf,
   type FenceIndexData,
@@ -55,6 +56,8 @@ export class FenceIndexBuilder {
   private readonly places = new NumberList(Float64Array)
   /** Id and region of each. */
   private readonly numbers = new NumberList(Float64Array)
+  /** Of all of them. */
+  private beltsLength = 0
   private readonly blocks = new FenceBlocks()
   private readonly organizationNumbers = new Map<number, number>()
   private readonly organizationCounts: number[] = []
@@ -76,6 +79,7 @@ export class FenceIndexBuilder {
     this.cellsStart.push(this.blocks.cellCount)
     this.numbers.push(id)
     this.numbers.pushAll(numbers)
+    this.beltsLength += beltsLength(numbers, 0)
     findCell((numbers[3]! + numbers[5]!) / 2, (numbers[2]! + numbers[4]!) / 2, FINEST, this.middle)
     this.places.push((this.middle.hi & 0xfffff) * 0x20000 + (this.middle.lo >>> 15))
     this.organizationCounts[organization]!++
@@ -148,7 +152,7 @@ export class FenceIndexBuilder {
     const places = this.places.toArray()
     const byPlace = Uint32Array.from({ length: this.count }, (_, fence) => fence)
     byPlace.sort((a, b) => places[a]! - places[b]!)
-    const numbers = new Float64Array(new SharedArrayBuffer(8 * this.numbers.length))
+    const numbers = new Float64Array(new SharedArrayBuffer(8 * (this.numbers.length + this.beltsLength)))
     const starts = new Int32Array(this.count)
     let at = 0
     for (const fence of byPlace) {
@@ -156,6 +160,8 @@ export class FenceIndexBuilder {
       const to = this.numbersStart.at(fence + 1)
       starts[fence] = at + 1
       for (let i = from; i < to; i++) numbers[at++] = this.numbers.at(i)
+      writeBelts(numbers, starts[fence]!)
+      at += beltsLength(numbers, starts[fence]!)
     }
     return { numbers, starts }
   }

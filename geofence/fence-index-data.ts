@@ -22,7 +22,7 @@ export interface FenceIndexData {
   readonly organizations: Int32Array
   readonly versions: Int32Array
   readonly terms: Int32Array
-  /** Of each geofence its id, then its region (geometry.ts); those that are near to each other lie side by side. */
+  /** Of each geofence its id, its region (geometry.ts), its belts (fence-index-belts.ts); those that are near to each other lie side by side. */
   readonly numbers: Float64Array
   /** By organisation: its id, how many geofences it has, and the resolutions of their cells as bits. */
   readonly organizationIds: Int32Array

@@ -10,6 +10,7 @@ import Flatbush from 'flatbush'
 import { lookUp } from './cell-table.ts'
 import { type Cell, FINEST, findCell } from './cells.ts'
 import { type FenceIds, reserve, sortFrom } from './fence-ids.ts'
+import { containsByBelts } from './fence-index-belts.ts'
 import {
   BLOCK_HEADER,
   BLOCK_RESOLUTION,
@@ -20,7 +21,6 @@ import {
   keyLo,
   MARGIN_DEG,
 } from './fence-index-data.ts'
-import { containsAt } from './geometry.ts'
 import { segmentIntervalsAt } from './geometry-segments.ts'
 
 export { buildFenceIndex, FenceIndexBuilder } from './fence-index-build.ts'
@@ -41,6 +41,8 @@ interface CrossingTree {
 
 /** Bits of the resolutions whose cells are a block each. */
 const ABOVE_BLOCKS = (1 << BLOCK_RESOLUTION) - 1
+/** Bits of the lower half of a cell that tell where it lies in its block, and unused ones. */
+const BELOW_BLOCKS = 45 - 3 * BLOCK_RESOLUTION
 
 /** Reads an index; many may read the same data, in any thread. */
 export class FenceIndex {
@@ -51,6 +53,11 @@ export class FenceIndex {
   private readonly organizations: ReadonlyMap<number, number>
   private readonly crossings = new Map<number, CrossingTree>()
   private readonly cell: Cell = { hi: 0, lo: 0 }
+  /** What was looked up last: words of the cell, the lower one without what is below a block; 0 = nothing. */
+  private lastHi = 0
+  private lastLo = 0
+  private lastOrganization = 0
+  private lastBlock = 0
 
   constructor(data: FenceIndexData) {
     this.data = data
@@ -78,7 +85,7 @@ export class FenceIndex {
     findCell(latitudeDeg, longitudeDeg, FINEST, cell)
     const first = into.length
     const levels = this.data.organizationLevels[organization]!
-    const block = levels > ABOVE_BLOCKS ? this.blockOf(organization, BLOCK_RESOLUTION) : 0
+    const block = levels > ABOVE_BLOCKS ? this.nearBlock(organization) : 0
     if (block !== 0) this.appendBlock(block, latitudeDeg, longitudeDeg, into)
     else {
       for (let above = levels & ABOVE_BLOCKS; above !== 0; above &= above - 1) {
@@ -88,6 +95,19 @@ export class FenceIndex {
       }
     }
     if (into.length - first > 1) sortFrom(into, first)
+  }
+
+  /** Block of the last cell, which often is that of the cell before. 1.04 times as many look-ups. */
+  private nearBlock(organization: number): number {
+    const { hi, lo } = this.cell
+    const above = lo >>> BELOW_BLOCKS
+    if (above !== this.lastLo || hi !== this.lastHi || organization !== this.lastOrganization) {
+      this.lastBlock = this.blockOf(organization, BLOCK_RESOLUTION)
+      this.lastHi = hi
+      this.lastLo = above
+      this.lastOrganization = organization
+    }
+    return this.lastBlock
   }
 
   /** Where the block of the ancestor of the last cell begins, 0 = it has none. */
@@ -141,7 +161,7 @@ export class FenceIndex {
         if (((y - (box >>> 16)) & 255) > box >>> 24) continue
         if (((x - box) & 255) > ((box >>> 8) & 255) && !anyLongitude) continue
         const start = blocks[at]!
-        if (containsAt(numbers, start, latitudeDeg, longitudeDeg)) ids[length++] = numbers[start - 1]!
+        if (containsByBelts(numbers, start, latitudeDeg, longitudeDeg)) ids[length++] = numbers[start - 1]!
       }
     }
     into.length = length

@@ -42,33 +42,56 @@ export function sideOnGlobe(
 
 /** 1 inside, 0 on the boundary of a ring, −1 outside. `x` is unwrapped as the polygon is. Exact for these numbers. */
 export function sideOfPolygon(numbers: Float64Array, polygon: number, x: number, y: number): -1 | 0 | 1 {
-  let inside = false
+  let passed = 0
   let at = polygon + POLYGON_HEADER
   for (let rings = numbers[polygon + 5]!; rings > 0; rings--) {
     const end = at + 1 + 2 * numbers[at]!
-    let x0 = numbers[at + 1]!
-    let y0 = numbers[at + 2]!
-    let above0 = y0 > y
-    for (at += 3; at < end; at += 2) {
-      const x1 = numbers[at]!
-      const y1 = numbers[at + 1]!
-      const above1 = y1 > y
-      if (above0 !== above1) {
-        if (x < x0 && x < x1) inside = !inside
-        else if (x <= x0 || x <= x1) {
-          const side = orient2d(x0, y0, x1, y1, x, y)
-          if (side === 0) return 0
-          if (side > 0 === above0) inside = !inside
-        }
-      } else if (y1 === y) {
-        // The edge lies at this latitude or ends here from below; all else is decided by the edges that pass it.
-        if (x1 === x || (y0 === y && x > x0 !== x > x1)) return 0
-      }
-      x0 = x1
-      y0 = y1
-      above0 = above1
-    }
+    const edges = edgesPassed(numbers, at + 1, end, x, y)
+    if (edges === ON_EDGE) return 0
+    passed ^= edges
     at = end
   }
-  return inside ? 1 : -1
+  return passed === 1 ? 1 : -1
+}
+
+/** What `edgesPassed` has of a place on one of the edges. */
+export const ON_EDGE = 2
+
+/**
+ * Whether the way east from (x, y) passes an even number of edges, 0, or an odd one, 1. Edges whose latitudes are all
+ * above or all below y do not count.
+ * @param at Where the first position begins.
+ * @param end Where the last one ends.
+ */
+export function edgesPassed(
+  numbers: Float64Array,
+  at: number,
+  end: number,
+  x: number,
+  y: number,
+): 0 | 1 | typeof ON_EDGE {
+  let odd = false
+  let x0 = numbers[at]!
+  let y0 = numbers[at + 1]!
+  let above0 = y0 > y
+  for (let next = at + 2; next < end; next += 2) {
+    const x1 = numbers[next]!
+    const y1 = numbers[next + 1]!
+    const above1 = y1 > y
+    if (above0 !== above1) {
+      if (x < x0 && x < x1) odd = !odd
+      else if (x <= x0 || x <= x1) {
+        const side = orient2d(x0, y0, x1, y1, x, y)
+        if (side === 0) return ON_EDGE
+        if (side > 0 === above0) odd = !odd
+      }
+    } else if (y1 === y) {
+      // The edge lies at this latitude or ends here from below; all else is decided by the edges that pass it.
+      if (x1 === x || (y0 === y && x > x0 !== x > x1)) return ON_EDGE
+    }
+    x0 = x1
+    y0 = y1
+    above0 = above1
+  }
+  return odd ? 1 : 0
 }
