@@ -125,21 +125,23 @@ CREATE FUNCTION geofence_event_json(e events) RETURNS json LANGUAGE sql STABLE
     'current', NOT e.superseded AND NOT e.retracted,
     'recordedAtMs', (extract(epoch FROM e.recorded_at) * 1000)::double precision);
 
--- Whether an event of a device and geofence holds that is of one of these types and lies in [from, to]. Planned with the
+-- Whether an event of a device and geofence holds that is of this type and lies in [from, to]. Planned with the
 -- times at hand, so that other days cost nothing.
 CREATE FUNCTION geofence_event_holds(
-  device integer, geofence integer, types text[], from_time timestamptz, to_time timestamptz) RETURNS boolean
+  device integer, geofence integer, type text, from_time timestamptz, to_time timestamptz) RETURNS boolean
   LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
 DECLARE
   holds boolean;
 BEGIN
-  EXECUTE 'SELECT EXISTS (SELECT FROM events e WHERE e.device_id = $1 AND e.geofence_id = $2 AND e.type = ANY ($3)
+  EXECUTE 'SELECT EXISTS (SELECT FROM events e WHERE e.device_id = $1 AND e.geofence_id = $2 AND e.type = $3
     AND e.event_time >= $4 AND e.event_time <= $5 AND NOT e.superseded AND NOT e.retracted)'
-    INTO holds USING device, geofence, types, from_time, to_time;
+    INTO holds USING device, geofence, type, from_time, to_time;
   RETURN holds;
 END $$;
 
-CREATE TYPE geofence_moment AS (device_id integer, geofence_id integer, from_time timestamptz, to_time timestamptz);
+-- Where events of a type are in question. Of a visit that a timer made an event of: absence is after its end, dwell is not.
+CREATE TYPE geofence_moment AS (
+  device_id integer, geofence_id integer, type text, from_time timestamptz, to_time timestamptz);
 
 -- Stores what an evaluation found, in the transaction of the positions. `fences` and `ids` are all geofences and devices
 -- of the changes, which are as geofence/changes.ts has them; `evaluated_at` is how far the evaluation reckoned with
@@ -186,7 +188,8 @@ BEGIN
       WHERE v.device_id = r.device AND v.geofence_id = r.geofence
         AND v.entered_at = to_timestamp(r."enteredMs" / 1000)
       RETURNING v.device_id, v.geofence_id, v.exited_at, v.fired_at)
-    SELECT array_agg((device_id, geofence_id, fired_at, fired_at)::geofence_moment) FILTER (WHERE fired_at IS NOT NULL),
+    SELECT array_agg((device_id, geofence_id, CASE WHEN fired_at > exited_at THEN 'absence' ELSE 'dwell' END,
+        fired_at, fired_at)::geofence_moment) FILTER (WHERE fired_at IS NOT NULL),
       array_agg(device_id) FILTER (WHERE evaluated_at < instants_done AND coalesce(exited_at > evaluated_at, true))
     INTO more, more_doubtful FROM gone;
     spent := spent || more;
@@ -213,9 +216,10 @@ BEGIN
       WHERE v.ctid = old.ctid
       RETURNING v.device_id, v.geofence_id, v.exited_at, old.fired_at, old.exited_at AS was_exited_at)
     SELECT
-      array_agg((device_id, geofence_id, fired_at, fired_at)::geofence_moment)
+      array_agg((device_id, geofence_id, CASE WHEN fired_at > was_exited_at THEN 'absence' ELSE 'dwell' END,
+          fired_at, fired_at)::geofence_moment)
         FILTER (WHERE exited_at IS DISTINCT FROM was_exited_at AND (fired_at > exited_at OR fired_at > was_exited_at)),
-      array_agg((device_id, geofence_id, was_exited_at, exited_at)::geofence_moment)
+      array_agg((device_id, geofence_id, 'missing', was_exited_at, exited_at)::geofence_moment)
         FILTER (WHERE was_exited_at <= instants_done AND coalesce(exited_at > was_exited_at, true)),
       -- A timer that was further than the evaluation took it for inside.
       array_agg(device_id) FILTER (WHERE evaluated_at < instants_done AND exited_at < instants_done
@@ -242,7 +246,7 @@ BEGIN
     SELECT
       (SELECT array_agg(conflict.device) FROM (
         SELECT device, geofence, entered_at FROM o EXCEPT SELECT * FROM done) conflict),
-      (SELECT array_agg((o.device, o.geofence, o.entered_at, o.exited_at)::geofence_moment)
+      (SELECT array_agg((o.device, o.geofence, 'missing', o.entered_at, o.exited_at)::geofence_moment)
         FROM o WHERE o.entered_at <= instants_done)
     INTO more_doubtful, more_inside;
     doubtful := doubtful || more_doubtful;
@@ -263,7 +267,7 @@ BEGIN
       UPDATE geofence_visits v SET due_at = CASE WHEN v.due_at <= b.returned_at THEN v.due_at END FROM before b
       WHERE v.device_id = b.device_id AND v.geofence_id = b.geofence_id AND v.entered_at = b.entered_at
       RETURNING v.device_id, v.geofence_id, v.fired_at, b.returned_at)
-    SELECT array_agg((device_id, geofence_id, fired_at, fired_at)::geofence_moment)
+    SELECT array_agg((device_id, geofence_id, 'absence', fired_at, fired_at)::geofence_moment)
       FILTER (WHERE fired_at > returned_at) INTO more FROM done;
     spent := spent || more;
   END IF;
@@ -292,7 +296,13 @@ BEGIN
           "timeMs" double precision, "fixTimeMs" double precision, "latitudeDeg" double precision,
           "longitudeDeg" double precision, "speedKmh" real, crossing boolean, revision integer, replaces bigint,
           retracted boolean)
-        JOIN geofences g ON g.id = c.geofence AND NOT g.disabled JOIN devices d ON d.id = c.device),
+        JOIN geofences g ON g.id = c.geofence AND NOT g.disabled JOIN devices d ON d.id = c.device
+      -- A time of day that the timers have not come to yet is theirs: they see what else is stored until then.
+      WHERE c.type <> 'missing' OR c.retracted
+        OR NOT EXISTS (SELECT FROM geofence_instants i WHERE i.geofence_id = c.geofence)
+        OR EXISTS (SELECT FROM geofence_instants i WHERE i.geofence_id = c.geofence
+          AND (to_timestamp(c."timeMs" / 1000) <= i.done_until
+            OR to_timestamp(c."timeMs" / 1000) <= i.fired_at AND c.device <= i.done_device))),
     done AS (
       INSERT INTO events (event_time, fix_time, latitude, longitude, replaces, device_id, geofence_id, geofence_version,
         organization_id, revision, speed_kmh, crossing, retracted, type)
@@ -306,28 +316,29 @@ BEGIN
           SELECT device, event_time, geofence, type, revision FROM e
           EXCEPT SELECT device_id, event_time, geofence_id, type, revision FROM done) conflict
         WHERE NOT (conflict.revision = 0 AND conflict.type IN ('dwell', 'absence', 'missing')
-          AND geofence_event_holds(conflict.device, conflict.geofence, ARRAY[conflict.type],
+          AND geofence_event_holds(conflict.device, conflict.geofence, conflict.type,
             conflict.event_time, conflict.event_time)))
     INTO stored, more_doubtful;
     doubtful := doubtful || more_doubtful;
   END IF;
 
   IF cardinality(spent) > 0 THEN
-    SELECT array_agg((c.device, c.geofence, to_timestamp(c."firedMs" / 1000), to_timestamp(c."firedMs" / 1000))::geofence_moment)
+    SELECT array_agg((c.device, c.geofence, CASE WHEN c."firedMs" > c."exitedMs" THEN 'absence' ELSE 'dwell' END,
+      to_timestamp(c."firedMs" / 1000), to_timestamp(c."firedMs" / 1000))::geofence_moment)
     INTO kept FROM (
       SELECT * FROM json_to_recordset(opened)
-        AS o (device integer, geofence integer, "firedMs" double precision)
+        AS o (device integer, geofence integer, "exitedMs" double precision, "firedMs" double precision)
       UNION ALL SELECT * FROM json_to_recordset(changed)
-        AS o (device integer, geofence integer, "firedMs" double precision)) c
+        AS o (device integer, geofence integer, "exitedMs" double precision, "firedMs" double precision)) c
     WHERE c."firedMs" IS NOT NULL;
   END IF;
   doubtful := doubtful
     || ARRAY(SELECT s.device_id FROM unnest(spent) s
       WHERE s <> ALL (coalesce(kept, '{}'))
-        AND geofence_event_holds(s.device_id, s.geofence_id, ARRAY['dwell', 'absence'], s.from_time, s.to_time))
+        AND geofence_event_holds(s.device_id, s.geofence_id, s.type, s.from_time, s.to_time))
     -- The end of a visit is not in it; times of day are whole minutes.
     || ARRAY(SELECT i.device_id FROM unnest(inside) i
-      WHERE geofence_event_holds(i.device_id, i.geofence_id, ARRAY['missing'], i.from_time,
+      WHERE geofence_event_holds(i.device_id, i.geofence_id, i.type, i.from_time,
         coalesce(i.to_time - interval '1 microsecond', instants_done)));
   IF cardinality(doubtful) > 0 THEN
     RAISE EXCEPTION 'what is to be stored of % devices contradicts what is stored', cardinality(doubtful)
@@ -335,6 +346,11 @@ BEGIN
         DETAIL = (SELECT string_agg(DISTINCT d.id::text, ',') FROM unnest(doubtful) AS d (id)),
         HINT = coalesce(extract(epoch FROM instants_done) * 1000, 0)::text;
   END IF;
+  -- An absence that holds on is that of the visit before it, and no longer of one before that.
+  UPDATE geofence_visits v SET fired_at = NULL FROM unnest(spent) s
+  WHERE v.device_id = s.device_id AND v.geofence_id = s.geofence_id AND v.fired_at = s.from_time
+    AND EXISTS (SELECT FROM geofence_visits later WHERE later.device_id = v.device_id
+      AND later.geofence_id = v.geofence_id AND later.entered_at > v.entered_at AND later.entered_at < v.fired_at);
   RETURN coalesce(stored, '[]');
 END $$;
 

@@ -299,6 +299,29 @@ describe('a timer that was first', () => {
     expect(await storedEvents()).toHaveLength(1)
   })
 
+  it('contradicts by no other event of the same moment, as the dwell of a visit that was found later', async () => {
+    await apply({ opened: [visit(at(0), at(5), at(15))] })
+    await fire('absence', at(0), at(15))
+    const { id } = (await pool.query('SELECT id::float8 FROM events')).rows[0]
+    const retraction = { revision: 1, replaces: id, replacesTimeMs: at(15), retracted: true }
+    const events = [event('absence', at(15), retraction), event('dwell', at(15))]
+    await apply({ opened: [visit(at(9), at(16))], events })
+    expect(await storedEvents()).toEqual([
+      { type: 'absence', revision: 0, superseded: true, retracted: false },
+      { type: 'absence', revision: 1, superseded: false, retracted: true },
+      { type: 'dwell', revision: 0, superseded: false, retracted: false },
+    ])
+  })
+
+  it('contradicts once only where its absence became that of a later visit', async () => {
+    await apply({ opened: [visit(at(0), at(5), at(15))] })
+    await fire('absence', at(0), at(15))
+    const parted = { changed: [visit(at(0), at(2))], opened: [{ ...visit(at(3), at(5)), firedMs: at(15) }] }
+    await apply(parted)
+    await apply({ removed: [visit(at(0))], opened: [visit(at(-1), at(2))] })
+    expect(await storedEvents()).toMatchObject([{ type: 'absence', superseded: false }])
+  })
+
   it('leaves an absence to be made that was due before the return', async () => {
     await apply({ opened: [visit(at(0), at(5), at(15))] })
     await apply({ opened: [visit(at(16))] })
@@ -313,6 +336,21 @@ describe('a timer that was first', () => {
     await expect(apply({ changed: [visit(at(-5), at(0.5))] })).rejects.toMatchObject(contradicted)
     await apply({ changed: [visit(at(-5), at(-4))] })
     await expect(apply({ changed: [visit(at(-9))] })).rejects.toMatchObject(contradicted)
+  })
+
+  it('sees to a time of day that it has not come to, whatever a revision says of it', async () => {
+    const day = 24 * 60
+    await pool.query('UPDATE geofence_instants SET done_until = $1', [new Date(at(0))])
+    const events = await apply(
+      { events: [event('missing', at(0)), event('missing', at(7 * day))] },
+      at(8 * day),
+    )
+    expect(events).toMatchObject([{ time: new Date(at(0)).toISOString() }])
+    const halfDone = 'UPDATE geofence_instants SET fired_at = $1, done_device = $2'
+    await pool.query(halfDone, [new Date(at(7 * day)), device - 1])
+    expect(await apply({ events: [event('missing', at(7 * day))] })).toEqual([])
+    await pool.query(halfDone, [new Date(at(7 * day)), device])
+    expect(await apply({ events: [event('missing', at(7 * day))] })).toHaveLength(1)
   })
 
   it('contradicts where it took a device for inside that had left, and the evaluation did not know', async () => {
