@@ -381,23 +381,4 @@ describe('an edit of a geofence', () => {
     await pool.query(`UPDATE geofences SET rules = '[{"absenceS": 10}]'`)
     expect(await visits()).toMatchObject([{ dueMs: null }, { dueMs: expect.any(Number) }])
   })
-
-  it('keeps the times of day that it leaves as they were', async () => {
-    const instants = async () =>
-      (await pool.query('SELECT rule, done_until, next_due FROM geofence_instants ORDER BY rule')).rows
-    const worked = new Date(at(0))
-    await pool.query('UPDATE geofence_instants SET done_until = $1, next_due = $1', [worked])
-    const eight = '{"insideBy":{"time":"08:00","days":[6]}}'
-    await pool.query(`UPDATE geofences SET rules = '[${eight},{},{"insideBy":{"time":"09:00","days":[1]}}]'`)
-    const [first, second] = await instants()
-    expect(first).toEqual({ rule: 0, done_until: worked, next_due: -Infinity })
-    expect(second).toMatchObject({ rule: 2, next_due: -Infinity })
-    expect(second.done_until.getTime()).toBeGreaterThan(at(0))
-    await pool.query(`UPDATE geofences SET time_zone = 'Europe/Berlin', rules = '[${eight}]'`)
-    const [only, ...others] = await instants()
-    expect(only.done_until.getTime()).toBeGreaterThan(at(0))
-    expect(others).toEqual([])
-    await pool.query(`UPDATE geofences SET rules = '[{"insideBy":null}]'`)
-    expect(await instants()).toEqual([])
-  })
 })
