@@ -233,7 +233,9 @@ BEGIN
   IF opened IS NOT NULL THEN
     WITH o AS (
       SELECT c.device, c.geofence, c.version, to_timestamp(c."enteredMs" / 1000) AS entered_at,
-        to_timestamp(c."exitedMs" / 1000) AS exited_at, to_timestamp(c."dueMs" / 1000) AS due_at,
+        to_timestamp(c."exitedMs" / 1000) AS exited_at,
+        -- By the rules before an edit: a timer works it out anew.
+        CASE WHEN c.version < g.version THEN now() ELSE to_timestamp(c."dueMs" / 1000) END AS due_at,
         to_timestamp(c."firedMs" / 1000) AS fired_at
       FROM json_to_recordset(opened) AS c (device integer, geofence integer, version integer,
         "enteredMs" double precision, "exitedMs" double precision, "dueMs" double precision,

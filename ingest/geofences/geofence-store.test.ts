@@ -373,6 +373,12 @@ describe('an edit of a geofence', () => {
     expect((await pool.query('SELECT FROM geofence_instants')).rowCount).toBe(0)
   })
 
+  it('has a visit looked at that was found by the rules before it', async () => {
+    await pool.query(`UPDATE geofences SET rules = '[{"dwellS": 10}]'`)
+    await apply({ opened: [visit(at(0))] })
+    expect(await visits()).toMatchObject([{ version: 1, dueMs: expect.any(Number) }])
+  })
+
   it('of its rules has the last visit of each device looked at', async () => {
     const now = Date.now()
     await apply({ opened: [visit(now - 60_000, now - 50_000), visit(now - 40_000, now - 30_000)] })
