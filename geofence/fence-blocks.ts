@@ -95,7 +95,10 @@ export class FenceBlocks {
       keysHi[block] = hi
       keysLo[block] = lo
     }
-    const ancestors = this.ancestorsOf(keysHi, keysLo)
+    const byPlace = Uint32Array.from({ length: count }, (_, block) => block)
+    const places = Float64Array.from(keysHi, (hi, block) => (hi & 0xffffff) * 0x100000000 + keysLo[block]!)
+    byPlace.sort((a, b) => places[a]! - places[b]!)
+    const ancestors = this.ancestorsOf(byPlace, keysHi, keysLo)
     const insideCount = lists.insideCounts.reduce((sum, inside) => sum + inside, 0)
     const blocks = sharedInt32(
       1 +
@@ -132,24 +135,20 @@ export class FenceBlocks {
         at = lists.nextBoundary[cell]! + 2 * lists.boundaryCounts[cell]!
       }
     }
-    // Those above first: the others tell where their lists begin.
-    for (let block = 0; block < count; block++) {
-      if (resolutionOf(keysHi[block]!) < BLOCK_RESOLUTION) layOutBlock(block)
-    }
-    for (let block = 0; block < count; block++) {
-      if (resolutionOf(keysHi[block]!) === BLOCK_RESOLUTION) layOutBlock(block)
-    }
+    // By resolution, so that those above are there when others tell where their lists begin; then by place.
+    for (const block of byPlace) layOutBlock(block)
     return { slots: this.blocks.pack(blockStarts), blocks }
   }
 
   /** Of each block of BLOCK_RESOLUTION the blocks above it that are there, the coarsest first. */
   private ancestorsOf(
+    byPlace: Uint32Array,
     keysHi: Uint32Array,
     keysLo: Uint32Array,
   ): { ofBlock: number[]; blocks: number[]; length: number } {
     const ofBlock: number[] = []
     const blocks: number[] = []
-    for (let block = 0; block < this.blocks.count; block++) {
+    for (const block of byPlace) {
       const hi = keysHi[block]!
       const lo = keysLo[block]!
       if (resolutionOf(hi) < BLOCK_RESOLUTION) continue
