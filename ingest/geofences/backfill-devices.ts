@@ -22,7 +22,7 @@ import {
 } from './geofence-store.ts'
 import { loadDevices } from './geofence-store-devices.ts'
 
-/** Claims while shards may take a device back at any time; then they have to wait until it is done. */
+/** Claims of many devices at once, which shards may take back at any time; then they have to wait for each. */
 const FREE_CLAIMS = 3
 /** All claims of a device: what others do between two statements can hardly hit so often. */
 const CLAIMS_MAX = 20
@@ -77,6 +77,7 @@ export class DevicesBackfill {
 
   /** @returns Those that are to be claimed once more. */
   private async claimAndStore(ids: readonly number[], claims: number): Promise<number[]> {
+    if (claims > FREE_CLAIMS) return this.storeAlone(ids, claims)
     const { client, owner, onDone } = this.options
     // Before the claim: what is lost after it is one more.
     this.losses = (await lostDevices(client, owner, [])).losses
@@ -90,11 +91,9 @@ export class DevicesBackfill {
         continue
       }
       try {
-        const store = claims > FREE_CLAIMS ? this.storeAlone(device) : this.store(device)
-        onDone(device.device, await store)
+        onDone(device.device, await this.store(device))
       } catch (error) {
-        if (!(error instanceof pg.DatabaseError) || !AGAIN.has(error.code ?? '') || claims === CLAIMS_MAX)
-          throw error
+        if (!isTriedAgain(error)) throw error
         again.push(device.device)
         if (error.code === CONTRADICTION) this.timersMs = contradictedUntilMs(error)
         if (error.code !== DEVICES_LOST) continue
@@ -114,20 +113,37 @@ export class DevicesBackfill {
     return isEmpty(changes) ? [] : applyChanges(client, changes, { owner, losses: this.losses }, nowMs)
   }
 
-  /** The same while whoever wants to claim devices back waits. */
-  private async storeAlone(device: WatchedDevice): Promise<LiveEvent[]> {
-    const { client, owner } = this.options
-    await client.query('BEGIN')
-    try {
-      // The lock that this takes lasts to the end of the transaction.
-      await client.query('SELECT geofence_guard($1, $2)', [owner, this.losses])
-      const events = await this.store(device)
-      await client.query('COMMIT')
-      return events
-    } catch (error) {
-      await client.query('ROLLBACK')
-      throw error
+  /**
+   * The same one by one, each claimed in the transaction that stores it: where devices report all the time, of many that
+   * are claimed at once one is claimed back before anything can be stored. Its shard waits meanwhile.
+   */
+  private async storeAlone(ids: readonly number[], claims: number): Promise<number[]> {
+    const { client, onDone } = this.options
+    const again: number[] = []
+    for (const id of ids) {
+      await client.query('BEGIN')
+      try {
+        const events = await this.claimAndStoreOne(id)
+        await client.query('COMMIT')
+        if (events !== undefined) onDone(id, events)
+      } catch (error) {
+        await client.query('ROLLBACK')
+        if (!isTriedAgain(error) || claims === CLAIMS_MAX) throw error
+        if (error.code === CONTRADICTION) this.timersMs = contradictedUntilMs(error)
+        again.push(id)
+      }
     }
+    return again
+  }
+
+  /** @returns undefined where the device is gone. */
+  private async claimAndStoreOne(id: number): Promise<LiveEvent[] | undefined> {
+    const { client, owner } = this.options
+    const [device] = await loadDevices(client, owner, [id], { fixes: 1, seconds: 0 })
+    // Until the end of the transaction none of the others is lost either, which would fail the guard.
+    await client.query('SELECT pg_advisory_xact_lock_shared(geofence_owner_lock(), $1)', [owner])
+    this.losses = (await lostDevices(client, owner, [])).losses
+    return device && this.store(device)
   }
 
   private async evaluate(device: WatchedDevice, claimed: boolean, nowMs: number): Promise<GeofenceChanges> {
@@ -142,6 +158,10 @@ export class DevicesBackfill {
     )
     return changes
   }
+}
+
+function isTriedAgain(error: unknown): error is pg.DatabaseError {
+  return error instanceof pg.DatabaseError && AGAIN.has(error.code ?? '')
 }
 
 function isEmpty({ opened, changed, removed, events }: GeofenceChanges): boolean {
