@@ -1,7 +1,7 @@
 /** Which devices are, or were, inside a shape: candidates come by its box from the database, and are tested here. */
 import { setImmediate as turn } from 'node:timers/promises'
 import type pg from 'pg'
-import type { Shape } from '../geofence/shape.ts'
+import type { Shape } from '../geofence/shapes/shape.ts'
 import { type DeviceFix, fixesInBox, lastFixesInBox, type StoredFix } from '../storage/nearby.ts'
 import { queryTooLarge, withinTime } from './query-time.ts'
 

@@ -1,7 +1,7 @@
 /** What is asked of a geofence before it is stored: its shape, the groups of its rules, and room for it. */
 import type { MiddlewareHandler } from 'hono'
 import type pg from 'pg'
-import { compileShape, ShapeError } from '../geofence/shape.ts'
+import { compileShape, ShapeError } from '../geofence/shapes/shape.ts'
 import { type GeofenceRule, type GeofenceShape, VERTICES_MAX } from '../schemas/geofence.ts'
 import { centreOf, countGeofences, countOverlaps, type DegreeBox } from '../storage/geofences.ts'
 import type { GeofenceOptions } from './options.ts'

@@ -1,6 +1,11 @@
 /** A thread that reads files of geofences: that takes seconds, in which the process has other things to do. */
-import { type ImportDefaults, ImportError, type ImportFormat, importGeofences } from '../geofence/import.ts'
-import { compileShape } from '../geofence/shape.ts'
+import {
+  type ImportDefaults,
+  ImportError,
+  type ImportFormat,
+  importGeofences,
+} from '../geofence/shapes/import.ts'
+import { compileShape } from '../geofence/shapes/shape.ts'
 import type { NewGeofence } from '../storage/geofences.ts'
 
 export interface ImportTask {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { IMPORT_BYTES_MAX } from '../geofence/import.ts'
+import { IMPORT_BYTES_MAX } from '../geofence/shapes/import.ts'
 import { type Answer, type ApiFixture, apiFixture, type Call, refusedUnread } from './api-fixture.ts'
 
 const PATH = '/api/v1/geofences'

@@ -2,7 +2,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type pg from 'pg'
 import { z } from 'zod'
-import { IMPORT_BYTES_MAX, IMPORT_FEATURES_MAX } from '../geofence/import.ts'
+import { IMPORT_BYTES_MAX, IMPORT_FEATURES_MAX } from '../geofence/shapes/import.ts'
 import { GeofenceRule, RULES_MAX, TimeZone } from '../schemas/geofence.ts'
 import {
   boxHas,

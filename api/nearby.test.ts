@@ -1,6 +1,6 @@
 import { distance } from '@turf/turf'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { compileShape } from '../geofence/shape.ts'
+import { compileShape } from '../geofence/shapes/shape.ts'
 import type { GeofenceShape } from '../schemas/geofence.ts'
 import { type Answer, type ApiFixture, apiFixture, type Call, refusedUnread } from './api-fixture.ts'
 

@@ -1,7 +1,7 @@
 /** Which devices are where: in a geofence, near a place, inside a shape. */
 import { OpenAPIHono } from '@hono/zod-openapi'
 import { z } from 'zod'
-import { compileShape, type Shape } from '../geofence/shape.ts'
+import { compileShape, type Shape } from '../geofence/shapes/shape.ts'
 import { GeofenceShape } from '../schemas/geofence.ts'
 import { Id, Time } from '../schemas/text.ts'
 import { type DeviceFix, nearestDevices } from '../storage/nearby.ts'

@@ -1,7 +1,7 @@
 /** Errors of the API as problem details (RFC 9457), each with a stable code. */
 import { STATUS_CODES } from 'node:http'
 import { z } from 'zod'
-import type { ShapeErrorCode } from '../geofence/shape.ts'
+import type { ShapeErrorCode } from '../geofence/shapes/shape.ts'
 
 /** Codes of the API's errors. Clients branch on them: they are added to, never renamed. */
 export type ProblemCode =

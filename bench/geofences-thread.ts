@@ -1,5 +1,5 @@
 /** The thread of geofences.ts: builds indexes. */
-import { buildFenceIndex, type FenceIndexData, type FenceSource } from '../geofence/fence-index.ts'
+import { buildFenceIndex, type FenceIndexData, type FenceSource } from '../geofence/index/fence-index.ts'
 import { changedFence, fences, simpleFences } from './geofence-fences.ts'
 
 export type BuildTask =

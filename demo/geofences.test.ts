@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { compileShape } from '../geofence/shape.ts'
+import { compileShape } from '../geofence/shapes/shape.ts'
 import { demoGeofences } from './geofences.ts'
 
 test('every geofence of the demo has its place in Austin', async () => {

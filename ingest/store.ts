@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { IngestOptions, IngestReadiness } from './engine.ts'
-import { evaluationMetrics } from './geofences/evaluator-metrics.ts'
+import { evaluationMetrics } from './geofences/evaluation/evaluator-metrics.ts'
 import type { Intake } from './intake.ts'
 import { openJournal } from './journal/file-journal.ts'
 import type { Journal } from './journal/journal.ts'

@@ -144,7 +144,7 @@ CREATE TYPE geofence_moment AS (
   device_id integer, geofence_id integer, type text, from_time timestamptz, to_time timestamptz);
 
 -- Stores what an evaluation found, in the transaction of the positions. `fences` and `ids` are all geofences and devices
--- of the changes, which are as geofence/changes.ts has them; `evaluated_at` is how far the evaluation reckoned with
+-- of the changes, which are as geofence/visits/changes.ts has them; `evaluated_at` is how far the evaluation reckoned with
 -- timers. Returns the events that were stored.
 --
 -- Timers write beside it: they lock the visit of which they make an event, or the row of geofence_instants. What they

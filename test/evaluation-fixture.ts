@@ -1,9 +1,9 @@
 /** Writers of shards that evaluate, on a database of their own, without the threads and the wire around them. */
 import type pg from 'pg'
-import { buildFenceIndex, type FenceSource } from '../geofence/fence-index.ts'
-import type { Terms } from '../geofence/fence-map.ts'
-import { compileShape } from '../geofence/shape.ts'
-import { Evaluator } from '../ingest/geofences/evaluator.ts'
+import { buildFenceIndex, type FenceSource } from '../geofence/index/fence-index.ts'
+import type { Terms } from '../geofence/index/fence-map.ts'
+import { compileShape } from '../geofence/shapes/shape.ts'
+import { Evaluator } from '../ingest/geofences/evaluation/evaluator.ts'
 import { PositionWriter } from '../ingest/shards/writer.ts'
 import { GeofenceRule, type GeofenceShape } from '../schemas/geofence.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'

@@ -1,6 +1,6 @@
 /** Rows of geofences for tests that use the database without an engine: an organisation, its devices, fences and visits. */
 import type pg from 'pg'
-import { type GeofenceChanges, noChanges } from '../geofence/changes.ts'
+import { type GeofenceChanges, noChanges } from '../geofence/visits/changes.ts'
 import { applyChanges, newOwner } from '../ingest/geofences/geofence-store.ts'
 import type { LiveEvent } from '../schemas/live-port.ts'
 import { createPool } from '../storage/pools.ts'

@@ -26,14 +26,14 @@ const SHARED_BY_SIMULATE = ['device-adapters/checksums.ts']
 const TEST_SUPPORT = [
   'device-adapters/vectors-fixture.ts',
   'api/api-fixture.ts',
-  'geofence/evaluation-fixture.ts',
-  'geofence/evaluation-oracle.ts',
-  'geofence/evaluation-scenarios.ts',
+  'geofence/visits/evaluation-fixture.ts',
+  'geofence/visits/evaluation-oracle.ts',
+  'geofence/visits/evaluation-scenarios.ts',
   'simulate/loopback.ts',
   'ingest/journal/conformance.ts',
   'ingest/journal/journal-fixture.ts',
   'ingest/journal/simulated-disk.ts',
-  'geofence/fence-fixture.ts',
+  'geofence/index/fence-fixture.ts',
 ]
 const LINES_MAX = 400
 

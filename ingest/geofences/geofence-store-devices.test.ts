@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { noChanges, type Visit } from '../../geofence/changes.ts'
+import { noChanges, type Visit } from '../../geofence/visits/changes.ts'
 import { dayMs, GeofenceTables } from '../../test/geofence-tables.ts'
 import { applyChanges, DEVICES_LOST, lostDevices, newOwner } from './geofence-store.ts'
 import { claimDevices, loadDevices } from './geofence-store-devices.ts'

@@ -1,8 +1,8 @@
 /** What has to be known of a device before it is evaluated, read for many devices at once. */
 import type pg from 'pg'
-import type { RecordedVisit } from '../../geofence/revision.ts'
-import type { LookBack } from '../../geofence/rules.ts'
-import type { Fix, WatchedDevice } from '../../geofence/visits.ts'
+import type { RecordedVisit } from '../../geofence/visits/revision.ts'
+import type { LookBack } from '../../geofence/visits/rules.ts'
+import type { Fix, WatchedDevice } from '../../geofence/visits/visits.ts'
 
 export interface LoadedDevice extends WatchedDevice {
   /** Those that are open, by geofence. */

@@ -1,7 +1,7 @@
 /** What is stored of a device, for revisions and backfills. */
 import type pg from 'pg'
-import type { History, RecordedEvent, RecordedVisit } from '../../geofence/revision.ts'
-import type { Fix } from '../../geofence/visits.ts'
+import type { History, RecordedEvent, RecordedVisit } from '../../geofence/visits/revision.ts'
+import type { Fix } from '../../geofence/visits/visits.ts'
 import { type FixRow, fixOfRow, recordedVisit, type VisitRow } from './geofence-store-devices.ts'
 import { milliseconds, moment } from './sql-times.ts'
 

@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { type GeofenceChanges, type NewEvent, noChanges, type Visit } from '../../geofence/changes.ts'
+import { type GeofenceChanges, type NewEvent, noChanges, type Visit } from '../../geofence/visits/changes.ts'
 import { GeofenceTables } from '../../test/geofence-tables.ts'
 import { copyQuery } from '../shards/copy-query.ts'
 import {

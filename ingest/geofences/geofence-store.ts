@@ -4,7 +4,7 @@
  * anything of theirs is stored. The functions are those of migrations/0006-geofence-evaluation.sql.
  */
 import pg from 'pg'
-import type { GeofenceChanges } from '../../geofence/changes.ts'
+import type { GeofenceChanges } from '../../geofence/visits/changes.ts'
 import type { LiveEvent } from '../../schemas/live-port.ts'
 
 /**

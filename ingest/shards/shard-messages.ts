@@ -1,6 +1,6 @@
 /** What the main thread and a shard's thread tell each other. Batches and drains are numbered by the main thread. */
 import type { MessagePort } from 'node:worker_threads'
-import type { FenceMapUpdate } from '../../geofence/fence-map.ts'
+import type { FenceMapUpdate } from '../../geofence/index/fence-map.ts'
 import type { GeofenceEventType } from '../../schemas/geofence-event.ts'
 import type { PositionBatchMessage } from '../../schemas/position-batch.ts'
 import type { JournalOptions, JournalPosition } from '../journal/journal.ts'

@@ -5,7 +5,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { PositionBatch } from '../../schemas/position-batch.ts'
-import { Evaluator } from '../geofences/evaluator.ts'
+import { Evaluator } from '../geofences/evaluation/evaluator.ts'
 import { openJournalReader } from '../journal/reader.ts'
 import { BacklogReader } from './backlog-reader.ts'
 import { JournalDecoder } from './journal-decoder.ts'

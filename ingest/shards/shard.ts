@@ -5,7 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import type { FenceMapUpdate } from '../../geofence/fence-map.ts'
+import type { FenceMapUpdate } from '../../geofence/index/fence-map.ts'
 import { PositionBatch, type PositionBatchMark, transferables } from '../../schemas/position-batch.ts'
 import { threadUrl } from '../../storage/project-root.ts'
 import type { JournalPosition } from '../journal/journal.ts'

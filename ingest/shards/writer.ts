@@ -8,11 +8,11 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
-import { TooManyChanges } from '../../geofence/changes.ts'
+import { TooManyChanges } from '../../geofence/visits/changes.ts'
 import type { LiveEvent } from '../../schemas/live-port.ts'
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { PositionDays } from '../../storage/position-days.ts'
-import type { Evaluator } from '../geofences/evaluator.ts'
+import type { Evaluator } from '../geofences/evaluation/evaluator.ts'
 import { COPY_COLUMNS, CopyEncoder } from './copy-encoder.ts'
 import { copyQuery } from './copy-query.ts'
 import { notStored, orderByKey } from './position-keys.ts'
