@@ -90,6 +90,14 @@ export async function endCancelled(pool: pg.Pool): Promise<void> {
   )
 }
 
+export async function isCancelAsked(pool: pg.Pool, id: number): Promise<boolean> {
+  const { rows } = await pool.query<{ cancel_asked: boolean }>(
+    'SELECT cancel_asked FROM geofence_backfills WHERE id = $1',
+    [id],
+  )
+  return rows[0]?.cancel_asked ?? false
+}
+
 /** A run as the one who runs it tells of it. */
 export class RunRecord {
   private readonly client: pg.ClientBase

@@ -145,6 +145,10 @@ describe('a backfill', () => {
     const waiting = await queue(harness, await add(harness, geofences[1]!))
     const heard = 'SELECT count(*) FROM geofence_backfills WHERE id = $1 AND devices_done > 0'
     await expect.poll(() => harness.count(heard, [running]), { timeout: 20_000 }).toBe(1)
+    // That it was queued may be heard of when it has begun already; it goes on.
+    await harness.pool.query("SELECT pg_notify('geofence_backfills', $1)", [String(running)])
+    const { devices_done: done } = await runOf(harness, running)
+    await expect.poll(async () => (await runOf(harness, running)).devices_done).toBeGreaterThan(done)
     const cancelledMs = performance.now()
     await harness.pool.query('UPDATE geofence_backfills SET cancel_asked = true')
     const runs = await ended(harness, [running, waiting])

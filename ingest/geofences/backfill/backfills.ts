@@ -19,7 +19,7 @@ import {
   type BackfillThreadOptions,
   WISH,
 } from './backfill-messages.ts'
-import { type BackfillRun, claimRun, endCancelled } from './backfill-runs.ts'
+import { type BackfillRun, claimRun, endCancelled, isCancelAsked } from './backfill-runs.ts'
 
 /** How often it is looked for runs whose process has died, ms. */
 const LOOK_EVERY_MS = 5_000
@@ -36,13 +36,19 @@ export interface BackfillsOptions {
   readonly log: Logger
 }
 
+interface CurrentRun {
+  readonly id: number
+  /** One of {@link WISH}, heeded by the thread. */
+  readonly wish: Int32Array
+}
+
 export class Backfills implements Channel {
   readonly name = 'geofence_backfills'
   private readonly options: BackfillsOptions
   private readonly threads: Piscina<BackfillTask, BackfillResult>
   private readonly ended: Counter<'state'>
   private timer: NodeJS.Timeout | undefined
-  private current: { readonly id: number; readonly wish: Int32Array } | undefined
+  private current: CurrentRun | undefined
   private working: Promise<void> | undefined
   /** Something was told while a run was under way. */
   private again = false
@@ -79,14 +85,19 @@ export class Backfills implements Channel {
   }
 
   told(payload: string): void {
-    // Of a run that is under way nothing else is told.
-    if (Number(payload) === this.current?.id) {
-      Atomics.store(this.current.wish, 0, WISH.cancel)
+    const { current } = this
+    if (current !== undefined && Number(payload) === current.id) {
+      this.heed(current).catch(this.onError)
       return
     }
     this.look()
     // What is queued is not looked at before the run under way has ended.
     if (this.current !== undefined) endCancelled(this.options.pool).catch(this.onError)
+  }
+
+  /** What is told of a run under way may be that it was queued: it is taken as soon as it is there. */
+  private async heed({ id, wish }: CurrentRun): Promise<void> {
+    if (await isCancelAsked(this.options.pool, id)) Atomics.store(wish, 0, WISH.cancel)
   }
 
   /** Puts the run under way back, for another process or the next start; takes no longer than `stopTimeoutMs`. */
