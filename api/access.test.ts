@@ -23,9 +23,9 @@ beforeAll(async () => {
 })
 afterAll(() => api.close())
 
-/** A path with its ids; a command of any id, which is none of the device. */
+/** A path with its ids; what is below the first one is of any id, and none of its own. */
 function pathWith(path: string, id: number): string {
-  return path.replace('{id}', String(id)).replace('{commandId}', '1')
+  return path.replace('{id}', String(id)).replace(/\{(?:command|backfill|device)Id\}/, '1')
 }
 
 /** Everything that the API could change, as text. */
@@ -38,9 +38,17 @@ async function contents(): Promise<string> {
     'stream_tickets',
     'commands',
     'audit_events',
+    'device_groups',
+    'device_group_members',
+    'geofences',
+    'geofence_backfills',
   ]
   const dumps = tables.map((table) => api.pool.query(`SELECT ${table}::text FROM ${table} ORDER BY 1`))
   return JSON.stringify((await Promise.all(dumps)).map(({ rows }) => rows))
+}
+
+async function insertedBySouth(sql: string): Promise<number> {
+  return (await api.pool.query<{ id: number }>(sql, [api.south.id])).rows[0]!.id
 }
 
 describe('access', () => {
@@ -76,12 +84,22 @@ describe('tenancy', () => {
       organizations: api.south.id,
       users: api.south.userIds.viewer,
       devices: device,
+      geofences: await insertedBySouth(
+        `INSERT INTO geofences (organization_id, name, shape, west, south, east, north, time_zone, rules)
+         VALUES ($1, 'south depot', '{}', 0, 0, 0, 0, 'UTC', '[]') RETURNING id`,
+      ),
+      'device-groups': await insertedBySouth(
+        `INSERT INTO device_groups (organization_id, name) VALUES ($1, 'south group') RETURNING id`,
+      ),
     }
     const bodies: Partial<Record<Operation, object>> = {
       updateOrganization: { name: 'mine' },
       updateUser: { name: 'mine', disabled: true, password: 'now it is mine' },
       updateDevice: { name: 'mine', uniqueId: 'mine' },
       createCommand: { type: 'engineStop' },
+      updateGeofence: { name: 'mine' },
+      createGeofenceBackfill: { from: '2026-01-01T00:00:00Z' },
+      updateDeviceGroup: { name: 'mine' },
     }
     const before = await contents()
     const tried = operations.filter(({ path }) => path.includes('{id}'))
@@ -102,7 +120,9 @@ describe('tenancy', () => {
   it('leaves what another organisation has out of every list', async () => {
     await api.addDevice(api.south.id, 'listed south')
     await api.addDevice(api.north.id, 'listed north')
-    for (const path of ['/organizations', '/users', '/devices', '/devices?search=listed', '/positions']) {
+    const lists = ['/organizations', '/users', '/devices', '/devices?search=listed', '/positions']
+    lists.push('/geofences', '/device-groups', '/events')
+    for (const path of lists) {
       for (const query of ['', `organizationId=${api.south.id}`]) {
         const url = `/api/v1${path}${path.includes('?') ? '&' : '?'}${query}`
         const { status, body } = await api.north.as.admin('GET', url)

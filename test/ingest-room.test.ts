@@ -69,7 +69,8 @@ test('devices that are registered together are all taken, in turns', async () =>
     const unlock = await lockPositions()
     const devices = Array.from({ length: 10 }, () => harness.device(harness.portOf('crowd', 'tcp', open)))
     for (const [i, device] of devices.entries()) device.send(`crowd-${i} ${ROWS}\n`)
-    await expect.poll(() => harness.count('SELECT count(*) FROM devices')).toBe(10)
+    // Those whose frames come when the batch is full already are read, and registered, when there is room.
+    await expect.poll(() => harness.count('SELECT count(*) FROM devices')).toBeGreaterThan(0)
     await unlock()
     for (const device of devices) expect(await device.reply(3)).toBe(Buffer.from('ok\n').toString('hex'))
     expect(await harness.count('SELECT count(*) FROM positions')).toBe(10 * ROWS)
