@@ -20,6 +20,18 @@ export function reserve(list: FenceIds, more: number): void {
   list.ids = grown
 }
 
+/** Place of an id in an ascending list without duplicates, −1 = it is not there. */
+export function placeOf(ascending: Int32Array, id: number): number {
+  let low = 0
+  let high = ascending.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (ascending[middle]! < id) low = middle + 1
+    else high = middle
+  }
+  return ascending[low] === id ? low : -1
+}
+
 /** Up to so many ids are put in order one by one. */
 const FEW = 32
 

@@ -10,7 +10,7 @@ import Flatbush from 'flatbush'
 import { segmentIntervalsAt } from '../shapes/geometry-segments.ts'
 import { lookUp } from './cell-table.ts'
 import { type Cell, FINEST, findCell } from './cells.ts'
-import { type FenceIds, reserve, sortFrom } from './fence-ids.ts'
+import { type FenceIds, placeOf, reserve, sortFrom } from './fence-ids.ts'
 import { containsByBelts } from './fence-index-belts.ts'
 import {
   BLOCK_HEADER,
@@ -215,15 +215,7 @@ export class FenceIndex {
 
   /** Number of the geofence in this index, −1 = none; to be handed to the functions below. */
   find(id: number): number {
-    const { ids } = this.data
-    let low = 0
-    let high = this.count
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (ids[middle]! < id) low = middle + 1
-      else high = middle
-    }
-    return low < this.count && ids[low] === id ? low : -1
+    return placeOf(this.data.ids, id)
   }
 
   organizationAt(fence: number): number {

@@ -3,7 +3,7 @@
  * ids of the base that count no more. An update replaces whole parts, so that a look-up sees all of it or nothing.
  */
 import type { GeofenceRule } from '../../schemas/geofence.ts'
-import { type FenceIds, fenceIds, reserve } from './fence-ids.ts'
+import { type FenceIds, fenceIds, placeOf, reserve } from './fence-ids.ts'
 import { type Crossing, FenceIndex, type FenceIndexData } from './fence-index.ts'
 
 /** By what a geofence is watched; geofences with the same terms share them. */
@@ -95,7 +95,7 @@ export class FenceMap {
     let next = 0
     for (let i = 0; i < ofBase.length; i++) {
       const id = ofBase.ids[i]!
-      if (checked && includes(gone, id)) continue
+      if (checked && placeOf(gone, id) >= 0) continue
       while (next < ofDelta.length && ofDelta.ids[next]! < id) ids[length++] = ofDelta.ids[next++]!
       ids[length++] = id
     }
@@ -118,7 +118,7 @@ export class FenceMap {
     let ofBase = this.base?.crossed(organizationId, ...place) ?? NO_CROSSINGS
     const ofDelta = this.delta?.crossed(organizationId, ...place) ?? NO_CROSSINGS
     if (ofBase.length > 0 && this.goneByOrganization.has(organizationId)) {
-      ofBase = ofBase.filter(({ geofence }) => !includes(this.gone, geofence))
+      ofBase = ofBase.filter(({ geofence }) => placeOf(this.gone, geofence) < 0)
     }
     if (ofDelta.length === 0) return ofBase
     if (ofBase.length === 0) return ofDelta
@@ -132,7 +132,7 @@ export class FenceMap {
     if (fence < 0) {
       index = this.base
       fence = index?.find(id) ?? -1
-      if (fence < 0 || includes(this.gone, id)) return undefined
+      if (fence < 0 || placeOf(this.gone, id) >= 0) return undefined
     }
     return {
       id,
@@ -141,16 +141,4 @@ export class FenceMap {
       terms: this.terms[index!.termsAt(fence)]!,
     }
   }
-}
-
-/** Whether `sorted` has the id. */
-function includes(sorted: Int32Array, id: number): boolean {
-  let low = 0
-  let high = sorted.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (sorted[middle]! < id) low = middle + 1
-    else high = middle
-  }
-  return low < sorted.length && sorted[low] === id
 }
