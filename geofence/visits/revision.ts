@@ -13,8 +13,7 @@
  *   it for all moments of its span since the first fix of the device.
  * - A correction has the revision after that of the event that it corrects, and after all that are stored under its key.
  */
-import type { GeofenceEventType } from '../../schemas/geofence-event.ts'
-import type { GeofenceChanges } from './changes.ts'
+import type { GeofenceChanges, NewEvent } from './changes.ts'
 import { type FenceFinder, loadState, type RecordedVisit } from './loading.ts'
 import { Correction } from './revision-correction.ts'
 import { Replay } from './revision-replay.ts'
@@ -26,18 +25,9 @@ export type { FenceFinder, RecordedVisit } from './loading.ts'
 const PAGE_ROWS = 1000
 
 /** A row of `events`, whether it is current or not. */
-export interface RecordedEvent {
+export interface RecordedEvent
+  extends Omit<NewEvent, 'device' | 'version' | 'replaces' | 'replacesTimeMs' | 'retracted'> {
   readonly id: number
-  readonly geofence: number
-  readonly type: GeofenceEventType
-  readonly timeMs: number
-  /** NaN where there is none; so are place and speed. */
-  readonly fixTimeMs: number
-  readonly latitudeDeg: number
-  readonly longitudeDeg: number
-  readonly speedKmh: number
-  readonly crossing: boolean
-  readonly revision: number
   /** Neither superseded nor a retraction. */
   readonly current: boolean
 }
