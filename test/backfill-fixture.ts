@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import { expect } from 'vitest'
 import { demoFile } from '../demo/files.ts'
-import type { GeofenceRule, GeofenceShape } from '../schemas/geofence.ts'
+import { GeofenceRule, type GeofenceShape } from '../schemas/geofence.ts'
 import { type HarnessOptions, IngestHarness } from './ingest-harness.ts'
 
 export const BUSES = 40
@@ -86,31 +86,18 @@ export async function startWithBuses(options: HarnessOptions = {}): Promise<Inge
   return harness
 }
 
+/** As the API writes them. */
+export function rulesJson({ rules }: Geofence): string {
+  return JSON.stringify(rules.map((rule) => GeofenceRule.parse(rule)))
+}
+
 export async function add(harness: IngestHarness, geofence: Geofence): Promise<number> {
   const { rows } = await harness.pool.query<{ id: number }>(
     `INSERT INTO geofences (organization_id, name, shape, west, south, east, north, time_zone, rules)
      VALUES ($1, $2, $3, -180, -90, 180, 90, 'America/Chicago', $4) RETURNING id`,
-    [harness.organizationId, geofence.name, geofence.shape, JSON.stringify(geofence.rules.map(whole))],
+    [harness.organizationId, geofence.name, geofence.shape, rulesJson(geofence)],
   )
   return rows[0]!.id
-}
-
-/** As the API writes a rule. */
-export function whole(rule: Partial<GeofenceRule>): GeofenceRule {
-  return {
-    group: null,
-    enter: true,
-    exit: true,
-    dwellS: null,
-    absenceS: null,
-    insideBy: null,
-    debounceFixes: 1,
-    debounceS: 0,
-    crossingGapS: 0,
-    speedLimitKmh: null,
-    windows: [],
-    ...rule,
-  }
 }
 
 /** Waits until the engine knows of so many geofences, all of them added since its start. */

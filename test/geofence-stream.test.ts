@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { signAccessToken } from '../schemas/access-token.ts'
+import { GeofenceRule } from '../schemas/geofence.ts'
 import type { GeofenceEvent } from '../schemas/geofence-event.ts'
 import type { ServerMessage } from '../schemas/stream.ts'
 import { STREAM_PATH, STREAM_PROTOCOLS } from '../schemas/stream.ts'
@@ -44,23 +45,9 @@ async function tenant(name: string, rule: object): Promise<Tenant> {
   const geofence = await insert(
     `geofences (organization_id, name, shape, west, south, east, north, time_zone, rules)
      VALUES ($1, 'Depot', $2, -98, 30, -97, 31, 'UTC', $3)`,
-    [organizationId, shape, JSON.stringify([{ ...RULE, ...rule }])],
+    [organizationId, shape, JSON.stringify([GeofenceRule.parse(rule)])],
   )
   return { organizationId, device, geofence, uniqueId }
-}
-
-const RULE = {
-  group: null,
-  enter: true,
-  exit: true,
-  dwellS: null,
-  absenceS: null,
-  insideBy: null,
-  debounceFixes: 1,
-  debounceS: 0,
-  crossingGapS: 0,
-  speedLimitKmh: null,
-  windows: [],
 }
 
 async function report({ uniqueId }: Tenant, place: object, fixTime: number): Promise<void> {

@@ -13,13 +13,13 @@ import {
   known,
   MIDDLE_MS,
   queue,
+  rulesJson,
   runOf,
   START_MS,
   send,
   startWithBuses,
   tracks,
   visits,
-  whole,
 } from '../../../test/backfill-fixture.ts'
 import type { HarnessOptions, IngestHarness } from '../../../test/ingest-harness.ts'
 import type { BackfillResult, BackfillTask, BackfillThreadOptions } from './backfill-messages.ts'
@@ -98,7 +98,7 @@ describe('a backfill', () => {
     await harness.pool.query('UPDATE geofences SET shape = $2, rules = $3 WHERE id = $1', [
       id,
       after.shape,
-      JSON.stringify(after.rules.map(whole)),
+      rulesJson(after),
     ])
     const [run] = await ended(harness, [await queue(harness, id)])
     expect(run).toMatchObject({ state: 'done' })
