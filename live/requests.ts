@@ -37,6 +37,10 @@ export function handleMessage(client: Client, hub: Hub, bytes: Buffer, isBinary:
     refuse(id, { code: 'unknown-subscription', detail: `no subscription ${id} is open` })
     return
   }
+  if (parsed.data.type !== 'subscribe') {
+    refuse(id, { code: 'not-a-replay', detail: `subscription ${id} is live` })
+    return
+  }
   const scope = liveScope(client, hub, id, parsed.data.scope)
   if ('code' in scope) refuse(id, scope)
   else client.subscribe(id, scope)
@@ -75,6 +79,9 @@ function liveScope(client: Client, hub: Hub, id: number, scope: Scope): LiveScop
   if (role === 'driver') return { code: 'forbidden', detail: 'a driver may not watch the fleet' }
   if ('all' in scope) return { organizationId, slots: null }
 
+  if (!('devices' in scope)) {
+    return { code: 'invalid-area', detail: 'subscribe to all, or to devices' }
+  }
   const slots = new Set<number>()
   const unknown: number[] = []
   for (const device of scope.devices) {

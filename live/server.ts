@@ -260,7 +260,7 @@ export async function startLive(
         } else if (message.type === 'missed-events') {
           metrics.missedEvents.inc(message.missed.reduce((sum, { count }) => sum + count, 0))
           appendEvents((unknown) => events.appendMissed(message.missed, unknown))
-        } else {
+        } else if (message.type === 'events') {
           appendEvents((unknown) => events.append(message.events, unknown))
           if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
         }

@@ -101,7 +101,7 @@ describe('a client that does not read', () => {
     // In step again.
     await publishTo(reader)
     for (const client of stopped) {
-      const messages = await client.until(({ type, ...message }) => type === 'positions' && message.id === 2)
+      const messages = await client.until((message) => message.type === 'positions' && message.id === 2)
       expect(fixes(messages).every(([, timeMs]) => timeMs === START_MS + round)).toBe(true)
     }
   }, 60_000)

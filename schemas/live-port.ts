@@ -17,7 +17,26 @@ export interface MissedEvents {
   readonly count: number
 }
 
+/** What one transaction stored. */
+export interface Commit {
+  /**
+   * Its place in the order in which the database committed: a later commit has a greater number. Numbers without a commit
+   * are rare, and stay so. See migrations/0008-commit-order.sql.
+   */
+  readonly sequence: number
+  /** Rows of the batch that it stored, in the order of their keys: device, fix time, digest. */
+  readonly rows: Uint32Array
+  /** Events that it stored, by id. */
+  readonly events: readonly LiveEvent[]
+}
+
 export type ShardToLive =
+  /** What was stored of a batch, in the order of the commits; null where there are only events. */
+  | {
+      readonly type: 'stored'
+      readonly batch: PositionBatchMessage | null
+      readonly commits: readonly Commit[]
+    }
   /** Rows that are committed. */
   | PositionBatchMessage
   /** Events that are committed, after the rows of the same transaction. */

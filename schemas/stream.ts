@@ -1,22 +1,31 @@
 /**
- * Messages of the live stream, `GET /api/v1/stream` on STREAM_PORT. JSON or msgpack, by subprotocol; JSON in text
+ * Messages of the stream, `GET /api/v1/stream` on STREAM_PORT. JSON or msgpack, by subprotocol; JSON in text
  * frames, msgpack (every message a map with text keys) in binary frames.
  *
- * A subscription begins with the last position of every device in its scope, in one or more `positions`, then
- * `live`, then every newer position once it is stored. Within a subscription the positions of a device never go
- * back in time. A client that reads too slowly gets the newest position of a device
- * instead of each, and is told by `lagging`; one that stays slow is closed with {@link STREAM_CLOSE}.slow.
+ * A subscription is one of three, by its `from`:
  *
- * Events of geofences that are stored after the subscription was made follow in `events`, behind the position that
- * caused them or a newer one of its device. They are in the order in which they were stored, which is not that of their
- * times: late data makes late events. Events of a backfill are not sent. All events, also those that `lagging` says were
- * left out, are read by `GET /api/v1/events`.
+ * - Without: the last position of every device in its scope, in one or more `positions`, then `live`, then every row that
+ *   is stored from then on, late ones among them, in the order in which they were stored.
+ * - A cursor of the log: every row and event that was stored after it, each once, then `live`, then as above.
+ * - A time: a replay. Rows and events by the time of their fix, at `speed` times the speed of life, until `to`, then `end`;
+ *   without `to` it goes on into `live` where its clock meets the present. A cursor of a replay goes on with it.
+ *
+ * Every `positions` and `events` carries the cursor that is behind it. A client that reads too slowly gets the newest
+ * row of a device instead of each, and is told by `lagging`: what it missed it gets by a new subscription from the cursor
+ * it had before. One that stays slow is closed with {@link STREAM_CLOSE}.slow. With `intervalMs` it is meant to be so: the
+ * newest row of a device, at most so often, and no `lagging`.
+ *
+ * In an area (`bbox`, `polygon`, `geofence`) a row is sent where its place lies inside; a device whose newest place does
+ * no more is told of by `left`.
+ *
+ * Events of geofences follow in `events`, behind the rows that caused them. Live they are in the order in which they
+ * were stored, which is not that of their times: late data makes late events. Events of a backfill are not sent.
  */
 import { z } from 'zod'
 import type { GeofenceEvent } from './geofence-event.ts'
 import { attributesOf, roundSpeed } from './position.ts'
 import type { PositionBatch } from './position-batch.ts'
-import { ID_MAX, Id } from './text.ts'
+import { ID_MAX, Id, Time } from './text.ts'
 
 export const STREAM_PATH = '/api/v1/stream'
 
@@ -36,23 +45,75 @@ export const STREAM_CLOSE = {
 /** Most devices that one subscription may name. */
 export const SCOPE_DEVICES_MAX = 10_000
 
+/** Most groups that one subscription may name. */
+export const SCOPE_GROUPS_MAX = 100
+/** Most vertices of the polygon of a scope, all rings together. */
+export const SCOPE_VERTICES_MAX = 1_000
+
+const Longitude = z.number().min(-180).max(180)
+const Latitude = z.number().min(-90).max(90)
+
 export const Scope = z.union([
   z.strictObject({ all: z.literal(true) }).describe('every device that the user may see'),
   z.strictObject({ devices: z.array(Id).min(1).max(SCOPE_DEVICES_MAX) }),
+  z.strictObject({ groups: z.array(Id).min(1).max(SCOPE_GROUPS_MAX) }).describe('device groups'),
+  z
+    .strictObject({ bbox: z.tuple([Longitude, Latitude, Longitude, Latitude]) })
+    .describe('west, south, east, north in degrees; west > east crosses the antimeridian'),
+  z
+    .strictObject({ polygon: z.array(z.array(z.tuple([Longitude, Latitude])).min(4)).min(1) })
+    .describe('coordinates of a GeoJSON polygon'),
+  z.strictObject({ geofence: Id }).describe('places inside a geofence, as it is at the time'),
 ])
 export type Scope = z.infer<typeof Scope>
 
 /** Number that the client gives a subscription, and that all messages about it carry. */
 const SubscriptionId = z.int().min(0).max(ID_MAX)
 
+/** Fastest replay that has a clock. */
+export const SPEED_MAX = 3_600
+/** 1 = as fast as life; 0 = no clock: as fast as the client takes it. */
+const Speed = z.union([z.literal(0), z.number().min(0.1).max(SPEED_MAX)])
+
+/** Longest minimum interval of a device, ms. */
+export const INTERVAL_MS_MAX = 3_600_000
+
+/** A cursor that the server gave; opaque. */
+const Cursor = z.string().regex(/^[A-Za-z0-9_-]{1,128}$/)
+
 /** What a client sends. */
 export const ClientMessage = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('subscribe'), id: SubscriptionId, scope: Scope }),
+  z.strictObject({
+    type: z.literal('subscribe'),
+    id: SubscriptionId,
+    scope: Scope,
+    from: z.union([Time, Cursor]).optional(),
+    /** Of a replay: time before which its last row lies. */
+    to: Time.optional(),
+    /** Of a replay; 1 by default. */
+    speed: Speed.optional(),
+    /** Least time between two rows of a device, ms: of those in between the newest is sent. Live only. */
+    intervalMs: z.int().min(1).max(INTERVAL_MS_MAX).optional(),
+    /** How rows are written: as objects, or as arrays in the order that a `header` gives once. */
+    rows: z.enum(['objects', 'arrays']).default('objects'),
+    /** Whether events are sent, too. */
+    events: z.boolean().default(true),
+  }),
+  /** Moves a subscription, such as a map's: only the difference is sent, new devices whole, others as `left`. */
+  z.strictObject({ type: z.literal('scope'), id: SubscriptionId, scope: Scope }),
   z.strictObject({ type: z.literal('unsubscribe'), id: SubscriptionId }),
+  /** The following are of replays. */
+  z.strictObject({ type: z.literal('pause'), id: SubscriptionId }),
+  z.strictObject({ type: z.literal('resume'), id: SubscriptionId }),
+  z.strictObject({ type: z.literal('seek'), id: SubscriptionId, to: Time }),
+  z.strictObject({ type: z.literal('speed'), id: SubscriptionId, speed: Speed }),
 ])
-export type ClientMessage = z.infer<typeof ClientMessage>
+/** As a client writes it, without what has a default. */
+export type ClientMessage = z.input<typeof ClientMessage>
+/** As it is read. */
+export type ReceivedMessage = z.output<typeof ClientMessage>
 
-/** Last position of a device as the stream shows it: fields, units and attributes as in `Position`. */
+/** A position as the stream shows it: fields, units and attributes as in `Position`. */
 export interface StreamRow {
   readonly device: number
   readonly fixTime: string
@@ -79,15 +140,32 @@ export type StreamErrorCode =
   | 'forbidden'
   /** `devices` are not there, or not the user's to see; nothing was subscribed. */
   | 'unknown-device'
+  | 'unknown-group'
+  | 'unknown-geofence'
+  /** The polygon is none: it crosses itself, is empty or too large. */
+  | 'invalid-area'
+  /** `from`, `to`, `speed` and `intervalMs` do not go together. */
+  | 'invalid-times'
+  /** The cursor is none that this server gave. */
+  | 'cursor-invalid'
+  /** What follows the cursor is no longer kept: subscribe without it, or replay. */
+  | 'cursor-expired'
+  /** The message is for replays, and the subscription is none. */
+  | 'not-a-replay'
+  /** The subscription can not be moved to such a scope, or is a replay. */
+  | 'scope-fixed'
   | 'too-many-subscriptions'
   | 'too-many-devices'
+  | 'too-many-replays'
+  /** The database can not be read now; the subscription has ended. */
+  | 'storage-unavailable'
 
 /** What the server sends. `id` is the subscription's; null in an error of a message that has none. */
 export type ServerMessage =
   | {
       readonly type: 'positions'
       readonly id: number
-      /** Where in the stream this is: opaque, and greater than any before. */
+      /** What to go on with behind these rows: opaque. */
       readonly cursor: string
       readonly rows: readonly StreamRow[]
     }
@@ -98,15 +176,34 @@ export type ServerMessage =
       readonly cursor: string
       readonly rows: readonly GeofenceEvent[]
     }
-  /** The snapshot is complete; what follows is live. */
+  /** First, where rows are arrays: names of their fields, as in the objects; times are `fixTimeMs` and so on, ms UTC. */
+  | {
+      readonly type: 'header'
+      readonly id: number
+      readonly positions: readonly string[]
+      readonly events: readonly string[]
+    }
+  /** Snapshot, or what followed the cursor, is complete; what follows is live. */
   | { readonly type: 'live'; readonly id: number }
-  /** The devices are no longer in the scope: deleted, disabled, or now of another organisation. */
+  /** The devices are no longer in the scope: outside of its area, deleted, disabled, or now of another organisation. */
   | { readonly type: 'left'; readonly id: number; readonly devices: readonly number[] }
   /**
    * The client, or the stream itself, was too slow: `dropped` positions were left out, newer ones of the same devices
    * follow; and `events` events, which do not follow: `GET /api/v1/events` has them.
    */
   | { readonly type: 'lagging'; readonly id: number; readonly dropped: number; readonly events: number }
+  /** Where a replay is: sent when it begins, when its clock is changed, and every second. */
+  | {
+      readonly type: 'clock'
+      readonly id: number
+      readonly time: string
+      readonly speed: number
+      readonly paused: boolean
+    }
+  /** A replay has come to its `to`. It can still be moved by `seek`. */
+  | { readonly type: 'end'; readonly id: number; readonly cursor: string }
+  /** Rows come late, since the way from ingest is interrupted: none is lost. `delayed: false` = it is whole again. */
+  | { readonly type: 'status'; readonly delayed: boolean; readonly detail: string }
   | {
       readonly type: 'error'
       readonly id: number | null

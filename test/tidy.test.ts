@@ -10,7 +10,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'device-adapters': ['schemas'],
   geofence: ['schemas'],
   storage: ['schemas'],
-  live: ['schemas', 'storage'],
+  live: ['schemas', 'storage', 'geofence'],
   // Shapes are refused where they are given, with the reason that evaluation would have.
   api: ['schemas', 'storage', 'geofence'],
   ingest: ['schemas', 'device-adapters', 'geofence', 'storage'],
