@@ -1,7 +1,7 @@
 /** What sends positions to subscribers: the engine's stream in its thread, and a loop over `ws` sockets. */
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { WebSocketServer } from 'ws'
-import type { StreamFormat } from '../live/stream-format.ts'
+import type { StreamFormat } from '../live/format/stream-format.ts'
 import { LiveThread } from '../live-thread-handle.ts'
 import { signAccessToken } from '../schemas/access-token.ts'
 import { type PositionBatch, transferables } from '../schemas/position-batch.ts'

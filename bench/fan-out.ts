@@ -1,5 +1,5 @@
 /** Fan-out: positions to many subscribers of everything; against a loop over `ws` sockets with the same messages. */
-import { jsonFormat, msgpackFormat, type StreamFormat } from '../live/stream-format.ts'
+import { jsonFormat, msgpackFormat, type StreamFormat } from '../live/format/stream-format.ts'
 import type { Bench } from './bench.ts'
 import { BATCH_ROWS, DEVICES, LiveSource, SOCKETS, type Source, WsSource } from './fan-out-sources.ts'
 import { figure, spread, summarise } from './measure.ts'

@@ -4,9 +4,9 @@ import { connect } from 'node:net'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { signAccessToken } from '../schemas/access-token.ts'
-import { STREAM_PATH } from '../schemas/stream.ts'
-import { ALLOWED_ORIGIN, JWT_SECRET, StreamClient, StreamFixture } from '../test/stream-fixture.ts'
+import { signAccessToken } from '../../schemas/access-token.ts'
+import { STREAM_PATH } from '../../schemas/stream.ts'
+import { ALLOWED_ORIGIN, JWT_SECRET, StreamClient, StreamFixture } from '../../test/stream-fixture.ts'
 
 interface Attempt {
   readonly query?: string

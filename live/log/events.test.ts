@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { LiveEvent } from '../schemas/live-port.ts'
-import type { ServerMessage } from '../schemas/stream.ts'
-import { fixes, StreamFixture, testEvent } from '../test/stream-fixture.ts'
+import type { LiveEvent } from '../../schemas/live-port.ts'
+import type { ServerMessage } from '../../schemas/stream.ts'
+import { fixes, StreamFixture, testEvent } from '../../test/stream-fixture.ts'
 
 const START_MS = Date.UTC(2026, 0, 2, 3, 4, 5)
 

@@ -10,10 +10,10 @@
  * Devices have slots, dense small numbers, so that what is known of a device stands in columns. A slot is not given
  * to another device: a list of slots that a subscription holds never comes to mean somebody else's device.
  */
-import { PositionBatch, transferables } from '../schemas/position-batch.ts'
-import { type StreamRow, streamRowOf } from '../schemas/stream.ts'
-import { discard } from './discard.ts'
-import { STREAM_FORMATS, type StreamFormat } from './stream-format.ts'
+import { PositionBatch, transferables } from '../../schemas/position-batch.ts'
+import { type StreamRow, streamRowOf } from '../../schemas/stream.ts'
+import { discard } from '../discard.ts'
+import { STREAM_FORMATS, type StreamFormat } from '../format/stream-format.ts'
 
 /** Rows that the log has room for at least: a few batches, so that it is not written anew for each. */
 const ROWS_MIN = 16_384

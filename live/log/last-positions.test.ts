@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { PositionBatch } from '../schemas/position-batch.ts'
-import { QUALITY } from '../schemas/quality.ts'
+import { PositionBatch } from '../../schemas/position-batch.ts'
+import { QUALITY } from '../../schemas/quality.ts'
+import { jsonFormat } from '../format/stream-format.ts'
 import { LastPositions } from './last-positions.ts'
-import { jsonFormat } from './stream-format.ts'
 
 /** Little room, so that the log is written anew often. */
 const ROWS_MIN = 64

@@ -6,7 +6,7 @@
 import { createRequire } from 'node:module'
 import type * as uWebSockets from 'uws-18-to-23'
 import type { TemplatedApp, us_listen_socket } from 'uws-18-to-23'
-import { LiveError } from './live-error.ts'
+import { LiveError } from '../live-error.ts'
 
 export type {
   HttpRequest,

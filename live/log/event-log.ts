@@ -5,12 +5,12 @@
  *
  * Events are numbered by their order in the log, from 0 at the start of the process.
  */
-import type { GeofenceEvent } from '../schemas/geofence-event.ts'
-import type { LiveEvent, MissedEvents } from '../schemas/live-port.ts'
+import type { GeofenceEvent } from '../../schemas/geofence-event.ts'
+import type { LiveEvent, MissedEvents } from '../../schemas/live-port.ts'
+import { STREAM_FORMATS, type StreamFormat } from '../format/stream-format.ts'
+import { CHUNK_BYTES } from '../options.ts'
 import type { LiveScope } from './chunks.ts'
 import type { LastPositions } from './last-positions.ts'
-import { CHUNK_BYTES } from './options.ts'
-import { STREAM_FORMATS, type StreamFormat } from './stream-format.ts'
 
 interface Entry {
   /** Of the geofence. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { SCOPE_DEVICES_MAX } from '../schemas/stream.ts'
-import { type StreamClient, StreamFixture } from '../test/stream-fixture.ts'
+import { SCOPE_DEVICES_MAX } from '../../schemas/stream.ts'
+import { type StreamClient, StreamFixture } from '../../test/stream-fixture.ts'
 
 describe('messages of clients', () => {
   let stream: StreamFixture

@@ -3,9 +3,9 @@ import { setImmediate } from 'node:timers/promises'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { fixes, type StreamClient, StreamFixture } from '../test/stream-fixture.ts'
-import { LiveError } from './live-error.ts'
-import { startLive } from './server.ts'
+import { fixes, type StreamClient, StreamFixture } from '../../test/stream-fixture.ts'
+import { LiveError } from '../live-error.ts'
+import { startLive } from '../server.ts'
 
 const START_MS = Date.UTC(2026, 0, 2, 3, 4, 5)
 

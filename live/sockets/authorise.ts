@@ -1,9 +1,9 @@
 /** Who may connect: by access token in the header, or by a one-time ticket, which is spent here. */
 import { createHash } from 'node:crypto'
 import type pg from 'pg'
-import { verifyAccessToken } from '../schemas/access-token.ts'
-import type { Role } from '../schemas/roles.ts'
-import { asAnonymous } from '../storage/tenancy.ts'
+import { verifyAccessToken } from '../../schemas/access-token.ts'
+import type { Role } from '../../schemas/roles.ts'
+import { asAnonymous } from '../../storage/tenancy.ts'
 
 /** Longest ticket or token that is looked at, characters. */
 const SECRET_LENGTH_MAX = 2_048

@@ -1,6 +1,6 @@
 import { pack, unpack } from 'msgpackr'
 import { describe, expect, test } from 'vitest'
-import type { ServerMessage, StreamRow } from '../schemas/stream.ts'
+import type { ServerMessage, StreamRow } from '../../schemas/stream.ts'
 import { jsonFormat, msgpackFormat, STREAM_FORMATS, type StreamFormat } from './stream-format.ts'
 
 function read(format: StreamFormat, bytes: Buffer): unknown {

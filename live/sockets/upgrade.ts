@@ -5,11 +5,11 @@
 import { STATUS_CODES } from 'node:http'
 import type pg from 'pg'
 import type { Logger } from 'pino'
-import { STREAM_PATH, STREAM_PROTOCOLS } from '../schemas/stream.ts'
+import { STREAM_PATH, STREAM_PROTOCOLS } from '../../schemas/stream.ts'
+import { jsonFormat, STREAM_FORMATS, type StreamFormat } from '../format/stream-format.ts'
+import type { LiveMetrics, RefusalReason } from '../metrics.ts'
 import { authorise, UNAUTHORISED } from './authorise.ts'
 import type { SocketData } from './client.ts'
-import type { LiveMetrics, RefusalReason } from './metrics.ts'
-import { jsonFormat, STREAM_FORMATS, type StreamFormat } from './stream-format.ts'
 import type { HttpRequest, HttpResponse, us_socket_context_t } from './uws.ts'
 
 type Status = 400 | 401 | 403 | 404 | 426 | 503

@@ -3,14 +3,14 @@
  * positions and of that of events; when it holds too much unsent it is left alone until it has taken most of that, and
  * goes on where it stopped: positions that were superseded in between, and events that are no longer kept, it never gets.
  */
-import { type ServerMessage, STREAM_CLOSE } from '../schemas/stream.ts'
+import { type ServerMessage, STREAM_CLOSE } from '../../schemas/stream.ts'
+import type { StreamFormat } from '../format/stream-format.ts'
+import type { Chunks, LiveScope } from '../log/chunks.ts'
+import type { EventLog } from '../log/event-log.ts'
+import type { LastPositions, Move } from '../log/last-positions.ts'
+import type { LiveMetrics } from '../metrics.ts'
+import type { LiveLimits } from '../options.ts'
 import type { StreamUser } from './authorise.ts'
-import type { Chunks, LiveScope } from './chunks.ts'
-import type { EventLog } from './event-log.ts'
-import type { LastPositions, Move } from './last-positions.ts'
-import type { LiveMetrics } from './metrics.ts'
-import type { LiveLimits } from './options.ts'
-import type { StreamFormat } from './stream-format.ts'
 import type { WebSocket } from './uws.ts'
 
 /** What all sockets share. */

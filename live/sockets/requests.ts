@@ -1,8 +1,8 @@
 /** Messages of clients: reads them, checks them against the user's rights and the limits, and answers. */
-import { ClientMessage, type Scope, type StreamErrorCode } from '../schemas/stream.ts'
-import type { LiveScope } from './chunks.ts'
+import { ClientMessage, type Scope, type StreamErrorCode } from '../../schemas/stream.ts'
+import type { StreamFormat } from '../format/stream-format.ts'
+import type { LiveScope } from '../log/chunks.ts'
 import type { Client, Hub } from './client.ts'
-import type { StreamFormat } from './stream-format.ts'
 
 /** Unknown devices that an error lists. */
 const LISTED_DEVICES_MAX = 20

@@ -1,6 +1,6 @@
 /** Stored positions back into the column batch that they once were. */
-import type { Position } from '../schemas/position.ts'
-import { PositionBatch } from '../schemas/position-batch.ts'
+import type { Position } from '../../schemas/position.ts'
+import { PositionBatch } from '../../schemas/position-batch.ts'
 
 /** Of two records of one moment the greater digest is shown: what comes from a shard goes before what was read. */
 const LEAST_DIGEST_HIGH = 0x8000_0000

@@ -5,8 +5,8 @@
  */
 import pg from 'pg'
 import type { Logger } from 'pino'
-import type { PositionBatch } from '../schemas/position-batch.ts'
-import { lastPositions } from '../storage/positions.ts'
+import type { PositionBatch } from '../../schemas/position-batch.ts'
+import { lastPositions } from '../../storage/positions.ts'
 import type { LiveDevice } from './last-positions.ts'
 import { batchOf } from './position-rows.ts'
 

@@ -4,8 +4,8 @@
  * message becomes a buffer in one copy.
  */
 import { Packr } from 'msgpackr'
-import type { GeofenceEvent } from '../schemas/geofence-event.ts'
-import { type ServerMessage, STREAM_PROTOCOLS, type StreamRow } from '../schemas/stream.ts'
+import type { GeofenceEvent } from '../../schemas/geofence-event.ts'
+import { type ServerMessage, STREAM_PROTOCOLS, type StreamRow } from '../../schemas/stream.ts'
 
 /** Messages that carry rows. */
 export type RowsType = 'positions' | 'events'
