@@ -11,7 +11,7 @@ import {
   type PageScreenshotOptions,
 } from 'playwright-core'
 
-const SCREENSHOTS = new URL('../../test-results', import.meta.url)
+const SCREENSHOTS = new URL('../../test-results/', import.meta.url)
 
 const ARGUMENTS = [
   // Tests run as root in containers.
