@@ -147,7 +147,9 @@ export class WsSource implements Source {
     // The answer to a subscription to nothing yet, as the stream gives it.
     server.on('connection', (socket) => {
       socket.once('message', () => {
-        socket.send(options.format.encode({ type: 'live', id: 1 }), { binary: options.format.isBinary })
+        socket.send(options.format.encode({ type: 'live', id: 1, cursor: '' }), {
+          binary: options.format.isBinary,
+        })
       })
     })
     const { port } = server.address() as { port: number }

@@ -40,7 +40,7 @@ describe('live stream', () => {
       const messages = await client.subscribe(3)
       expect(messages).toEqual([
         { type: 'positions', id: 3, cursor: expect.stringMatching(/^\d{16}$/), rows: expect.any(Array) },
-        { type: 'live', id: 3 },
+        { type: 'live', id: 3, cursor: expect.any(String) },
       ])
       expect(messages[0]).toMatchObject({
         rows: [

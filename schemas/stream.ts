@@ -10,7 +10,7 @@
  * - A time: a replay. Rows and events by the time of their fix, at `speed` times the speed of life, until `to`, then `end`;
  *   without `to` it goes on into `live` where its clock meets the present. A cursor of a replay goes on with it.
  *
- * Every `positions` and `events` carries the cursor that is behind it. A client that reads too slowly gets the newest
+ * Every `positions`, `events` and `live` carries the cursor that is behind it. A client that reads too slowly gets the newest
  * row of a device instead of each, and is told by `lagging`: what it missed it gets by a new subscription from the cursor
  * it had before. One that stays slow is closed with {@link STREAM_CLOSE}.slow. With `intervalMs` it is meant to be so: the
  * newest row of a device, at most so often, and no `lagging`.
@@ -184,7 +184,7 @@ export type ServerMessage =
       readonly events: readonly string[]
     }
   /** Snapshot, or what followed the cursor, is complete; what follows is live. */
-  | { readonly type: 'live'; readonly id: number }
+  | { readonly type: 'live'; readonly id: number; readonly cursor: string }
   /** The devices are no longer in the scope: outside of its area, deleted, disabled, or now of another organisation. */
   | { readonly type: 'left'; readonly id: number; readonly devices: readonly number[] }
   /**

@@ -71,8 +71,8 @@ describe.each(STREAM_FORMATS.map((format) => [format.subprotocol, format] as con
 )
 
 test('msgpack is read by names alone: a message carries no table of an encoder', () => {
-  const bytes = msgpackFormat.encode({ type: 'live', id: 3 })
-  expect(bytes).toEqual(Buffer.from('\x82\xa4type\xa4live\xa2id\x03', 'latin1'))
+  const bytes = msgpackFormat.encode({ type: 'end', id: 3, cursor: 'x' })
+  expect(bytes).toEqual(Buffer.from('\x83\xa4type\xa3end\xa2id\x03\xa6cursor\xa1x', 'latin1'))
 })
 
 test('an array that claims more elements than it brings is refused before room is made for it', () => {

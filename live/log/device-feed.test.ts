@@ -52,7 +52,7 @@ describe('changes of devices', () => {
   })
 
   test('a disabled device leaves, and comes back with its last position when it is enabled', async () => {
-    expect((await mine.subscribe(2, [device])).at(-1)).toEqual({ type: 'live', id: 2 })
+    expect((await mine.subscribe(2, [device])).at(-1)).toMatchObject({ type: 'live', id: 2 })
     await update('disabled = true')
     expect([await mine.next(), await mine.next()]).toEqual([
       { type: 'left', id: 1, devices: [device] },

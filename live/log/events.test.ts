@@ -39,7 +39,7 @@ describe('events on the live stream', () => {
     async (format) => {
       const client = await viewer(format)
       const [live] = (await client.subscribe(4)).slice(-1)
-      expect(live).toEqual({ type: 'live', id: 4 })
+      expect(live).toMatchObject({ type: 'live', id: 4 })
       const { organizationId: _, ...event } = eventOf(devices[0]!)
       const { organizationId: __, ...other } = eventOf(devices[1]!)
       publishFix(devices[0]!)

@@ -111,7 +111,7 @@ export class Client {
       }
       if (!subscription.live) {
         subscription.live = true
-        if (!this.send({ type: 'live', id: subscription.id })) return
+        if (!this.send({ type: 'live', id: subscription.id, cursor: this.hub.chunks.cursor })) return
       }
       while (subscription.nextEvent < events.end) {
         if (this.isFull(subscription) || !this.sendEvents(subscription)) return
