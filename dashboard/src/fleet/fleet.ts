@@ -41,7 +41,7 @@ export interface Vehicle {
 }
 
 export class Fleet {
-  readonly motion = new MotionTable()
+  readonly motion: MotionTable
   vehicles: Vehicle[] = []
   /** The vehicle of each row of {@link motion}; one that left keeps its row. */
   readonly byRow: Vehicle[] = []
@@ -50,6 +50,11 @@ export class Fleet {
   /** Show new positions at once, without gliding. */
   still = false
   readonly #byId = new Map<number, Vehicle>()
+
+  /** @param motion Where the vehicles are drawn: as they report, or as the table works it out. */
+  constructor(motion = new MotionTable()) {
+    this.motion = motion
+  }
 
   get(id: number): Vehicle | undefined {
     return this.#byId.get(id)

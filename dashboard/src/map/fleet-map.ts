@@ -1,6 +1,7 @@
 /** The map: basemap, track, vehicles and their names; what is chosen, what is followed, which colours. */
 import {
   AttributionControl,
+  type CustomLayerInterface,
   type GeoJSONSource,
   type LayerSpecification,
   Map as MapLibre,
@@ -57,7 +58,10 @@ export class FleetMap {
   #pointer: { readonly x: number; readonly y: number } | null = null
   #following = false
   #track: readonly TrackPoint[] = []
+  #trackJoined = true
   #tailMs = 0
+  /** Layers between the track and the vehicles. */
+  readonly #under: CustomLayerInterface[] = []
   #ready = false
   #timer: ReturnType<typeof setTimeout> | undefined
   /** When the next frame is due, by `performance.now()`. */
@@ -177,13 +181,23 @@ export class FleetMap {
     else this.#listener.onFollowEnd()
   }
 
-  /** Shows the way of the selected vehicle, oldest position first; an empty list takes it away. */
-  setTrack(points: readonly TrackPoint[]): void {
+  /**
+   * Shows the way of the selected vehicle, oldest position first; an empty list takes it away.
+   * @param joined Whether the way goes on to where the vehicle is drawn.
+   */
+  setTrack(points: readonly TrackPoint[], joined = true): void {
     this.#track = points
+    this.#trackJoined = joined
     if (!this.#ready) return
     this.#map.getSource<GeoJSONSource>('track')?.setData(points.length === 0 ? EMPTY : trackFeatures(points))
     this.#tailMs = 0
     this.#moveTail()
+  }
+
+  /** Draws a layer of one's own under the vehicles. */
+  addUnderVehicles(layer: CustomLayerInterface): void {
+    this.#under.push(layer)
+    if (this.#ready) this.#map.addLayer(layer, this.#layer.id)
   }
 
   /** Takes the size of its container, after the page was laid out anew. */
@@ -205,10 +219,11 @@ export class FleetMap {
       if (!map.hasImage(TRACK_ARROW)) {
         map.addImage(TRACK_ARROW, trackArrow(this.#palette), { pixelRatio: 2 })
       }
+      for (const layer of this.#under) map.addLayer(layer)
       map.addLayer(this.#layer)
       this.#ready = true
       this.setPalette(this.#palette)
-      this.setTrack(this.#track)
+      this.setTrack(this.#track, this.#trackJoined)
       this.#drawGrid()
       loadBasemap(map).catch(() => undefined)
     })
@@ -304,7 +319,7 @@ export class FleetMap {
     this.#tailMs = now
     const last = this.#track.at(-1)
     const source = this.#map.getSource<GeoJSONSource>('track-tail')
-    if (last === undefined || this.#selected === null) source?.setData(EMPTY)
+    if (last === undefined || this.#selected === null || !this.#trackJoined) source?.setData(EMPTY)
     else {
       const coordinates = [[last.longitude, last.latitude], this.#placeOf(this.#selected)]
       source?.setData({ type: 'LineString', coordinates })
