@@ -155,6 +155,14 @@ export class PositionBatch extends PositionColumns {
     this.append(row, key, ATTRIBUTE_KIND.json, this.addText(JSON.stringify(value)))
   }
 
+  /**
+   * Sets all sparse attributes of a row at once, as they are stored: JSON text of an object, which is parsed only where
+   * somebody looks at it.
+   */
+  setObject(row: number, json: string): void {
+    this.append(row, '', ATTRIBUTE_KIND.object, this.addText(json))
+  }
+
   /** Where the batch stands now, to take back what a frame appends after it. */
   mark(): PositionBatchMark {
     return {

@@ -48,8 +48,11 @@ const ROW_BYTES =
 /** Bytes of one sparse attribute: value f64, next i32, key u16, kind u8, padded to 16. */
 const ATTRIBUTE_BYTES = 16
 
-/** What `attributeValue` holds: a number, 0 or 1, or the index of a string or of JSON text in `texts`. */
-export const ATTRIBUTE_KIND = { number: 0, boolean: 1, text: 2, json: 3 } as const
+/**
+ * What `attributeValue` holds: a number, 0 or 1, or the index of a string or of JSON text in `texts`. An `object` has no
+ * key: each member of its JSON is an attribute.
+ */
+export const ATTRIBUTE_KIND = { number: 0, boolean: 1, text: 2, json: 3, object: 4 } as const
 
 export abstract class PositionColumns {
   /** Rows in use, 0..capacity. */

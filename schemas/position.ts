@@ -85,6 +85,10 @@ export function attributesOf(
   for (let i = batch.attributeFirst[row]!; i >= 0; i = batch.attributeNext[i]!) {
     const value = batch.attributeValue[i]!
     const kind = batch.attributeKind[i]!
+    if (kind === ATTRIBUTE_KIND.object) {
+      Object.assign(attributes, JSON.parse(batch.texts[value]!))
+      continue
+    }
     attributes[batch.keys[batch.attributeKey[i]!]!] =
       kind === ATTRIBUTE_KIND.number
         ? value

@@ -147,6 +147,11 @@ export class CopyEncoder {
     let at = start + 4
     bytes[at++] = 0x7b // {
     for (; i >= 0; i = batch.attributeNext[i]!) {
+      if (batch.attributeKind[i] === ATTRIBUTE_KIND.object) {
+        const json = storableJson(batch.texts[batch.attributeValue[i]!]!)
+        at += bytes.write(`${json.slice(1, -1)},`, at)
+        continue
+      }
       at = copyShort(keys[batch.attributeKey[i]!]!, bytes, at)
       const value = batch.attributeValue[i]!
       switch (batch.attributeKind[i]) {
