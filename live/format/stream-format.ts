@@ -29,7 +29,8 @@ export interface StreamFormat {
 // Records and other extensions of msgpackr would be read by msgpackr only.
 const packr = new Packr({ useRecords: false, variableMapSize: true })
 
-function packed(value: unknown): string {
+/** Msgpack of a value, one character a byte. */
+export function packed(value: unknown): string {
   return packr.pack(value).toString('latin1')
 }
 

@@ -3,7 +3,8 @@
  * the log, or of a replay. The feed decides what is sent, the outlet how, and when the socket has enough.
  */
 import type { GeofenceEvent } from '../../schemas/geofence-event.ts'
-import type { ServerMessage, StreamRow } from '../../schemas/stream.ts'
+import type { PositionBatch } from '../../schemas/position-batch.ts'
+import type { ServerMessage } from '../../schemas/stream.ts'
 
 /** How rows are written: format of the socket, and objects or arrays as the subscription asked. */
 export interface Encoding {
@@ -11,8 +12,8 @@ export interface Encoding {
   readonly index: number
   /** Stands between two rows of a message. */
   readonly separator: string
-  /** One row, one character a byte. */
-  encodePosition(row: StreamRow): string
+  /** Row `row` of a batch, which must have a place; one character a byte. */
+  encodePosition(batch: PositionBatch, row: number): string
   encodeEvent(event: GeofenceEvent): string
   /** The `header` of a subscription whose rows are arrays; null where they are objects. */
   header(id: number): ServerMessage | null

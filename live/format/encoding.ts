@@ -1,0 +1,140 @@
+/**
+ * How rows are written: JSON or msgpack, as objects or as arrays, with or without their attributes. A row is encoded
+ * once and goes to many sockets and into many messages, so an encoded row is kept as a string with one character a byte:
+ * V8 stores that as bytes, joins it fast, and the message becomes a buffer in one copy.
+ *
+ * An array has the fields of the object in their order, and times as ms UTC: it is less than half as long, and takes half
+ * the time to write.
+ */
+import type { GeofenceEvent } from '../../schemas/geofence-event.ts'
+import { attributesOf, roundSpeed } from '../../schemas/position.ts'
+import type { PositionBatch } from '../../schemas/position-batch.ts'
+import { type ServerMessage, streamRowOf } from '../../schemas/stream.ts'
+import type { Encoding } from '../subscriptions/feed.ts'
+import { jsonFormat, msgpackFormat, packed, type StreamFormat } from './stream-format.ts'
+
+/** Fields of a row that is an array. */
+const POSITION_FIELDS = [
+  'device',
+  'fixTimeMs',
+  'receivedMs',
+  'latitude',
+  'longitude',
+  'altitude',
+  'speed',
+  'course',
+  'attributes',
+] as const
+/** By field of an event that is an array: the event's own. */
+const EVENT_FIELDS: readonly (readonly [string, keyof GeofenceEvent])[] = [
+  ['id', 'id'],
+  ['device', 'device'],
+  ['geofence', 'geofence'],
+  ['geofenceVersion', 'geofenceVersion'],
+  ['type', 'type'],
+  ['timeMs', 'time'],
+  ['fixTimeMs', 'fixTime'],
+  ['latitude', 'latitude'],
+  ['longitude', 'longitude'],
+  ['speed', 'speed'],
+  ['crossing', 'crossing'],
+  ['revision', 'revision'],
+  ['replaces', 'replaces'],
+  ['retracted', 'retracted'],
+  ['current', 'current'],
+  ['recordedMs', 'recordedAt'],
+]
+
+export type RowShape = 'objects' | 'arrays'
+
+const NOT_ASCII = /[^\0-\x7f]/
+
+function json(value: unknown): string {
+  return bytesOf(JSON.stringify(value))
+}
+
+/** One character a byte. */
+function bytesOf(text: string): string {
+  return NOT_ASCII.test(text) ? Buffer.from(text).toString('latin1') : text
+}
+
+class RowEncoding implements Encoding {
+  readonly index: number
+  readonly separator: string
+  private readonly format: StreamFormat
+  private readonly shape: RowShape
+  private readonly withAttributes: boolean
+  private readonly write: (value: unknown) => string
+
+  constructor(index: number, format: StreamFormat, shape: RowShape, withAttributes: boolean) {
+    this.index = index
+    this.format = format
+    this.shape = shape
+    this.withAttributes = withAttributes
+    this.separator = format.separator
+    this.write = format === jsonFormat ? json : packed
+  }
+
+  encodePosition(batch: PositionBatch, row: number): string {
+    if (this.shape === 'arrays') return this.positionArray(batch, row)
+    const position = streamRowOf(batch, row)
+    return this.write(this.withAttributes ? position : { ...position, attributes: {} })
+  }
+
+  encodeEvent(event: GeofenceEvent): string {
+    if (this.shape === 'objects') return this.write(event)
+    const values = EVENT_FIELDS.map(([field, name]) => {
+      const value = event[name]
+      return field.endsWith('Ms') && value !== null ? Date.parse(value as string) : value
+    })
+    return this.write(values)
+  }
+
+  header(id: number): ServerMessage | null {
+    if (this.shape === 'objects') return null
+    return { type: 'header', id, positions: POSITION_FIELDS, events: EVENT_FIELDS.map(([field]) => field) }
+  }
+
+  encodeRows(type: 'positions' | 'events', id: number, cursor: string, count: number, rows: string): Buffer {
+    return this.format.encodeRows(type, id, cursor, count, rows)
+  }
+
+  private positionArray(batch: PositionBatch, row: number): string {
+    const device = batch.device[row]!
+    const fixTimeMs = batch.fixTimeMs[row]!
+    const receivedMs = batch.receivedMs[row]!
+    const latitude = batch.latitudeDeg[row]!
+    const longitude = batch.longitudeDeg[row]!
+    const altitude = orNull(batch.altitudeM[row]!)
+    const speed = orNull(roundSpeed(batch.speedKmh[row]!))
+    const course = orNull(batch.courseDeg[row]!)
+    const attributes = this.withAttributes ? attributesOf(batch, row) : {}
+    if (this.format === jsonFormat) {
+      const text = JSON.stringify(attributes)
+      return `[${device},${fixTimeMs},${receivedMs},${latitude},${longitude},${altitude},${speed},${course},${bytesOf(text)}]`
+    }
+    return packed([device, fixTimeMs, receivedMs, latitude, longitude, altitude, speed, course, attributes])
+  }
+}
+
+function orNull(value: number): number | null {
+  return Number.isNaN(value) ? null : value
+}
+
+/** All there are, each in the place of its index. */
+export const ENCODINGS: readonly Encoding[] = [jsonFormat, msgpackFormat].flatMap((format) =>
+  [true, false].flatMap((withAttributes) =>
+    (['objects', 'arrays'] as const).map(
+      (shape) => new RowEncoding(encodingIndex(format, shape, withAttributes), format, shape, withAttributes),
+    ),
+  ),
+)
+
+/** @param withAttributes False writes `{}` in their place, for those who may not see them. */
+export function encodingOf(format: StreamFormat, shape: RowShape, withAttributes = true): Encoding {
+  return ENCODINGS[encodingIndex(format, shape, withAttributes)]!
+}
+
+function encodingIndex(format: StreamFormat, shape: RowShape, withAttributes: boolean): number {
+  return format.index * 4 + (withAttributes ? 0 : 2) + (shape === 'arrays' ? 1 : 0)
+}
