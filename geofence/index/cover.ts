@@ -39,11 +39,14 @@ const baseCells = Array.from({ length: BASE_CELL_COUNT }, (_, baseCell) => {
   return cell
 })
 
-/** Covers the geometry at `start` of `numbers` (layout in geometry.ts); replaces what `into` has. */
-export function coverShape(numbers: Float64Array, start: number, into: Cover): void {
+/**
+ * Covers the geometry at `start` of `numbers` (layout in geometry.ts); replaces what `into` has.
+ * @param most Cells at most, as long as those of resolution 0 are no more.
+ */
+export function coverShape(numbers: Float64Array, start: number, into: Cover, most = CELLS_MAX): void {
   const shape = new CoverShape(numbers, start)
   const cellsMax = Math.min(
-    CELLS_MAX,
+    most,
     CELLS_SIMPLE + Math.floor(Math.max(shape.edgeCount / EDGES_A_CELL, shape.edgeCount - EDGES_SIMPLE)),
   )
   const inside: CellPlace[] = []
