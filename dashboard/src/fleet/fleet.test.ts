@@ -1,16 +1,15 @@
 import { expect, test } from 'vitest'
-import type { StreamRow } from '../../../schemas/stream.ts'
+import type { Fix } from '../wire/rows.ts'
 import { Fleet, SILENT_AFTER_MS, stateOf } from './fleet.ts'
 import { latitudeOf, longitudeOf } from './mercator.ts'
 
 const FIX_MS = Date.UTC(2026, 0, 5, 12)
 
-function rowOf(values: Partial<StreamRow> = {}): StreamRow {
-  const time = new Date(FIX_MS).toISOString()
+function rowOf(values: Partial<Fix> = {}): Fix {
   return {
     device: 7,
-    fixTime: time,
-    receivedAt: time,
+    fixTimeMs: FIX_MS,
+    receivedMs: FIX_MS,
     latitude: 30.25,
     longitude: -97.75,
     altitude: null,
@@ -47,15 +46,15 @@ test('a device that the directory does not name is told, and shown until it does
 test('an older position than the known one is passed over', () => {
   const fleet = new Fleet()
   fleet.apply([rowOf()], 0, FIX_MS)
-  fleet.apply([rowOf({ fixTime: new Date(FIX_MS - 1).toISOString(), latitude: 31 })], 1_000, FIX_MS)
+  fleet.apply([rowOf({ fixTimeMs: FIX_MS - 1, latitude: 31 })], 1_000, FIX_MS)
   expect(fleet.get(7)!.last!.latitude).toBe(30.25)
 })
 
 test('a vehicle glides for about as long as it takes to report', () => {
   const fleet = new Fleet()
   for (let i = 0; i < 20; i++) {
-    const fixTime = new Date(FIX_MS + i * 5_000).toISOString()
-    fleet.apply([rowOf({ fixTime, longitude: -97.75 + i * 0.001 })], i * 5_000, FIX_MS)
+    const fixTimeMs = FIX_MS + i * 5_000
+    fleet.apply([rowOf({ fixTimeMs, longitude: -97.75 + i * 0.001 })], i * 5_000, FIX_MS)
   }
   const { intervalMs, row } = fleet.get(7)!
   expect(intervalMs).toBeCloseTo(5_000, -2)
@@ -68,16 +67,16 @@ test('a vehicle glides for about as long as it takes to report', () => {
 test('a burst of positions does not shorten the glide', () => {
   const fleet = new Fleet()
   fleet.apply([rowOf()], 0, FIX_MS)
-  fleet.apply([rowOf({ fixTime: new Date(FIX_MS + 1).toISOString() })], 4_000, FIX_MS)
+  fleet.apply([rowOf({ fixTimeMs: FIX_MS + 1 })], 4_000, FIX_MS)
   const { intervalMs } = fleet.get(7)!
-  fleet.apply([rowOf({ fixTime: new Date(FIX_MS + 2).toISOString() })], 4_001, FIX_MS)
+  fleet.apply([rowOf({ fixTimeMs: FIX_MS + 2 })], 4_001, FIX_MS)
   expect(fleet.get(7)!.intervalMs).toBe(intervalMs)
 })
 
 test('a far position is a jump, not a glide', () => {
   const fleet = new Fleet()
   fleet.apply([rowOf()], 0, FIX_MS)
-  fleet.apply([rowOf({ fixTime: new Date(FIX_MS + 1).toISOString(), latitude: 31 })], 1_000, FIX_MS)
+  fleet.apply([rowOf({ fixTimeMs: FIX_MS + 1, latitude: 31 })], 1_000, FIX_MS)
   expect(latitudeOf(fleet.motion.y[fleet.get(7)!.row]!)).toBeCloseTo(31, 9)
 })
 
@@ -86,11 +85,11 @@ test('a vehicle that reports no course points where it drives', () => {
   fleet.apply([rowOf({ course: null })], 0, FIX_MS)
   const { row } = fleet.get(7)!
   expect(fleet.motion.courseDeg[row]).toBeNaN()
-  const east = { course: null, fixTime: new Date(FIX_MS + 1).toISOString(), longitude: -97.749 }
+  const east = { course: null, fixTimeMs: FIX_MS + 1, longitude: -97.749 }
   fleet.apply([rowOf(east)], 1_000, FIX_MS)
   fleet.motion.sample(60_000)
   expect(fleet.motion.courseDeg[row]).toBeCloseTo(90, 3)
-  const rest = { ...east, fixTime: new Date(FIX_MS + 2).toISOString(), longitude: -97.74901 }
+  const rest = { ...east, fixTimeMs: FIX_MS + 2, longitude: -97.74901 }
   fleet.apply([rowOf(rest)], 61_000, FIX_MS)
   fleet.motion.sample(90_000)
   expect(fleet.motion.courseDeg[row]).toBeCloseTo(90, 3)

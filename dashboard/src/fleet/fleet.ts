@@ -1,6 +1,6 @@
 /** The vehicles as this page knows them: who they are, their last position, what they are doing. */
-import type { StreamRow } from '../../../schemas/stream.ts'
 import type { Device } from '../wire/directory.ts'
+import type { Fix } from '../wire/rows.ts'
 import { bearingDeg, groundM, mercatorX, mercatorY } from './mercator.ts'
 import { MotionTable, STATE } from './motion.ts'
 
@@ -28,8 +28,8 @@ export interface Vehicle {
   uniqueId: string
   name: string
   model: string
-  last: StreamRow | null
-  /** `fixTime` of `last`, ms UTC; 0 = none. */
+  last: Fix | null
+  /** Time of `last`, ms UTC; 0 = none. */
   fixTimeMs: number
   /** Age of the last fix when the fleet was last looked through, ms. */
   ageMs: number
@@ -73,12 +73,13 @@ export class Fleet {
   }
 
   /**
-   * Takes positions from the stream; older ones than known are passed over.
+   * Takes positions from the stream. The newest fix is where a vehicle is: late ones, and those that another
+   * subscription has brought already, are passed over.
    * @param nowMs `performance.now()`.
    * @param serverMs Now by the server's clock, ms UTC.
    * @returns Whether a device came up that the directory has not named yet.
    */
-  apply(rows: readonly StreamRow[], nowMs: number, serverMs: number): boolean {
+  apply(rows: readonly Fix[], nowMs: number, serverMs: number): boolean {
     let unknown = false
     for (const row of rows) {
       let vehicle = this.#byId.get(row.device)
@@ -86,11 +87,10 @@ export class Fleet {
         vehicle = this.#add(row.device)
         unknown = true
       }
-      const fixTimeMs = Date.parse(row.fixTime)
-      if (fixTimeMs < vehicle.fixTimeMs) continue
+      if (row.fixTimeMs <= vehicle.fixTimeMs) continue
       this.#move(vehicle, row, nowMs)
       vehicle.last = row
-      vehicle.fixTimeMs = fixTimeMs
+      vehicle.fixTimeMs = row.fixTimeMs
       this.#judge(vehicle, serverMs)
     }
     if (unknown) this.directoryVersion++
@@ -149,7 +149,7 @@ export class Fleet {
     return vehicle
   }
 
-  #move(vehicle: Vehicle, row: StreamRow, nowMs: number): void {
+  #move(vehicle: Vehicle, row: Fix, nowMs: number): void {
     const { motion } = this
     const x = mercatorX(row.longitude)
     const y = mercatorY(row.latitude)
@@ -180,7 +180,7 @@ export class Fleet {
 }
 
 /** What a vehicle with this last position is doing. */
-export function stateOf(last: StreamRow | null, fixTimeMs: number, serverMs: number): VehicleState {
+export function stateOf(last: Fix | null, fixTimeMs: number, serverMs: number): VehicleState {
   if (last === null || serverMs - fixTimeMs > SILENT_AFTER_MS) return 'silent'
   if (last.speed !== null) return last.speed > MOVING_ABOVE_KMH ? 'moving' : 'standing'
   return last.attributes.motion === true ? 'moving' : 'standing'

@@ -1,6 +1,6 @@
 /** The last hour of the chosen vehicle: read once from storage, then kept up from the stream. */
-import type { StreamRow } from '../../../schemas/stream.ts'
 import { readLastHour } from '../wire/directory.ts'
+import type { Fix } from '../wire/rows.ts'
 import { RequestError, type Session } from '../wire/session.ts'
 import type { Vehicle } from './fleet.ts'
 import type { TrackPoint } from './track.ts'
@@ -64,9 +64,9 @@ export class LastHourTrack {
   }
 
   /** Takes a new position of the vehicle from the stream. */
-  add(row: StreamRow): void {
+  add(row: Fix): void {
     const point: TrackPoint = {
-      timeMs: Date.parse(row.fixTime),
+      timeMs: row.fixTimeMs,
       latitude: row.latitude,
       longitude: row.longitude,
       speedKmh: row.speed,

@@ -27,7 +27,14 @@ export class StreamPill {
     this.#status = status
     this.element.dataset.status = status.kind
     this.#retry.hidden = status.kind !== 'lost'
-    const words = { connecting: 'Connecting…', live: 'Live', lost: 'Connection lost' }
+    const delayed = status.kind === 'live' && status.delay !== null
+    this.element.dataset.delayed = String(delayed)
+    this.element.title = delayed ? (status.delay ?? '') : ''
+    const words = {
+      connecting: 'Connecting…',
+      live: delayed ? 'Live, delayed' : 'Live',
+      lost: 'Connection lost',
+    }
     setText(this.#text, words[status.kind])
     this.tick()
   }

@@ -141,7 +141,7 @@ export class VehicleDetails {
       ['Place', formatPlace(last.latitude, last.longitude), ''],
       ['Altitude', formatAltitude(last.altitude), ''],
       ['Fix', formatTime(vehicle.fixTimeMs), ''],
-      ['Received', formatTime(Date.parse(last.receivedAt)), ''],
+      ['Received', formatTime(last.receivedMs), ''],
     ])
     const attributes = formatAttributes(last.attributes)
     if (attributes.length === 0) fill(this.#attributes, [['None sent', '', '']])

@@ -1,4 +1,5 @@
 /** Who is signed in: keeps the tokens of this tab, renews them, and asks the API in their name. */
+import type { Role } from '../../../schemas/roles.ts'
 import { noteServerDate } from './clock.ts'
 
 const STORAGE_KEY = 'fleetflow.session'
@@ -6,8 +7,18 @@ const STORAGE_KEY = 'fleetflow.session'
 const RENEW_AHEAD_MS = 30_000
 const REQUEST_TIMEOUT_MS = 20_000
 
-interface Tokens {
+/** Who is signed in, as the server says it. */
+export interface SessionUser {
+  readonly id: number
+  /** null: a super admin, who belongs to no organisation. */
+  readonly organizationId: number | null
   readonly email: string
+  readonly name: string
+  readonly role: Role
+}
+
+interface Tokens {
+  readonly user: SessionUser
   readonly accessToken: string
   readonly refreshToken: string
   readonly expiresAtMs: number
@@ -16,19 +27,24 @@ interface Tokens {
 interface TokenAnswer {
   readonly accessToken: string
   readonly refreshToken: string
-  readonly expiresInS?: number
+  /** Seconds. */
+  readonly expiresIn: number
+  readonly user: SessionUser
 }
 
 /** An answer that is not a success, or none at all (`status` 0). `message` is fit to be shown. */
 export class RequestError extends Error {
   readonly status: number
+  /** Stable name of the error, such as `shape-self-crossing`; empty where the server gave none. */
+  readonly code: string
   /** Seconds to wait, if the server said so. */
   readonly retryAfterS: number | null
 
-  constructor(status: number, message: string, retryAfterS: number | null = null) {
+  constructor(status: number, message: string, code = '', retryAfterS: number | null = null) {
     super(message)
     this.name = 'RequestError'
     this.status = status
+    this.code = code
     this.retryAfterS = retryAfterS
   }
 }
@@ -47,14 +63,24 @@ export class Session {
 
   /** Address that signed in, or an empty text. */
   get email(): string {
-    return this.#tokens?.email ?? ''
+    return this.#tokens?.user.email ?? ''
+  }
+
+  /** Who signed in; null without a session. */
+  get user(): SessionUser | null {
+    return this.#tokens?.user ?? null
+  }
+
+  /** Whether the person has one of the roles. It only decides what is shown: the server decides what is allowed. */
+  hasRole(roles: readonly Role[]): boolean {
+    return this.#tokens !== null && roles.includes(this.#tokens.user.role)
   }
 
   /** @throws RequestError 401 when email and password do not fit. */
   async signIn(email: string, password: string): Promise<void> {
     const response = await send('/api/v1/auth/login', 'POST', { email, password }, null)
     if (!response.ok) throw await errorOf(response)
-    this.#keep(email, (await response.json()) as TokenAnswer)
+    this.#keep((await response.json()) as TokenAnswer)
   }
 
   /** Forgets the tokens at once; the server is told, and if it does not answer they run out. */
@@ -74,6 +100,16 @@ export class Session {
   /** @throws RequestError */
   async post<Answer>(path: string, body: unknown): Promise<Answer> {
     return (await (await this.#request(path, 'POST', body)).json()) as Answer
+  }
+
+  /** @throws RequestError */
+  async patch<Answer>(path: string, body: unknown): Promise<Answer> {
+    return (await (await this.#request(path, 'PATCH', body)).json()) as Answer
+  }
+
+  /** @throws RequestError */
+  async delete(path: string): Promise<void> {
+    await this.#request(path, 'DELETE', undefined)
   }
 
   async #request(path: string, method: string, body: unknown): Promise<Response> {
@@ -100,7 +136,7 @@ export class Session {
     if (tokens === null) return false
     const response = await send('/api/v1/auth/refresh', 'POST', { refreshToken: tokens.refreshToken }, null)
     if (response.ok) {
-      this.#keep(tokens.email, (await response.json()) as TokenAnswer)
+      this.#keep((await response.json()) as TokenAnswer)
       return true
     }
     if (response.status >= 500 || response.status === 429) throw await errorOf(response)
@@ -108,9 +144,8 @@ export class Session {
     return false
   }
 
-  #keep(email: string, answer: TokenAnswer): void {
-    const { accessToken, refreshToken, expiresInS = 300 } = answer
-    this.#tokens = { email, accessToken, refreshToken, expiresAtMs: Date.now() + expiresInS * 1000 }
+  #keep({ user, accessToken, refreshToken, expiresIn }: TokenAnswer): void {
+    this.#tokens = { user, accessToken, refreshToken, expiresAtMs: Date.now() + expiresIn * 1000 }
     sessionStorage.setItem(STORAGE_KEY, JSON.stringify(this.#tokens))
   }
 
@@ -128,7 +163,9 @@ export class Session {
 
 function stored(): Tokens | null {
   try {
-    return JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? 'null') as Tokens | null
+    const kept = JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? 'null') as Tokens | null
+    // An earlier release kept them without the user.
+    return kept?.user === undefined ? null : kept
   } catch {
     return null
   }
@@ -153,8 +190,12 @@ async function send(path: string, method: string, body: unknown, token: string |
 }
 
 async function errorOf(response: Response): Promise<RequestError> {
-  const problem = (await response.json().catch(() => ({}))) as { title?: string; detail?: string }
+  const problem = (await response.json().catch(() => ({}))) as {
+    title?: string
+    detail?: string
+    code?: string
+  }
   const detail = problem.detail ?? problem.title ?? `The server answered ${response.status}.`
   const seconds = Number(response.headers.get('retry-after') ?? Number.NaN)
-  return new RequestError(response.status, detail, Number.isNaN(seconds) ? null : seconds)
+  return new RequestError(response.status, detail, problem.code, Number.isNaN(seconds) ? null : seconds)
 }

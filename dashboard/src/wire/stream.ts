@@ -1,31 +1,38 @@
-/** The live stream: connects with a one-time ticket, subscribes to the whole fleet, and comes back when lost. */
-import type { ClientMessage, ServerMessage, StreamRow } from '../../../schemas/stream.ts'
-import type { Session } from './session.ts'
+/**
+ * The stream: connects with a one-time ticket, keeps subscriptions, and comes back when lost. Each subscription goes on
+ * from its last cursor, so that nothing is missed and nothing comes twice.
+ */
+import type { ClientMessage, ServerMessage } from '../../../schemas/stream.ts'
+import {
+  type StreamTicket,
+  type SubscribeRequest,
+  Subscription,
+  type SubscriptionListener,
+} from './subscription.ts'
 
 const SUBPROTOCOL = 'fleetflow.json'
-const SUBSCRIPTION = 1
 const RETRY_FIRST_MS = 500
 const RETRY_MAX_MS = 30_000
-/** A connection that has not said `live` by then is given up. */
-const OPEN_TIMEOUT_MS = 20_000
+/** A connection on which no subscription has been answered by then is given up. */
+const OPEN_TIMEOUT_MS = 30_000
+/** A subscription that ended since the database could not be read is asked for again after this. */
+const STORAGE_RETRY_MS = 5_000
 
 export type StreamStatus =
   | { readonly kind: 'connecting' }
-  | { readonly kind: 'live' }
+  /** `delay`: why rows come late, for people; null = they come as they should. */
+  | { readonly kind: 'live'; readonly delay: string | null }
   /** `retryAtMs`: when the next attempt starts, by `Date.now()`. */
   | { readonly kind: 'lost'; readonly retryAtMs: number }
 
-export interface StreamListener {
-  onStatus(status: StreamStatus): void
-  onRows(rows: readonly StreamRow[]): void
-  /** The snapshot is complete. */
-  onLive(): void
-  /** Devices were deleted, disabled, or given away. */
-  onLeft(devices: readonly number[]): void
-  /** The server left rows out because this page was slow. */
-  onLagging(dropped: number): void
-  /** The server refused something; `detail` is fit to be shown. */
-  onError(detail: string): void
+/** How the stream gets in. */
+export interface StreamAccess {
+  /** Asks for a ticket. @throws RequestError */
+  ticket(): Promise<StreamTicket>
+  /** Whether it is worth coming back after the connection was lost. */
+  mayReturn(): boolean
+  /** Opens a socket; the browser's by default. */
+  connect?(url: string, subprotocol: string): WebSocket
 }
 
 /**
@@ -38,83 +45,127 @@ export function retryDelayMs(attempt: number, random: number): number {
 }
 
 export class Stream {
-  readonly #session: Session
-  readonly #listener: StreamListener
+  readonly #access: StreamAccess
+  readonly #onStatus: (status: StreamStatus) => void
+  readonly #subscriptions = new Map<number, Subscription>()
   #socket: WebSocket | null = null
   #timer: ReturnType<typeof setTimeout> | undefined
   #attempt = 0
+  #nextId = 1
+  #running = false
+  #answered = false
+  #delay: string | null = null
   /** Counts connections, so that what a former one still reports is passed over. */
   #generation = 0
 
-  constructor(session: Session, listener: StreamListener) {
-    this.#session = session
-    this.#listener = listener
+  constructor(access: StreamAccess, onStatus: (status: StreamStatus) => void) {
+    this.#access = access
+    this.#onStatus = onStatus
   }
 
   /** Connects now, whatever wait was under way. */
   start(): void {
     this.#drop()
-    window.addEventListener('online', this.#onOnline)
-    this.#listener.onStatus({ kind: 'connecting' })
+    this.#running = true
+    this.#onStatus({ kind: 'connecting' })
     const generation = this.#generation
     this.#timer = setTimeout(() => this.#lose(generation), OPEN_TIMEOUT_MS)
     this.#connect(generation).catch(() => this.#lose(generation))
   }
 
-  /** Ends the stream; no further call of the listener. */
+  /** The network is back: connects, unless it is connected. */
+  online(): void {
+    if (this.#running && this.#socket === null) this.start()
+  }
+
+  /** Ends the stream; no further call of any listener. */
   stop(): void {
-    window.removeEventListener('online', this.#onOnline)
+    this.#running = false
     this.#drop()
   }
 
-  readonly #onOnline = (): void => {
-    if (this.#socket === null) this.start()
+  /**
+   * Subscribes, at once or as soon as there is a connection, and again after each loss of it.
+   * @param request What to watch; a replay where `from` is a time.
+   */
+  subscribe(request: SubscribeRequest, listener: SubscriptionListener): Subscription {
+    const subscription = new Subscription(this.#nextId++, request, listener, (message) => this.#send(message))
+    subscription.onClose = () => this.#subscriptions.delete(subscription.id)
+    this.#subscriptions.set(subscription.id, subscription)
+    subscription.open()
+    return subscription
+  }
+
+  #send(message: ClientMessage): void {
+    if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message))
   }
 
   async #connect(generation: number): Promise<void> {
-    const { ticket, url } = await this.#session.post<{ ticket: string; url: string }>(
-      '/api/v1/stream/tickets',
-      {},
-    )
+    const { ticket, url } = await this.#access.ticket()
     if (generation !== this.#generation) return
-    const socket = new WebSocket(`${url}?ticket=${encodeURIComponent(ticket)}`, SUBPROTOCOL)
+    const address = `${url}?ticket=${encodeURIComponent(ticket)}`
+    const socket = this.#access.connect?.(address, SUBPROTOCOL) ?? new WebSocket(address, SUBPROTOCOL)
     this.#socket = socket
     socket.onopen = () => {
-      const subscribe: ClientMessage = { type: 'subscribe', id: SUBSCRIPTION, scope: { all: true } }
-      socket.send(JSON.stringify(subscribe))
+      if (this.#subscriptions.size === 0) this.#onAnswer()
+      for (const subscription of this.#subscriptions.values()) subscription.open()
     }
     socket.onmessage = (event: MessageEvent<string>) => this.#receive(JSON.parse(event.data) as ServerMessage)
     socket.onclose = () => this.#lose(generation)
   }
 
   #receive(message: ServerMessage): void {
-    if (message.type === 'positions') this.#listener.onRows(message.rows)
-    else if (message.type === 'left') this.#listener.onLeft(message.devices)
-    else if (message.type === 'live') {
-      clearTimeout(this.#timer)
-      this.#attempt = 0
-      this.#listener.onStatus({ kind: 'live' })
-      this.#listener.onLive()
-    } else if (message.type === 'lagging') {
-      // Events are not shown here, so none are missed.
-      if (message.dropped > 0) this.#listener.onLagging(message.dropped)
-    } else if (message.type === 'error') this.#listener.onError(message.detail)
+    if (message.type === 'status') {
+      this.#delay = message.delayed ? message.detail : null
+      if (this.#answered) this.#onStatus({ kind: 'live', delay: this.#delay })
+      return
+    }
+    if (message.type !== 'positions' && message.type !== 'events' && message.type !== 'header') {
+      this.#onAnswer()
+    }
+    // One that was closed meanwhile has no listener any more.
+    const subscription = message.id === null ? undefined : this.#subscriptions.get(message.id)
+    if (subscription === undefined) return
+    if (message.type === 'error') this.#onError(subscription, message)
+    else subscription.receive(message)
+  }
+
+  /** The server has answered a subscription: the connection is good. */
+  #onAnswer(): void {
+    if (this.#answered) return
+    this.#answered = true
+    clearTimeout(this.#timer)
+    this.#attempt = 0
+    this.#onStatus({ kind: 'live', delay: this.#delay })
+  }
+
+  #onError(subscription: Subscription, error: Extract<ServerMessage, { type: 'error' }>): void {
+    const generation = this.#generation
+    if (error.code === 'cursor-expired' || error.code === 'cursor-invalid') subscription.openAnew()
+    else if (error.code === 'storage-unavailable') {
+      setTimeout(() => {
+        if (generation === this.#generation && !subscription.closed) subscription.open()
+      }, STORAGE_RETRY_MS)
+    } else subscription.refused(error.code, error.detail)
   }
 
   #lose(generation: number): void {
     if (generation !== this.#generation) return
     this.#drop()
-    // Without a session the listener has already shown the login.
-    if (!this.#session.signedIn) return
+    // Without a session the page has already shown the login.
+    if (!this.#access.mayReturn()) return
     const delayMs = retryDelayMs(this.#attempt++, Math.random())
     this.#timer = setTimeout(() => this.start(), delayMs)
-    this.#listener.onStatus({ kind: 'lost', retryAtMs: Date.now() + delayMs })
+    this.#onStatus({ kind: 'lost', retryAtMs: Date.now() + delayMs })
   }
 
   #drop(): void {
     this.#generation++
+    this.#answered = false
+    this.#delay = null
     clearTimeout(this.#timer)
     if (this.#socket !== null) {
+      this.#socket.onopen = null
       this.#socket.onclose = null
       this.#socket.onmessage = null
       this.#socket.close()

@@ -1,20 +1,21 @@
-/** The page of someone who is signed in: wires stream, fleet, map, list and details together. */
-import type { StreamRow } from '../../schemas/stream.ts'
-import { Fleet, type Vehicle } from './fleet/fleet.ts'
-import { LastHourTrack } from './fleet/last-hour-track.ts'
-import { FleetMap } from './map/fleet-map.ts'
-import { button, element, icon } from './ui/dom.ts'
-import { formatCount } from './ui/format.ts'
-import { logo } from './ui/logo.ts'
-import { Notices } from './ui/notices.ts'
-import { StreamPill } from './ui/stream-pill.ts'
-import type { Theme } from './ui/theme.ts'
-import { VehicleDetails } from './ui/vehicle-details.ts'
-import { VehicleList } from './ui/vehicle-list.ts'
-import { serverNowMs } from './wire/clock.ts'
-import { readDevices } from './wire/directory.ts'
-import { RequestError, type Session } from './wire/session.ts'
-import { Stream } from './wire/stream.ts'
+/** The live page: wires stream, fleet, map, list and details together. */
+import { Fleet, type Vehicle } from '../fleet/fleet.ts'
+import { LastHourTrack } from '../fleet/last-hour-track.ts'
+import { FleetMap } from '../map/fleet-map.ts'
+import type { Page, PageContext } from '../pages/page.ts'
+import { button, element, icon } from '../ui/dom.ts'
+import { formatCount } from '../ui/format.ts'
+import { Notices } from '../ui/notices.ts'
+import { StreamPill } from '../ui/stream-pill.ts'
+import type { Theme } from '../ui/theme.ts'
+import { VehicleDetails } from '../ui/vehicle-details.ts'
+import { VehicleList } from '../ui/vehicle-list.ts'
+import { serverNowMs } from '../wire/clock.ts'
+import { readDevices } from '../wire/directory.ts'
+import type { Fix } from '../wire/rows.ts'
+import { RequestError, type Session } from '../wire/session.ts'
+import { Stream } from '../wire/stream.ts'
+import type { StreamTicket } from '../wire/subscription.ts'
 
 /** The list follows the stream at most this often; the map follows each frame. */
 const LIST_EVERY_MS = 400
@@ -22,7 +23,7 @@ const TICK_MS = 1_000
 /** After a device that the directory does not name, it is read again at most this often. */
 const DIRECTORY_EVERY_MS = 10_000
 
-export class App {
+export class LivePage implements Page {
   readonly element: HTMLElement
   readonly #session: Session
   readonly #theme: Theme
@@ -43,8 +44,7 @@ export class App {
   #directoryTimer: ReturnType<typeof setTimeout> | undefined
   #stopped = false
 
-  /** @param onSignOut Called when the person wants to leave. */
-  constructor(session: Session, theme: Theme, onSignOut: () => void) {
+  constructor({ session, theme, setStatus }: PageContext) {
     this.#session = session
     this.#theme = theme
     this.#list = new VehicleList(this.#fleet, {
@@ -62,19 +62,30 @@ export class App {
       this.#map?.setTrack(hour.kind === 'loaded' ? this.#track.driven : [])
     })
     this.#pill = new StreamPill(() => this.#stream.start())
-    this.#stream = new Stream(session, {
-      onStatus: (status) => this.#pill.show(status),
-      onRows: (rows) => this.#onRows(rows),
-      onLive: () => this.#onLive(),
-      onLeft: (devices) => this.#onLeft(new Set(devices)),
-      onLagging: (dropped) =>
-        this.#notices.show(
-          'lagging',
-          `This page was too slow: ${formatCount(dropped)} positions were left out; newer ones have come.`,
-        ),
-      onError: (detail) => this.#notices.show('stream', `The live stream refused: ${detail}`),
-    })
-    this.element = this.#layout(onSignOut)
+    setStatus(this.#pill.element)
+    this.#stream = new Stream(
+      {
+        ticket: () => session.post<StreamTicket>('/api/v1/stream/tickets', {}),
+        mayReturn: () => session.signedIn,
+      },
+      (status) => this.#pill.show(status),
+    )
+    this.#stream.subscribe(
+      { scope: { all: true } },
+      {
+        onPositions: (rows) => this.#onRows(rows),
+        onLive: () => this.#onLive(),
+        onLeft: (devices) => this.#onLeft(new Set(devices)),
+        onLagging: (dropped) =>
+          dropped > 0 &&
+          this.#notices.show(
+            'lagging',
+            `This page was too slow: ${formatCount(dropped)} positions were left out; newer ones have come.`,
+          ),
+        onError: (_code, detail) => this.#notices.show('stream', `The live stream refused: ${detail}`),
+      },
+    )
+    this.element = this.#layout()
   }
 
   /** Starts map, directory and stream; the element must be in the page. */
@@ -100,6 +111,7 @@ export class App {
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
     this.#list.refresh()
     this.#readDirectory()
+    window.addEventListener('online', this.#onOnline)
     this.#stream.start()
   }
 
@@ -109,13 +121,16 @@ export class App {
     clearInterval(this.#ticker)
     clearTimeout(this.#listTimer)
     clearTimeout(this.#directoryTimer)
+    window.removeEventListener('online', this.#onOnline)
     this.#stream.stop()
     this.#track.load(null)
     this.#theme.onChange = () => {}
     this.#map?.remove()
   }
 
-  #layout(onSignOut: () => void): HTMLElement {
+  readonly #onOnline = (): void => this.#stream.online()
+
+  #layout(): HTMLElement {
     const side = element('aside', { class: 'side', 'aria-label': 'Vehicles' }, this.#list.element)
     const page = element('div', { class: 'app', 'data-vehicle-count': 0, 'data-panel': 'open' })
     const panelToggle = button(
@@ -132,39 +147,14 @@ export class App {
       if (event.key === 'Escape' && this.#selected !== null) this.#choose(null, true)
     })
     page.append(
-      element(
-        'header',
-        { class: 'top' },
-        panelToggle,
-        element('div', { class: 'brand' }, logo(), element('h1', {}, 'FleetFlow')),
-        this.#pill.element,
-        element('div', { class: 'spacer' }),
-        element('span', { class: 'who quiet' }, this.#session.email),
-        button(
-          {
-            class: 'quiet-button',
-            title: 'Light or dark',
-            'aria-label': 'Change between light and dark',
-            'data-action': 'theme',
-          },
-          () => this.#theme.toggle(),
-          icon('sun'),
-          icon('moon'),
-        ),
-        button(
-          { class: 'quiet-button', title: 'Sign out', 'aria-label': 'Sign out', 'data-action': 'sign-out' },
-          onSignOut,
-          icon('exit'),
-        ),
-      ),
       side,
-      element('main', { class: 'stage' }, this.#mapElement, this.#notices.element),
+      element('main', { class: 'stage' }, this.#mapElement, panelToggle, this.#notices.element),
       this.#details.element,
     )
     return page
   }
 
-  #onRows(rows: readonly StreamRow[]): void {
+  #onRows(rows: readonly Fix[]): void {
     const unknown = this.#fleet.apply(rows, performance.now(), serverNowMs())
     if (unknown) this.#readDirectory()
     if (this.#selected !== null) {

@@ -1,0 +1,7 @@
+/** All pages of the navigation, in its order. */
+import { LivePage } from '../live/live-page.ts'
+import type { PageKind } from './page.ts'
+
+export const PAGES: readonly PageKind[] = [
+  { name: 'live', label: 'Live', open: (context) => new LivePage(context) },
+]
