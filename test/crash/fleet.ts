@@ -1,4 +1,5 @@
 /** The devices of the crash suite, and what each reports: made from its number alone, so that every stored row can be checked. */
+import pg from 'pg'
 import type { Report } from '../../simulate/encoders/encoder.ts'
 import type { SimulatedProtocol } from '../../simulate/encoders/index.ts'
 import { uniqueIdOf } from '../../simulate/unique-ids.ts'
@@ -81,4 +82,31 @@ export function recordOf(device: FleetDevice, n: number): Omit<Report, 'serial'>
 export function numberOf(device: FleetDevice, fixTimeMs: number): number | undefined {
   const n = (fixTimeMs - device.startMs) / STEP_MS
   return Number.isInteger(n) && n >= 0 ? n : undefined
+}
+
+/**
+ * Registers the devices in an organisation that is there.
+ * @returns Their ids, in the order of the fleet.
+ */
+export async function addDevices(
+  databaseUrl: string,
+  organization: string,
+  fleet: readonly FleetDevice[],
+): Promise<readonly number[]> {
+  const client = new pg.Client({ connectionString: databaseUrl })
+  await client.connect()
+  try {
+    const ids: number[] = []
+    for (const { uniqueId } of fleet) {
+      const { rows } = await client.query<{ id: number }>(
+        `INSERT INTO devices (organization_id, unique_id, name)
+         SELECT id, $2, $2 FROM organizations WHERE name = $1 RETURNING id`,
+        [organization, uniqueId],
+      )
+      ids.push(rows[0]!.id)
+    }
+    return ids
+  } finally {
+    await client.end()
+  }
 }

@@ -9,11 +9,12 @@ import type pg from 'pg'
 import { percentile, seededRandom } from '../../bench/measure.ts'
 import { type CrashDatabase, crashDatabase } from './crash-database.ts'
 import { type EngineEnd, EngineProcess } from './engine-process.ts'
-import { type FleetDevice, fleetOf } from './fleet.ts'
+import { addDevices, type FleetDevice, fleetOf } from './fleet.ts'
 import { FleetProcess } from './fleet-process.ts'
 import { addGeofences, type EventVerdict, verifyEvents } from './geofences.ts'
-import { Lab } from './lab.ts'
+import { type EnginePorts, Lab } from './lab.ts'
 import type { DeviceJournal } from './simulator.ts'
+import { StreamClients, type StreamVerdict } from './stream-clients-process.ts'
 import { until } from './until.ts'
 import { complaintsOfVerdict, type Verdict, verify } from './verify.ts'
 
@@ -22,7 +23,15 @@ export interface KillOptions {
   readonly seed: number
   /** More of the engine's environment. */
   readonly environment?: Readonly<Record<string, string>>
+  /** Clients of the stream that are dropped at random meanwhile, and go on from their cursors; none by default. */
+  readonly clients?: StreamClientsLoad
   readonly onProgress?: (line: string) => void
+}
+
+export interface StreamClientsLoad {
+  readonly count: number
+  /** Longest time that one stays away, ms. */
+  readonly awayMsMax: number
 }
 
 export type Kill = 'engine' | 'database' | 'backend' | 'both'
@@ -30,6 +39,8 @@ export type Kill = 'engine' | 'database' | 'backend' | 'both'
 export interface KillResult {
   readonly verdict: Verdict
   readonly events: EventVerdict
+  /** Null where there were no clients. */
+  readonly stream: StreamVerdict | null
   readonly kills: Readonly<Record<Kill, number>>
   /** Kills that met an engine that was not ready yet. */
   readonly whileStarting: number
@@ -50,6 +61,15 @@ export interface KillResult {
 
 const DEVICES = 40
 const RECORDS_PER_SECOND = 600
+/** Each goes to every client. */
+const RECORDS_PER_SECOND_STREAMED = 120
+/** Share of the records that are sent after later ones of their device, where clients look at the order. */
+const LATE_SHARE = 0.1
+const STAY_MS = { min: 500, max: 20_000 } as const
+const AWAY_MS_MIN = 1_000
+const ALL_LIVE_TIMEOUT_MS = 60_000
+const SETTLE_TIMEOUT_MS = 180_000
+const ADMIN = { email: 'crash@fleet.example', password: 'only for the time of a crash run' } as const
 /** That of {@link EngineProcess}, which its devices join. */
 const ORGANIZATION = 'Crash'
 /** How often a kind of kill is drawn. */
@@ -102,9 +122,10 @@ export async function runKills(
 
 /** What is wrong with a run; nothing where the promise was kept. */
 export function complaintsOf(result: KillResult): string[] {
-  const { verdict, events } = result
+  const { verdict, events, stream } = result
   return [
     ...complaintsOfVerdict(verdict),
+    ...(stream?.faults ?? []).map((fault) => `a client of the stream: ${fault}`),
     ...events.wrong.map((difference) => `events are not those of the positions: ${difference}`),
     ...result.deaths.map((death) => `the running engine ended by itself: ${death}`),
     ...result.inexcusable.map((start) => `the engine did not start although its database ran: ${start}`),
@@ -122,6 +143,7 @@ class KillRun {
   private whileStarting = 0
   private engine!: EngineProcess
   private fleet!: FleetProcess
+  private clients: StreamClients | undefined
   private database!: CrashDatabase
   /** The last kill that was not recovered from yet, and what was acknowledged before it. */
   private last: { readonly atMs: number; readonly acknowledged: number } | undefined
@@ -137,21 +159,33 @@ class KillRun {
     const ports = await Lab.ports()
     const dataDir = join(lab.folder, 'data')
     const nowMs = Date.now()
+    const fleet = fleetOf({ devices: DEVICES, nowMs })
+    let devices: readonly number[] = []
     this.database = await crashDatabase(lab, dataDir)
-    await this.database.prepare((url) => addGeofences(url, ORGANIZATION))
+    await this.database.prepare(async (url) => {
+      await addGeofences(url, ORGANIZATION)
+      devices = await addDevices(url, ORGANIZATION, fleet)
+    })
     this.engine = new EngineProcess(lab, {
       ports,
       dataDir,
       databaseUrl: this.database.url,
-      environment: options.environment ?? {},
+      environment: {
+        ADMIN_EMAIL: ADMIN.email,
+        ADMIN_PASSWORD: ADMIN.password,
+        ...options.environment,
+      },
     })
     this.engine.start()
+    if (options.clients !== undefined) await this.connectClients(options.clients, ports, fleet, devices)
     this.fleet = new FleetProcess({
       devices: DEVICES,
       nowMs,
       seed: options.seed,
       ports: ports.protocols,
-      recordsPerSecond: RECORDS_PER_SECOND,
+      ...(this.clients === undefined
+        ? { recordsPerSecond: RECORDS_PER_SECOND, lateShare: 0 }
+        : { recordsPerSecond: RECORDS_PER_SECOND_STREAMED, lateShare: LATE_SHARE }),
     })
     lab.defer(() => this.fleet.end())
 
@@ -169,17 +203,18 @@ class KillRun {
     await this.fleet.finish(DRAIN_TIMEOUT_MS)
     lab.event('all is acknowledged')
     await drained(this.engine)
+    await this.clients?.settle(SETTLE_TIMEOUT_MS)
     const journals = await this.fleet.journal()
     const { sent } = this.fleet.progress
     await this.fleet.end()
     const stop = await this.engine.stop()
 
     const client = await this.database.connect()
-    const fleet = fleetOf({ devices: DEVICES, nowMs })
     const verdict = await verify(client, fleet, journals)
     const result: KillResult = {
       verdict,
       events: await verifyEvents(client),
+      stream: (await this.clients?.verify(client, fleet, devices)) ?? null,
       kills: this.kills,
       whileStarting: this.whileStarting,
       sent,
@@ -191,6 +226,29 @@ class KillRun {
     lab.event(JSON.stringify(result))
     await inspect?.(result, { client, fleet, journals })
     return result
+  }
+
+  /** Clients that subscribe before the first record is stored, so that each must have all of them at the end. */
+  private async connectClients(
+    { count, awayMsMax }: StreamClientsLoad,
+    ports: EnginePorts,
+    fleet: readonly FleetDevice[],
+    devices: readonly number[],
+  ): Promise<void> {
+    const clients = new StreamClients({
+      clients: count,
+      devices,
+      startsMs: fleet.map(({ startMs }) => startMs),
+      apiUrl: `http://127.0.0.1:${ports.api}`,
+      streamUrl: `ws://127.0.0.1:${ports.stream}`,
+      ...ADMIN,
+      seed: this.options.seed,
+      stayMs: STAY_MS,
+      awayMs: { min: AWAY_MS_MIN, max: awayMsMax },
+    })
+    this.lab.defer(() => clients.end())
+    await clients.allLive(ALL_LIVE_TIMEOUT_MS)
+    this.clients = clients
   }
 
   /** Waits until all parts are ready again and devices get replies. */

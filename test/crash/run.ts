@@ -5,6 +5,7 @@
  *     npm run test:crash -- --outage 300
  *     npm run test:crash -- --behind 10
  *     npm run test:crash -- --disk-full
+ *     npm run test:crash -- --clients 1000 --kills 40
  *
  * 200 kills if nothing is asked for. Ends with 1 where something was lost, doubled or else not as promised.
  */
@@ -17,6 +18,8 @@ import type { Verdict } from './verify.ts'
 
 const EXIT_BROKEN = 1
 const KILLS = 200
+/** Longest time that a client of the stream stays away, ms. */
+const AWAY_MS_MAX = 60_000
 const OUTAGE_RECORDS_PER_SECOND = 2000
 
 interface Asked {
@@ -24,6 +27,7 @@ interface Asked {
   readonly outage?: number
   readonly behind?: number
   readonly diskFull?: true
+  readonly clients?: number
   readonly seed: number
 }
 
@@ -58,12 +62,18 @@ function tell(
   if (complaints.length > 0) process.exitCode = EXIT_BROKEN
 }
 
-async function kill(kills: number, seed: number): Promise<void> {
+async function kill(kills: number, seed: number, clients: number | undefined): Promise<void> {
   const { ACK_AFTER } = process.env
   say(`${kills} kills, seed ${seed}`)
   const environment = ACK_AFTER === undefined ? {} : { ACK_AFTER }
-  const result = await runKills({ kills, seed, environment, onProgress: say })
-  const { verdict, recoveryMs } = result
+  const result = await runKills({
+    kills,
+    seed,
+    environment,
+    onProgress: say,
+    ...(clients === undefined ? {} : { clients: { count: clients, awayMsMax: AWAY_MS_MAX } }),
+  })
+  const { verdict, recoveryMs, stream } = result
   const byKind = Object.entries(result.kills).map(([kind, count]) => `${count} ${kind}`)
   tell(
     {
@@ -72,6 +82,11 @@ async function kill(kills: number, seed: number): Promise<void> {
       sent: `${result.sent}, ${result.sent - verdict.made} of them again`,
       recovery: `p50 ${recoveryMs.p50} ms, p99 ${recoveryMs.p99} ms, max ${recoveryMs.max} ms`,
       engine: `${result.failedStarts} starts failed for want of the database, ${result.deaths.length} ends by itself, stopped with ${result.stop}`,
+      ...(stream === null
+        ? {}
+        : {
+            stream: `${stream.clients} clients, ${stream.rows} rows and ${stream.events} events, ${stream.drops} dropped, ${stream.losses} lost with the engine, ${stream.lagging} told to be lagging`,
+          }),
       quarantine: JSON.stringify(result.quarantined),
     },
     verdict,
@@ -129,13 +144,14 @@ async function fill(seed: number): Promise<void> {
 
 await new Command('test:crash')
   .option('--kills <count>', 'kills of engine, database, both', wholeNumber)
+  .option('--clients <count>', 'with --kills: clients of the stream that are dropped meanwhile', wholeNumber)
   .option('--outage <seconds>', 'a database that is away for so long', wholeNumber)
   .option('--behind <outages>', 'so many outages, with kills in the middle of the drain', wholeNumber)
   .option('--disk-full', 'a full disk under the journal; root only')
   .option('--seed <number>', 'seed of all that is random', wholeNumber, (Date.now() % 1_000_000) + 1)
-  .action(async ({ kills, outage, behind, diskFull, seed }: Asked) => {
+  .action(async ({ kills, clients, outage, behind, diskFull, seed }: Asked) => {
     const nothing = [kills, outage, behind, diskFull].every((form) => form === undefined)
-    if (kills !== undefined || nothing) await kill(kills ?? KILLS, seed)
+    if (kills !== undefined || nothing) await kill(kills ?? KILLS, seed, clients)
     if (outage !== undefined) await endure(outage, seed)
     if (behind !== undefined) await fallBehind(behind, seed)
     if (diskFull) await fill(seed)

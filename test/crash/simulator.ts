@@ -20,6 +20,8 @@ export interface SimulatorOptions extends FleetOptions {
   readonly ports: Readonly<Record<CrashProtocol, number>>
   /** Records of the whole fleet a second. */
   readonly recordsPerSecond: number
+  /** Share of the records that a device keeps back, and sends after later ones; 0 = none. */
+  readonly lateShare?: number
 }
 
 /** How far the fleet is. */
@@ -49,6 +51,8 @@ export type FromSimulator =
   | { readonly kind: 'journal'; readonly devices: readonly DeviceJournal[] }
 
 const PROGRESS_MS = 50
+/** Chance that a record that is kept back is sent instead of the next one. */
+const LATE_ENDS = 0.05
 const BACKOFF_MS = { backoffFirstMs: 50, backoffMaxMs: 800 } as const
 /** A datagram may be lost for good; all else is told by its connection, and waits longer. */
 const ANSWER_TIMEOUT_MS = { udp: 700, tcp: 6000, http: 6000, mqtt: 6000 } as const
@@ -65,6 +69,8 @@ interface Member {
   readonly device: SimulatedDevice
   made: number
   readonly acknowledged: number[]
+  /** Number of a record that it keeps back. */
+  late: number | undefined
 }
 
 const members = fleetOf(options).map((spec): Member => {
@@ -80,7 +86,7 @@ const members = fleetOf(options).map((spec): Member => {
     ...BACKOFF_MS,
     onAcknowledged: (report) => acknowledged.push(numberOf(spec, report.fixTimeMs)!),
   })
-  return { spec, device, made: 0, acknowledged }
+  return { spec, device, made: 0, acknowledged, late: undefined }
 })
 
 function send(message: FromSimulator): void {
@@ -90,8 +96,17 @@ function send(message: FromSimulator): void {
 const halt = keepPace(options.recordsPerSecond, () => {
   const member = members[Math.floor(random() * members.length)]!
   // A device that cannot send makes no more: it would forget what it has kept.
-  if (member.device.buffered < BUFFER_REPORTS_MAX) member.device.report(recordOf(member.spec, member.made++))
+  if (member.device.buffered >= BUFFER_REPORTS_MAX) return
+  if (member.late === undefined && random() < (options.lateShare ?? 0)) member.late = member.made++
+  else if (member.late !== undefined && random() < LATE_ENDS) reportLate(member)
+  else member.device.report(recordOf(member.spec, member.made++))
 })
+
+function reportLate(member: Member): void {
+  if (member.late === undefined) return
+  member.device.report(recordOf(member.spec, member.late))
+  member.late = undefined
+}
 
 for (const { device } of members) {
   device.run().catch((error: unknown) => {
@@ -117,6 +132,7 @@ setInterval(() => {
 process.on('message', (message: ToSimulator) => {
   if (message === 'halt') {
     halt()
+    for (const member of members) reportLate(member)
     send({ kind: 'halted', made: counts.positionsReported })
   } else {
     send({ kind: 'journal', devices: members.map(({ made, acknowledged }) => ({ made, acknowledged })) })
