@@ -13,6 +13,7 @@ export default defineConfig({
       'test/crash/**',
       'test/fuzz/**',
       'test/timescale/**',
+      'test/websocket/**',
     ],
     globalSetup: ['test/global-setup.ts'],
     // Most of them wait, for databases and timers: two at a time take half as long, also on two processors.

@@ -56,6 +56,8 @@ export interface LiveOptions {
   /** Level of the log, as pino names it; `info` by default. */
   readonly logLevel?: string
   readonly limits?: Partial<LiveLimits>
+  /** Of a route that sends every message back, for tests of the protocol; none by default. */
+  readonly echoPath?: string
 }
 
 /** @throws LiveError `wrong-options` if the limits contradict each other. */

@@ -21,12 +21,18 @@ import { DeviceFeed } from './log/device-feed.ts'
 import { EventLog } from './log/event-log.ts'
 import { LastPositions, type Move } from './log/last-positions.ts'
 import { liveMetrics } from './metrics.ts'
-import { type LiveOptions, limitsOf, TICK_MS, USER_CHECK_MS } from './options.ts'
+import { type LiveLimits, type LiveOptions, limitsOf, TICK_MS, USER_CHECK_MS } from './options.ts'
 import { currentUsers } from './sockets/authorise.ts'
 import { Client, type Hub, type SocketData } from './sockets/client.ts'
 import { handleMessage } from './sockets/requests.ts'
 import { otherHandler, upgradeHandler } from './sockets/upgrade.ts'
-import { listenExclusively, loadUws, type TemplatedApp, type UWebSockets } from './sockets/uws.ts'
+import {
+  listenExclusively,
+  loadUws,
+  type TemplatedApp,
+  type UWebSockets,
+  type WebSocketBehavior,
+} from './sockets/uws.ts'
 
 /** Connections to the database that redeem tickets. */
 const POOL_MAX = 4
@@ -205,6 +211,7 @@ export async function startLive(
       else places--
     },
   })
+  if (options.echoPath !== undefined) app.ws(options.echoPath, echo(limits))
   app.any('/*', otherHandler(metrics))
 
   const seconds = setInterval(() => {
@@ -270,6 +277,20 @@ export async function startLive(
   } catch (error) {
     await stop()
     throw error
+  }
+}
+
+/** As the stream itself, but that it answers everybody with what they send. */
+function echo({ messageBytesMax, idleTimeoutS, closeSocketBytes }: LiveLimits): WebSocketBehavior<unknown> {
+  return {
+    maxPayloadLength: messageBytesMax,
+    idleTimeout: idleTimeoutS,
+    sendPingsAutomatically: true,
+    maxBackpressure: closeSocketBytes * 2,
+    closeOnBackpressureLimit: true,
+    message(socket, message, isBinary) {
+      socket.send(message, isBinary)
+    },
   }
 }
 

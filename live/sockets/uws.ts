@@ -15,6 +15,7 @@ export type {
   us_listen_socket,
   us_socket_context_t,
   WebSocket,
+  WebSocketBehavior,
 } from 'uws-18-to-23'
 export type UWebSockets = typeof uWebSockets
 
