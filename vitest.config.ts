@@ -10,6 +10,7 @@ export default defineConfig({
       '**/node_modules/**',
       'dist/**',
       'test/browser/**',
+      'test/bus/**',
       'test/crash/**',
       'test/fuzz/**',
       'test/timescale/**',
