@@ -4,10 +4,10 @@ import type pg from 'pg'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { vi } from 'vitest'
-import { signAccessToken } from '../schemas/access-token.ts'
 import { ROLES, type Role } from '../schemas/roles.ts'
 import { createPool } from '../storage/pools.ts'
 import { testDatabase } from '../test/database.ts'
+import { sessionToken } from '../test/sessions.ts'
 import type { ApiOptions } from './options.ts'
 import { hashPassword } from './passwords.ts'
 import { startApi } from './server.ts'
@@ -134,7 +134,7 @@ export async function apiFixture(options: Partial<ApiOptions> = {}): Promise<Api
     for (const role of ROLES) {
       const organizationId = role === 'super-admin' ? null : id
       userIds[role] = role === 'super-admin' ? root : await addUser(`${role}@${name}.example.com`, role, id)
-      tokens[role] = await signAccessToken({ userId: userIds[role], organizationId, role }, JWT_SECRET)
+      tokens[role] = await sessionToken(pool, { userId: userIds[role], organizationId, role }, JWT_SECRET)
       as[role] = caller(tokens[role])
     }
     return { id, userIds, tokens, as }

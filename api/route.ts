@@ -149,10 +149,10 @@ export function unauthorized(
 }
 
 /**
- * Runs `run` in a transaction that sees what the caller may see. A token outlives changes to its user by up to
- * an hour, so the transaction first looks whether the user is still who the token says.
+ * Runs `run` in a transaction that sees what the caller may see. A token outlives its session and changes to its user by
+ * up to an hour, so the transaction first looks whether the user is still who the token says.
  *
- * @throws ApiError 401 if the user is disabled, gone, or has another role or organisation now.
+ * @throws ApiError 401 if the session has ended, or the user is disabled, gone, or has another role or organisation now.
  */
 export function asCaller<T>(
   c: Context<ApiEnv>,
@@ -163,13 +163,14 @@ export function asCaller<T>(
   return withTenant(pool, caller, async (client) => {
     const { rowCount } = await client.query(
       `SELECT FROM users
-       WHERE id = $1 AND role = $2 AND organization_id IS NOT DISTINCT FROM $3 AND NOT disabled`,
-      [caller.userId, caller.role, caller.organizationId],
+       WHERE id = $1 AND role = $2 AND organization_id IS NOT DISTINCT FROM $3 AND NOT disabled
+         AND session_holds($4, id)`,
+      [caller.userId, caller.role, caller.organizationId, caller.sessionId],
     )
     if (rowCount === 0)
       throw unauthorized(
         'token-outdated',
-        'The user has changed since the token was issued; refresh it or log in.',
+        'The session has ended or the user has changed since the token was issued; refresh it or log in.',
       )
     return run(client, caller)
   })

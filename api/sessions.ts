@@ -71,7 +71,7 @@ export async function issueSession(
   )
   const { id: userId, organizationId, role } = user
   return {
-    accessToken: await signAccessToken({ userId, organizationId, role }, jwtSecret),
+    accessToken: await signAccessToken({ userId, organizationId, role, sessionId: familyId }, jwtSecret),
     tokenType: 'Bearer',
     expiresIn: ACCESS_TOKEN_S,
     refreshToken,
@@ -94,7 +94,7 @@ export function refreshSession(options: ApiOptions, refreshToken: string): Promi
   })
 }
 
-/** Ends the session of a refresh token, and with it all tokens of that login. */
+/** Ends the session of a refresh token, and with it all tokens of that login, access tokens among them. */
 export function endSession(options: ApiOptions, refreshToken: string): Promise<void> {
   return asAnonymous(options.pool, async (client) => {
     const spent = await spend(client, refreshToken)
@@ -105,7 +105,7 @@ export function endSession(options: ApiOptions, refreshToken: string): Promise<v
 }
 
 /**
- * Ends all sessions of a user, whose access tokens still run out by themselves.
+ * Ends all sessions of a user.
  * @param callerId Who does it; the transaction is theirs again afterwards.
  */
 export async function endAllSessions(client: pg.PoolClient, userId: number, callerId: number): Promise<void> {

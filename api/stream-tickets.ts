@@ -36,13 +36,13 @@ const create = route({
 export function streamTickets({ pool, streamUrl }: ApiOptions): OpenAPIHono<ApiEnv> {
   return new OpenAPIHono<ApiEnv>().openapi(create, async (c) => {
     const ticket = randomToken()
-    await asCaller(c, pool, async (client, { userId }) => {
+    await asCaller(c, pool, async (client, { userId, sessionId }) => {
       await client.query('DELETE FROM stream_tickets WHERE user_id = $1 AND expires_at < now()', [userId])
       const { rowCount } = await client.query(
-        `INSERT INTO stream_tickets (ticket_hash, user_id, expires_at)
-         SELECT $1, $2, now() + make_interval(secs => $3)
+        `INSERT INTO stream_tickets (ticket_hash, user_id, session_id, expires_at)
+         SELECT $1, $2, $5, now() + make_interval(secs => $3)
          WHERE (SELECT count(*) FROM stream_tickets WHERE user_id = $2) < $4`,
-        [tokenHash(ticket), userId, STREAM_TICKET_S, STREAM_TICKETS_MAX],
+        [tokenHash(ticket), userId, STREAM_TICKET_S, STREAM_TICKETS_MAX, sessionId],
       )
       if (rowCount === 0)
         throw new ApiError(

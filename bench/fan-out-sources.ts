@@ -3,9 +3,9 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { WebSocketServer } from 'ws'
 import type { StreamFormat } from '../live/format/stream-format.ts'
 import { LiveThread } from '../live-thread-handle.ts'
-import { signAccessToken } from '../schemas/access-token.ts'
 import { type PositionBatch, transferables } from '../schemas/position-batch.ts'
 import { type ClientMessage, STREAM_PATH, streamRowOf } from '../schemas/stream.ts'
+import { superAdminToken } from '../test/sessions.ts'
 import type { Bench } from './bench.ts'
 import { JWT_SECRET } from './engine-process.ts'
 import { positionBatch } from './positions.ts'
@@ -75,7 +75,8 @@ export class LiveSource implements Source {
       },
     )
     bench.defer(() => live.stop())
-    const subscribers = await Subscribers.connect(bench, live.port, format)
+    const token = await superAdminToken(await bench.connect(databaseUrl), JWT_SECRET)
+    const subscribers = await Subscribers.connect(bench, live.port, format, token)
     return new LiveSource(live, port1, subscribers, firstDevice)
   }
 
@@ -153,7 +154,7 @@ export class WsSource implements Source {
       })
     })
     const { port } = server.address() as { port: number }
-    return new WsSource(server, await Subscribers.connect(bench, port, options.format), options)
+    return new WsSource(server, await Subscribers.connect(bench, port, options.format, ''), options)
   }
 
   report(): void {
@@ -211,11 +212,16 @@ export class Subscribers {
   }
 
   /** Subscribed to everything; there are no positions yet, so each has got the end of its snapshot only. */
-  static async connect(bench: Bench, port: number, format: StreamFormat): Promise<Subscribers> {
+  static async connect(
+    bench: Bench,
+    port: number,
+    format: StreamFormat,
+    token: string,
+  ): Promise<Subscribers> {
     const subscribe: ClientMessage = { type: 'subscribe', id: 1, scope: { all: true } }
     const options: SubscribersOptions = {
       url: `ws://127.0.0.1:${port}${STREAM_PATH}`,
-      token: await signAccessToken({ userId: 1, organizationId: null, role: 'super-admin' }, JWT_SECRET),
+      token,
       subprotocol: format.subprotocol,
       sockets: SOCKETS,
       subscribe: format.encode(subscribe as never).toString('hex'),

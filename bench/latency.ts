@@ -1,6 +1,6 @@
 /** Latency: from the reply to the device to the position at a subscriber of the stream. */
-import { signAccessToken } from '../schemas/access-token.ts'
 import { STREAM_PATH } from '../schemas/stream.ts'
+import { superAdminToken } from '../test/sessions.ts'
 import { ACKNOWLEDGED_WHEN, EngineProcess, JWT_SECRET } from './engine-process.ts'
 import type { LatencyOptions, LatencyResult } from './latency-probe.ts'
 import { figure, percentile } from './measure.ts'
@@ -25,13 +25,7 @@ export const latency: Question = {
     const databaseUrl = await bench.database()
     const client = await bench.connect(databaseUrl)
     const engine = await EngineProcess.start(bench, databaseUrl)
-    const { rows: admins } = await client.query<{ id: number }>(
-      "SELECT id FROM users WHERE role = 'super-admin'",
-    )
-    const token = await signAccessToken(
-      { userId: admins[0]!.id, organizationId: null, role: 'super-admin' },
-      JWT_SECRET,
-    )
+    const token = await superAdminToken(client, JWT_SECRET)
     const options: LatencyOptions = {
       port: engine.teltonikaPort,
       streamUrl: `${engine.streamUrl}${STREAM_PATH}`,

@@ -30,8 +30,8 @@ export type LiveLimits = { readonly [Name in keyof typeof LIVE_LIMITS]: number }
 /** Time in which positions are gathered into one message a subscription, ms. */
 export const TICK_MS = 50
 
-/** Time after which it is checked again that the users of open sockets may be here, ms. */
-export const USER_CHECK_MS = 60_000
+/** Time after which it is checked again who the users of open sockets are and what they may see, ms. */
+export const USER_CHECK_MS = 2_000
 
 /**
  * Bytes of rows that a `positions` message is filled up to. With {@link LiveLimits.slowSocketBytes} it bounds what a

@@ -22,10 +22,11 @@ import { EventLog } from './log/event-log.ts'
 import { LastPositions, type Move } from './log/last-positions.ts'
 import { liveMetrics } from './metrics.ts'
 import { type LiveLimits, type LiveOptions, limitsOf, TICK_MS, USER_CHECK_MS } from './options.ts'
-import { currentUsers } from './sockets/authorise.ts'
 import { Client, type Hub, type SocketData } from './sockets/client.ts'
+import { Grants } from './sockets/grants.ts'
 import { handleMessage } from './sockets/requests.ts'
 import { otherHandler, upgradeHandler } from './sockets/upgrade.ts'
+import { UserChecks } from './sockets/user-checks.ts'
 import {
   listenExclusively,
   loadUws,
@@ -81,6 +82,7 @@ export async function startLive(
   })
   const hub: Hub = { positions, chunks, events, limits, metrics }
   const pool = createPool(options.databaseUrl, { max: POOL_MAX, applicationName: 'fleetflow live', log })
+  const grants = new Grants(pool)
 
   /** Row of the log of positions, and number of the event, up to which ticks have come. */
   let published = 0
@@ -143,8 +145,14 @@ export async function startLive(
   const feed = new DeviceFeed({
     databaseUrl: options.databaseUrl,
     log,
-    onDevices: (devices) => moved(devices.map((device) => positions.setDevice(device))),
-    onGone: (ids) => moved(ids.map((id) => positions.removeDevice(id))),
+    onDevices: (devices) => {
+      moved(devices.map((device) => positions.setDevice(device)))
+      grants.devicesChanged()
+    },
+    onGone: (ids) => {
+      moved(ids.map((id) => positions.removeDevice(id)))
+      grants.devicesChanged()
+    },
     onAll(ids) {
       // A device that only a position has told of so far is asked for by itself.
       const gone = [...positions.devices()].filter(
@@ -170,6 +178,7 @@ export async function startLive(
       allowedOrigins: options.allowedOrigins,
       pool,
       jwtSecret: options.jwtSecret,
+      grants,
       metrics,
       log,
       enter() {
@@ -221,15 +230,18 @@ export async function startLive(
       client.closeIfStuck(nowMs)
     }
   }, SECOND_MS)
-  const userChecks = setInterval(() => {
-    closeOutdated(clients, pool).catch((error: Error) => {
-      log.warn({ err: error }, 'the users of open sockets could not be checked')
-    })
-  }, options.userCheckMs ?? USER_CHECK_MS)
+  const userChecks = new UserChecks({
+    pool,
+    grants,
+    sockets: clients,
+    intervalMs: options.userCheckMs ?? USER_CHECK_MS,
+    log,
+    onGrants: () => undefined,
+  })
 
   const stop = async () => {
     clearInterval(seconds)
-    clearInterval(userChecks)
+    userChecks.stop()
     clearTimeout(timer)
     for (const port of ports) port.close()
     for (const client of [...clients]) client.close(STREAM_CLOSE.stopping, 'the server stops')
@@ -291,21 +303,6 @@ function echo({ messageBytesMax, idleTimeoutS, closeSocketBytes }: LiveLimits): 
     message(socket, message, isBinary) {
       socket.send(message, isBinary)
     },
-  }
-}
-
-/** Closes the sockets of users who are gone or disabled, or whose role or organisation is another now. */
-async function closeOutdated(
-  clients: ReadonlySet<Client>,
-  pool: ReturnType<typeof createPool>,
-): Promise<void> {
-  if (clients.size === 0) return
-  const checked = [...clients]
-  const users = await currentUsers([...new Set(checked.map(({ user }) => user.userId))], pool)
-  for (const client of checked) {
-    const now = users.get(client.user.userId)
-    if (now?.role === client.user.role && now.organizationId === client.user.organizationId) continue
-    client.close(STREAM_CLOSE.policy, 'the user has changed: log in again')
   }
 }
 

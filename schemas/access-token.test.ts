@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest'
 import { ACCESS_TOKEN_S, signAccessToken, verifyAccessToken } from './access-token.ts'
 
 const SECRET = 'a secret of forty bytes for these tests.'
-const claims = { userId: 7, organizationId: 3, role: 'viewer' } as const
+const SESSION = '0d5f2f0a-3a3b-4f0e-9b7a-0d2f6c1e8a11'
+const claims = { userId: 7, organizationId: 3, role: 'viewer', sessionId: SESSION } as const
 
 /** A token with everything right, to be spoilt one thing at a time. */
 function token(payload: object, header: object = { alg: 'HS256' }, hash = 'sha256'): string {
@@ -15,6 +16,7 @@ function token(payload: object, header: object = { alg: 'HS256' }, hash = 'sha25
     sub: '7',
     org: 3,
     role: 'viewer',
+    sid: SESSION,
     iat: now,
     exp: now + 60,
   }
@@ -27,7 +29,7 @@ function token(payload: object, header: object = { alg: 'HS256' }, hash = 'sha25
 describe('access token', () => {
   it('says whom it speaks for', async () => {
     expect(await verifyAccessToken(await signAccessToken(claims, SECRET), SECRET)).toEqual(claims)
-    const root = { userId: 1, organizationId: null, role: 'super-admin' } as const
+    const root = { userId: 1, organizationId: null, role: 'super-admin', sessionId: SESSION } as const
     expect(await verifyAccessToken(await signAccessToken(root, SECRET), SECRET)).toEqual(root)
     expect(await verifyAccessToken(token({}), SECRET)).toEqual(claims)
   })
@@ -49,6 +51,8 @@ describe('access token', () => {
     ['a subject that is no id', token({ sub: '7; drop table users' }), SECRET],
     ['an organisation on a super admin', token({ role: 'super-admin' }), SECRET],
     ['no organisation on a viewer', token({ org: null }), SECRET],
+    ['no session', token({ sid: undefined }), SECRET],
+    ['a session that is no id', token({ sid: '1 or 1' }), SECRET],
     ['another algorithm', token({}, { alg: 'HS512' }, 'sha512'), SECRET],
     ['no signature', `${token({}, { alg: 'none' }).split('.').slice(0, 2).join('.')}.`, SECRET],
     ['no token at all', '', SECRET],
@@ -57,7 +61,7 @@ describe('access token', () => {
   })
 
   it('is refused when it is not valid yet', async () => {
-    const early = await new SignJWT({ org: 3, role: 'viewer' })
+    const early = await new SignJWT({ org: 3, role: 'viewer', sid: SESSION })
       .setProtectedHeader({ alg: 'HS256' })
       .setIssuer('fleetflow')
       .setAudience('fleetflow-api')

@@ -1,6 +1,6 @@
 /**
- * Access token: a JWT (RFC 7519) signed with HMAC-SHA-256, short-lived, checked without the database. The API
- * issues it; the API and the live stream accept it.
+ * Access token: a JWT (RFC 7519) signed with HMAC-SHA-256, short-lived, of one session. The API issues it; the API and
+ * the live stream accept it while the session holds.
  */
 import { jwtVerify, SignJWT } from 'jose'
 import { z } from 'zod'
@@ -26,6 +26,8 @@ export interface AccessClaims {
   /** Null for a super admin, who belongs to no organisation. */
   readonly organizationId: number | null
   readonly role: Role
+  /** UUID of the session that the token is of: a family of refresh tokens. */
+  readonly sessionId: string
 }
 
 const Payload = z
@@ -37,12 +39,13 @@ const Payload = z
       .pipe(Id),
     org: Id.nullable(),
     role: Role,
+    sid: z.uuid(),
   })
   .refine(({ org, role }) => (role === 'super-admin') === (org === null))
 
 /** @throws RangeError if the secret is shorter than {@link JWT_SECRET_BYTES_MIN}. */
 export async function signAccessToken(claims: AccessClaims, secret: string): Promise<string> {
-  return new SignJWT({ org: claims.organizationId, role: claims.role })
+  return new SignJWT({ org: claims.organizationId, role: claims.role, sid: claims.sessionId })
     .setProtectedHeader({ alg: ALGORITHM, typ: 'JWT' })
     .setIssuer(ISSUER)
     .setAudience(AUDIENCE)
@@ -66,8 +69,8 @@ export async function verifyAccessToken(token: string, secret: string): Promise<
       clockTolerance: CLOCK_TOLERANCE_S,
       requiredClaims: ['exp', 'iat'],
     })
-    const { sub, org, role } = Payload.parse(payload)
-    return { userId: sub, organizationId: org, role }
+    const { sub, org, role, sid } = Payload.parse(payload)
+    return { userId: sub, organizationId: org, role, sessionId: sid }
   } catch {
     return null
   }

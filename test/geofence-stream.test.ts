@@ -2,12 +2,12 @@
 import { once } from 'node:events'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { signAccessToken } from '../schemas/access-token.ts'
 import { GeofenceRule } from '../schemas/geofence.ts'
 import type { GeofenceEvent } from '../schemas/geofence-event.ts'
 import type { ServerMessage } from '../schemas/stream.ts'
 import { STREAM_PATH, STREAM_PROTOCOLS } from '../schemas/stream.ts'
 import { startTestEngine, type TestEngine } from './engine.ts'
+import { sessionToken } from './sessions.ts'
 import { JWT_SECRET, StreamClient } from './stream-fixture.ts'
 
 const DEPOT = { latitude: 30.27, longitude: -97.74 }
@@ -65,7 +65,13 @@ async function subscriber(
   format: keyof typeof STREAM_PROTOCOLS,
 ): Promise<StreamClient> {
   const role = organizationId === null ? 'super-admin' : 'viewer'
-  const token = await signAccessToken({ userId: 1, organizationId, role }, JWT_SECRET)
+  const { pool } = engine.engine
+  const { rows } = await pool.query<{ id: number }>(
+    `INSERT INTO users (organization_id, email, role, password_hash)
+     VALUES ($1, gen_random_uuid() || '@fleet.example', $2, 'never logs in') RETURNING id`,
+    [organizationId, role],
+  )
+  const token = await sessionToken(pool, { userId: rows[0]!.id, organizationId, role }, JWT_SECRET)
   const client = new StreamClient(
     new WebSocket(engine.streamUrl + STREAM_PATH, STREAM_PROTOCOLS[format], {
       headers: { Authorization: `Bearer ${token}` },

@@ -7,12 +7,12 @@ import { WebSocket } from 'ws'
 import { jsonFormat, STREAM_FORMATS } from '../live/format/stream-format.ts'
 import type { LiveOptions } from '../live/options.ts'
 import { type LiveServer, startLive } from '../live/server.ts'
-import { signAccessToken } from '../schemas/access-token.ts'
 import type { LiveEvent, ShardToLive } from '../schemas/live-port.ts'
 import { PositionBatch, transferables } from '../schemas/position-batch.ts'
 import type { Role } from '../schemas/roles.ts'
 import { type ClientMessage, type ServerMessage, STREAM_PATH, STREAM_PROTOCOLS } from '../schemas/stream.ts'
 import { type TestDatabase, testDatabase } from './database.ts'
+import { openSession, sessionToken } from './sessions.ts'
 
 export const JWT_SECRET = 'a secret of the tests that is long enough'
 export const ALLOWED_ORIGIN = 'https://fleet.example'
@@ -153,8 +153,14 @@ export class StreamFixture {
   async ticket(userId: number, secondsLeft = 30): Promise<string> {
     const ticket = randomBytes(24).toString('base64url')
     await this.owner.query(
-      `INSERT INTO stream_tickets (ticket_hash, user_id, expires_at) VALUES ($1, $2, now() + $3 * interval '1 s')`,
-      [createHash('sha256').update(ticket).digest(), userId, secondsLeft],
+      `INSERT INTO stream_tickets (ticket_hash, user_id, session_id, expires_at)
+       VALUES ($1, $2, $3, now() + $4 * interval '1 s')`,
+      [
+        createHash('sha256').update(ticket).digest(),
+        userId,
+        await openSession(this.owner, userId),
+        secondsLeft,
+      ],
     )
     return ticket
   }
@@ -163,12 +169,13 @@ export class StreamFixture {
     return `ws://127.0.0.1:${this.live.port}${STREAM_PATH}${query}`
   }
 
-  /** An open client of a user, who need not be in the database. */
+  /** An open client of a user, new unless given. */
   async connect(
     user: { userId?: number; organizationId: number | null; role: Role },
     format: keyof typeof STREAM_PROTOCOLS = 'json',
   ): Promise<StreamClient> {
-    const token = await signAccessToken({ userId: 1, ...user }, JWT_SECRET)
+    const userId = user.userId ?? (await this.user(user.organizationId, user.role))
+    const token = await sessionToken(this.owner, { ...user, userId }, JWT_SECRET)
     const client = new StreamClient(
       new WebSocket(this.url(), STREAM_PROTOCOLS[format], { headers: { Authorization: `Bearer ${token}` } }),
     )

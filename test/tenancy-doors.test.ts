@@ -1,6 +1,6 @@
 /** Doors to events, geofences and fixes let each tenant see what is theirs: asked of the database itself. */
 import type pg from 'pg'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { findEvents } from '../storage/geofence-events.ts'
 import { countGeofences, countOverlaps, findGeofences } from '../storage/geofences.ts'
 import { fixesInBox, lastFixesInBox, nearestDevices } from '../storage/nearby.ts'
@@ -137,4 +137,56 @@ it('the table of last fixes is refused to the API, and so is what fills it', asy
       await expect(asked, sql).rejects.toMatchObject({ code: PERMISSION_DENIED })
     }
   }
+})
+
+describe('the API', () => {
+  it('runs definer functions only that are doors, each with a search path of its own', async () => {
+    const { rows } = await owner.query<{ name: string; config: string[] | null }>(`
+      SELECT p.proname AS name, p.proconfig AS config FROM pg_proc p
+      WHERE p.prosecdef AND p.pronamespace = 'public'::regnamespace
+        AND has_function_privilege('fleetflow_api', p.oid, 'EXECUTE')
+      ORDER BY 1`)
+    expect(rows.map(({ name }) => name)).toEqual([
+      'count_geofences',
+      'count_overlaps',
+      'device_positions',
+      'find_events',
+      'find_geofences',
+      'fixes_in_box',
+      'last_fixes_in_box',
+      'last_positions',
+      'login_user',
+      'make_share_ticket',
+      'nearest_devices',
+      'open_share_link',
+      'redeem_stream_ticket',
+      'spend_refresh_token',
+    ])
+    for (const { name, config } of rows) expect(config, name).toContain('search_path=public, pg_temp')
+  })
+
+  it('may neither create objects that last, nor become another role, nor make partitions', async () => {
+    // A role of its own, since the owner may become any other.
+    const name = `login_${process.pid}`
+    await owner.query(`CREATE ROLE ${name}; GRANT fleetflow_api TO ${name}`)
+    const client = await owner.connect()
+    try {
+      await client.query(`SET SESSION AUTHORIZATION ${name}`)
+      for (const sql of [
+        'CREATE SCHEMA mine',
+        'CREATE TABLE public.mine (id integer)',
+        'CREATE FUNCTION public.mine() RETURNS integer LANGUAGE sql RETURN 1',
+        "SELECT ensure_position_day('2020-01-01')",
+        'SET ROLE postgres',
+        'CREATE ROLE mine SUPERUSER',
+        'ALTER TABLE public.devices DISABLE ROW LEVEL SECURITY',
+      ]) {
+        await client.query('SET ROLE fleetflow_api')
+        await expect(client.query(sql), sql).rejects.toMatchObject({ code: PERMISSION_DENIED })
+      }
+    } finally {
+      client.release(true)
+      await owner.query(`DROP ROLE ${name}`)
+    }
+  })
 })

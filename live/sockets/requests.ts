@@ -61,7 +61,7 @@ function idOf(received: unknown): number | null {
 
 function liveScope(client: Client, hub: Hub, id: number, scope: Scope): LiveScope | Refusal {
   const { limits, metrics, positions } = hub
-  const { organizationId, role } = client.user
+  const { organizationId, grant } = client.user
   if (client.subscriptions.has(id)) {
     return {
       code: 'id-in-use',
@@ -75,8 +75,7 @@ function liveScope(client: Client, hub: Hub, id: number, scope: Scope): LiveScop
       detail: `a socket may have ${limits.subscriptionsPerSocketMax} subscriptions: unsubscribe one first`,
     }
   }
-  // A driver may see the own vehicle only, and which that is is not known: so nothing, not the organisation's.
-  if (role === 'driver') return { code: 'forbidden', detail: 'a driver may not watch the fleet' }
+  if (grant !== null) return { code: 'forbidden', detail: 'you may not watch the fleet' }
   if ('all' in scope) return { organizationId, slots: null }
 
   if (!('devices' in scope)) {

@@ -4,8 +4,8 @@ import { connect } from 'node:net'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { signAccessToken } from '../../schemas/access-token.ts'
 import { STREAM_PATH } from '../../schemas/stream.ts'
+import { sessionToken } from '../../test/sessions.ts'
 import { ALLOWED_ORIGIN, JWT_SECRET, StreamClient, StreamFixture } from '../../test/stream-fixture.ts'
 
 interface Attempt {
@@ -38,7 +38,7 @@ describe('connecting to the stream', () => {
   afterAll(() => stream.stop())
 
   const bearer = async () => ({
-    Authorization: `Bearer ${await signAccessToken({ userId, organizationId, role: 'viewer' }, JWT_SECRET)}`,
+    Authorization: `Bearer ${await sessionToken(stream.owner, { userId, organizationId, role: 'viewer' }, JWT_SECRET)}`,
   })
 
   function attempt({ query = '', protocols = [], headers = {} }: Attempt): WebSocket {
@@ -112,7 +112,11 @@ describe('connecting to the stream', () => {
 
   test('lets in with an access token, and refuses one that is not ours', async () => {
     await opens({ headers: await bearer() })
-    const foreign = await signAccessToken({ userId, organizationId, role: 'viewer' }, 'x'.repeat(32))
+    const foreign = await sessionToken(
+      stream.owner,
+      { userId, organizationId, role: 'viewer' },
+      'x'.repeat(32),
+    )
     for (const Authorization of [
       `Bearer ${foreign}`,
       'Bearer',

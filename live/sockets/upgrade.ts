@@ -10,6 +10,7 @@ import { jsonFormat, STREAM_FORMATS, type StreamFormat } from '../format/stream-
 import type { LiveMetrics, RefusalReason } from '../metrics.ts'
 import { authorise, UNAUTHORISED } from './authorise.ts'
 import type { SocketData } from './client.ts'
+import type { Grants } from './grants.ts'
 import type { HttpRequest, HttpResponse, us_socket_context_t } from './uws.ts'
 
 type Status = 400 | 401 | 403 | 404 | 426 | 503
@@ -24,6 +25,7 @@ export interface UpgradeOptions {
   readonly allowedOrigins: readonly string[]
   readonly pool: pg.Pool
   readonly jwtSecret: string
+  readonly grants: Grants
   readonly metrics: LiveMetrics
   readonly log: Logger
   /** Takes a place among the sockets, held until `leave`, or until the socket has closed. */
@@ -37,7 +39,7 @@ export interface UpgradeOptions {
 export function upgradeHandler(
   options: UpgradeOptions,
 ): (res: HttpResponse, req: HttpRequest, context: us_socket_context_t) => Promise<void> {
-  const { metrics, log, pool, jwtSecret } = options
+  const { metrics, log, pool, jwtSecret, grants } = options
   const origins = new Set(options.allowedOrigins.map((origin) => origin.toLowerCase()))
 
   return async (res, req, context) => {
@@ -79,7 +81,7 @@ export function upgradeHandler(
 
     let user: Awaited<ReturnType<typeof authorise>>
     try {
-      user = await authorise(credentials, pool, jwtSecret)
+      user = await authorise(credentials, pool, jwtSecret, grants)
     } catch (error) {
       log.error({ err: error }, 'a client of the stream could not be authorised')
       options.leave()
