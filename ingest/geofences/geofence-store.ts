@@ -6,6 +6,7 @@
 import pg from 'pg'
 import type { GeofenceChanges } from '../../geofence/visits/changes.ts'
 import type { LiveEvent } from '../../schemas/live-port.ts'
+import { liveEvent, type StoredEvent } from '../../storage/stored-event.ts'
 
 /**
  * SQLSTATE: what is to be stored contradicts what is stored, mostly an event that a timer made meanwhile. Nothing of
@@ -129,21 +130,4 @@ export function contradictedUntilMs(error: pg.DatabaseError): number {
 
 function isEmpty({ opened, changed, removed, events }: GeofenceChanges): boolean {
   return opened.length + changed.length + removed.length + events.length === 0
-}
-
-/** As `geofence_event_json` gives it. */
-export interface StoredEvent extends Omit<LiveEvent, 'time' | 'fixTime' | 'recordedAt'> {
-  readonly timeMs: number
-  readonly fixTimeMs: number | null
-  readonly recordedAtMs: number
-}
-
-/** An event as live takes it. */
-export function liveEvent({ timeMs, fixTimeMs, recordedAtMs, ...event }: StoredEvent): LiveEvent {
-  return {
-    ...event,
-    time: new Date(timeMs).toISOString(),
-    fixTime: fixTimeMs === null ? null : new Date(fixTimeMs).toISOString(),
-    recordedAt: new Date(recordedAtMs).toISOString(),
-  }
 }

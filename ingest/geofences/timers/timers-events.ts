@@ -1,7 +1,7 @@
 /** Events that timers make: no fix showed them, so they have no place. */
 import type pg from 'pg'
 import type { LiveEvent } from '../../../schemas/live-port.ts'
-import { liveEvent, type StoredEvent } from '../geofence-store.ts'
+import { liveEvent, type StoredEvent } from '../../../storage/stored-event.ts'
 
 export interface TimerEvent {
   readonly device: number
