@@ -62,6 +62,20 @@ export function trackFeatures(points: readonly TrackPoint[]): FeatureCollection 
   return { type: 'FeatureCollection', features }
 }
 
+/** West, south, east and north of a track on the unit square; null = it has no point. */
+export function trackExtent(points: readonly TrackPoint[]): [number, number, number, number] | null {
+  if (points.length === 0) return null
+  let [west, south, east, north] = [1, 0, 0, 1]
+  for (const { latitude, longitude } of points) {
+    const [x, y] = [mercatorX(longitude), mercatorY(latitude)]
+    west = Math.min(west, x)
+    east = Math.max(east, x)
+    north = Math.min(north, y)
+    south = Math.max(south, y)
+  }
+  return [west, south, east, north]
+}
+
 function line(kind: 'drive' | 'gap', coordinates: number[][]): Feature {
   return { type: 'Feature', properties: { kind }, geometry: { type: 'LineString', coordinates } }
 }

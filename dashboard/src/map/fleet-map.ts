@@ -128,9 +128,11 @@ export class FleetMap {
     this.#layer.setAtlas(vehicleAtlas(palette))
   }
 
-  /** Shows the whole fleet; without a placed vehicle nothing changes. */
-  fit(): void {
-    const extent = this.#fleet.extent()
+  /**
+   * Shows the whole fleet; without a placed vehicle nothing changes.
+   * @param extent West, south, east and north on the unit square of something else to show.
+   */
+  fit(extent = this.#fleet.extent()): void {
     if (extent === null) return
     this.follow(false)
     const [west, south, east, north] = extent

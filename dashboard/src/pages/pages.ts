@@ -1,7 +1,9 @@
 /** All pages of the navigation, in its order. */
 import { LivePage } from '../live/live-page.ts'
+import { ReplayPage } from '../replay/replay-page.ts'
 import type { PageKind } from './page.ts'
 
 export const PAGES: readonly PageKind[] = [
   { name: 'live', label: 'Live', open: (context) => new LivePage(context) },
+  { name: 'replay', label: 'Replay', open: (context) => new ReplayPage(context) },
 ]

@@ -34,6 +34,8 @@ export interface ReplayFix {
 export class ReplayMotion extends MotionTable {
   /** Length of the trails, ms. */
   trailMs = 0
+  /** Vehicles go from fix to fix without moving in between. */
+  still = false
   readonly #clock: ReplayClock
   readonly #trail: TrailWriter
   /** Points of each row. */
@@ -173,7 +175,7 @@ export class ReplayMotion extends MotionTable {
     let courseDeg = log.courseDeg[at]!
     let speedKmh = log.speedKmh[at]!
     this.rate[row] = 0
-    if (spanMs > GAP_MS) {
+    if (spanMs > GAP_MS || this.still) {
       this.x[row] = this.toX[row] = x
       this.y[row] = this.toY[row] = y
     } else {
@@ -203,7 +205,7 @@ export class ReplayMotion extends MotionTable {
     if (this.trailMs === 0) return
     const log = this.#logs[row]!
     const sinceMs = Math.max(this.#trailToMs[row]!, timeMs - this.trailMs)
-    const newest = Math.min(this.#at[row]! + 1, log.count - 1)
+    const newest = Math.min(this.#at[row]! + (this.still ? 0 : 1), log.count - 1)
     if (newest < 1 || log.timeMs[newest]! <= sinceMs) return
     for (let to = Math.max(1, log.indexAt(sinceMs) + 1); to <= newest; to++) {
       const [fromMs, toMs] = [log.timeMs[to - 1]!, log.timeMs[to]!]

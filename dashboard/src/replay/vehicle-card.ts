@@ -2,7 +2,7 @@
 import type { Vehicle } from '../fleet/fleet.ts'
 import { latitudeOf, longitudeOf } from '../fleet/mercator.ts'
 import { STATE } from '../fleet/motion.ts'
-import { summarize, type TrackPoint } from '../fleet/track.ts'
+import { summarize } from '../fleet/track.ts'
 import { button, element, icon, setText } from '../ui/dom.ts'
 import {
   formatAge,
@@ -15,6 +15,7 @@ import {
 } from '../ui/format.ts'
 import { EXPORTS, type ExportFormat } from './history.ts'
 import type { ReplayFix } from './replay-motion.ts'
+import type { TrackShown } from './track-reader.ts'
 
 export interface VehicleCardListener {
   onClose(): void
@@ -24,11 +25,6 @@ export interface VehicleCardListener {
   onExport(format: ExportFormat): Promise<void>
   onReloadTrack(): void
 }
-
-export type TrackShown =
-  | { readonly kind: 'loading' }
-  | { readonly kind: 'failed'; readonly detail: string }
-  | { readonly kind: 'loaded'; readonly track: readonly TrackPoint[] }
 
 const STATE_NAMES = Object.keys(STATE) as (keyof typeof STATE)[]
 const STATE_WORDS = { moving: 'Moving', standing: 'Standing', silent: 'Silent' } as const

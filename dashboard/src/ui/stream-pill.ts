@@ -8,10 +8,15 @@ export class StreamPill {
   /** The countdown would make a screen reader talk every second: it stands outside the live region. */
   readonly #countdown = element('span', { class: 'countdown', 'aria-hidden': 'true' })
   readonly #retry: HTMLButtonElement
+  readonly #goodWord: string
   #status: StreamStatus = { kind: 'connecting' }
 
-  /** @param onRetry The person does not want to wait for the next attempt. */
-  constructor(onRetry: () => void) {
+  /**
+   * @param onRetry The person does not want to wait for the next attempt.
+   * @param goodWord What it says while nothing is wrong.
+   */
+  constructor(onRetry: () => void, goodWord = 'Live') {
+    this.#goodWord = goodWord
     this.#retry = button({ class: 'link', hidden: true }, onRetry, 'Try now')
     this.element = element(
       'div',
@@ -32,7 +37,7 @@ export class StreamPill {
     this.element.title = delayed ? (status.delay ?? '') : ''
     const words = {
       connecting: 'Connecting…',
-      live: delayed ? 'Live, delayed' : 'Live',
+      live: delayed ? `${this.#goodWord}, delayed` : this.#goodWord,
       lost: 'Connection lost',
     }
     setText(this.#text, words[status.kind])

@@ -6,6 +6,8 @@ const STORAGE_KEY = 'fleetflow.session'
 /** A token is renewed this long before it runs out. */
 const RENEW_AHEAD_MS = 30_000
 const REQUEST_TIMEOUT_MS = 20_000
+/** A file of a long time takes its time. */
+const FILE_TIMEOUT_MS = 10 * 60_000
 
 /** Who is signed in, as the server says it. */
 export interface SessionUser {
@@ -47,6 +49,11 @@ export class RequestError extends Error {
     this.code = code
     this.retryAfterS = retryAfterS
   }
+}
+
+/** What went wrong, fit to be shown. */
+export function wordsOf(error: unknown): string {
+  return error instanceof RequestError ? error.message : 'Load the page again.'
 }
 
 /** A session of one tab. The tokens are in sessionStorage, so that closing the tab ends it. */
@@ -112,11 +119,24 @@ export class Session {
     await this.#request(path, 'DELETE', undefined)
   }
 
-  async #request(path: string, method: string, body: unknown): Promise<Response> {
+  /** Reads a file whole. @throws RequestError */
+  async getFile(path: string): Promise<Blob> {
+    const response = await this.#request(path, 'GET', undefined, FILE_TIMEOUT_MS)
+    return response.blob().catch(() => {
+      throw new RequestError(0, 'The server stopped sending. Try again, or a shorter time.')
+    })
+  }
+
+  async #request(
+    path: string,
+    method: string,
+    body: unknown,
+    timeoutMs = REQUEST_TIMEOUT_MS,
+  ): Promise<Response> {
     if (this.#tokens !== null && this.#tokens.expiresAtMs - RENEW_AHEAD_MS < Date.now()) await this.#renew()
-    let response = await send(path, method, body, this.#tokens?.accessToken ?? null)
+    let response = await send(path, method, body, this.#tokens?.accessToken ?? null, timeoutMs)
     if (response.status === 401 && (await this.#renew())) {
-      response = await send(path, method, body, this.#tokens?.accessToken ?? null)
+      response = await send(path, method, body, this.#tokens?.accessToken ?? null, timeoutMs)
     }
     if (response.status === 401) this.#end()
     if (!response.ok) throw await errorOf(response)
@@ -171,11 +191,17 @@ function stored(): Tokens | null {
   }
 }
 
-async function send(path: string, method: string, body: unknown, token: string | null): Promise<Response> {
+async function send(
+  path: string,
+  method: string,
+  body: unknown,
+  token: string | null,
+  timeoutMs = REQUEST_TIMEOUT_MS,
+): Promise<Response> {
   const headers: Record<string, string> = { accept: 'application/json' }
   if (body !== undefined) headers['content-type'] = 'application/json'
   if (token !== null) headers.authorization = `Bearer ${token}`
-  const init: RequestInit = { method, headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) }
+  const init: RequestInit = { method, headers, signal: AbortSignal.timeout(timeoutMs) }
   if (body !== undefined) init.body = JSON.stringify(body)
   try {
     const response = await fetch(path, init)
