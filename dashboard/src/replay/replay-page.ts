@@ -299,7 +299,10 @@ export class ReplayPage implements Page {
   }
 
   #fitOnce(): void {
-    if (this.#fitted) return
+    const { who } = this.#view
+    // The track of a single vehicle says more than where it stood; without a track there is nothing else.
+    const single = who.kind === 'devices' && who.devices.length === 1 && this.#shownTrack.kind === 'loading'
+    if (this.#fitted || single) return
     this.#motion.sample(performance.now())
     if (this.#fleet.extent() === null) return
     this.#fitted = true
@@ -350,8 +353,7 @@ export class ReplayPage implements Page {
     const times = this.#events.timesMs
     const track = this.#shownTrack.kind === 'loaded' ? this.#shownTrack.track : []
     const chosen = this.#selected !== null
-    const { points, scale } = chosen ? speedStrip(track, fromMs, toMs) : countStrip(times, fromMs, toMs)
-    this.#timeline.setStrip(points, scale)
+    this.#timeline.setStrip(chosen ? speedStrip(track, fromMs, toMs) : countStrip(times, fromMs, toMs))
     this.#timeline.setTicks(times)
   }
 

@@ -34,13 +34,14 @@ test('of many speeds at one place of the screen the fastest is drawn', () => {
   expect([scale, Math.max(...points.map(({ height }) => height ?? 0))]).toEqual(['120 km/h', 1])
 })
 
-test('without speeds or events nothing is drawn', () => {
+test('without speeds nothing is drawn, nor of so few events that their ticks say it better', () => {
   expect(speedStrip([point(0, null)], 0, MINUTE)).toBe(NO_STRIP)
-  expect(countStrip([], 0, MINUTE)).toBe(NO_STRIP)
+  expect(countStrip([0, 10, 20], 0, MINUTE)).toBe(NO_STRIP)
 })
 
 test('events are counted by parts of the range', () => {
-  const { points, scale } = countStrip([0, 10, 20, 96 * MINUTE], 0, 96 * MINUTE)
-  expect(scale).toBe('3 events')
-  expect([points[0]!.height, points[2]!.height, points.at(-1)!.height]).toEqual([1, 0, 1 / 3])
+  const times = [...Array.from({ length: 60 }, (_, index) => index), 95.5 * MINUTE, 96 * MINUTE, 96 * MINUTE]
+  const { points, scale } = countStrip(times, 0, 96 * MINUTE)
+  expect(scale).toBe('60 events')
+  expect([points[0]!.height, points[2]!.height, points.at(-1)!.height]).toEqual([1, 0, 3 / 60])
 })

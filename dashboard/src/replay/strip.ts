@@ -1,7 +1,6 @@
 /** What is drawn over the timeline: the speed of a vehicle, or how many events there were. */
 import type { TrackPoint } from '../fleet/track.ts'
 import { formatCount } from '../ui/format.ts'
-import type { StripPoint } from './timeline.ts'
 
 /** More places than this are not told apart on a screen. */
 const PLACES = 480
@@ -9,6 +8,14 @@ const PLACES = 480
 const GAP_MS = 5 * 60_000
 /** The scale ends at a multiple of this. */
 const SCALE_STEP_KMH = 20
+const COUNTED_MIN = 60
+
+/** How high the strip is at a time; null where nothing is known. */
+export interface StripPoint {
+  readonly timeMs: number
+  /** 0 to 1. */
+  readonly height: number | null
+}
 
 export interface Strip {
   readonly points: readonly StripPoint[]
@@ -42,9 +49,9 @@ export function speedStrip(track: readonly TrackPoint[], fromMs: number, toMs: n
   return { points, scale: `${topKmh} km/h` }
 }
 
-/** How many of the times lie in each part of the range. */
+/** How many of the times lie in each part of the range; of few, the ticks say it better. */
 export function countStrip(timesMs: readonly number[], fromMs: number, toMs: number): Strip {
-  if (timesMs.length === 0) return NO_STRIP
+  if (timesMs.length < COUNTED_MIN) return NO_STRIP
   const places = 96
   const counts = new Array<number>(places).fill(0)
   for (const timeMs of timesMs) {
@@ -57,5 +64,5 @@ export function countStrip(timesMs: readonly number[], fromMs: number, toMs: num
     { timeMs: fromMs + place * placeMs, height: count / most },
     { timeMs: fromMs + (place + 1) * placeMs, height: count / most },
   ])
-  return { points, scale: most === 1 ? '1 event' : `${formatCount(most)} events` }
+  return { points, scale: `${formatCount(most)} events` }
 }

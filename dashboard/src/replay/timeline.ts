@@ -4,6 +4,7 @@
  */
 import { element, setText } from '../ui/dom.ts'
 import { formatClock, formatTime } from '../ui/format.ts'
+import type { Strip } from './strip.ts'
 import { axisMarks, keyStepMs } from './time-axis.ts'
 
 const STRIP_WIDTH = 1_000
@@ -12,14 +13,9 @@ const STRIP_HEIGHT = 40
 const LABEL_PX = 84
 /** A page is so many steps of the arrow keys. */
 const PAGE_STEPS = 12
+/** A label closer to the edge would be cut. */
+const EDGE_PX = 18
 const day = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' })
-
-/** How high the strip is at a time; null where nothing is known. */
-export interface StripPoint {
-  readonly timeMs: number
-  /** 0 to 1. */
-  readonly height: number | null
-}
 
 export interface TimelineListener {
   /**
@@ -100,14 +96,11 @@ export class Timeline {
     this.#known.style.width = `${Math.max(0, this.#part(toMs) - left) * 100}%`
   }
 
-  /**
-   * Draws what happened when.
-   * @param points Oldest first; none takes the strip away.
-   * @param scale What the full height means, such as `80 km/h`.
-   */
-  setStrip(points: readonly StripPoint[], scale: string): void {
+  /** Draws what happened when. */
+  setStrip({ points, scale }: Strip): void {
     this.#strip.replaceChildren()
-    setText(this.#scale, points.length === 0 ? '' : scale)
+    setText(this.#scale, scale)
+    this.#slider.dataset.strip = points.length === 0 ? 'none' : 'drawn'
     let run: string[] = []
     const end = () => {
       if (run.length > 0) this.#drawRun(run)
@@ -224,7 +217,9 @@ export class Timeline {
     if (clientWidth === 0) return
     const offsetMs = -new Date(this.#fromMs).getTimezoneOffset() * 60_000
     const marks = axisMarks(this.#fromMs, this.#toMs, Math.floor(clientWidth / LABEL_PX), offsetMs)
-    const labels = marks.map((timeMs) => {
+    const edge = EDGE_PX / clientWidth
+    const whole = marks.filter((timeMs) => this.#part(timeMs) >= edge && this.#part(timeMs) <= 1 - edge)
+    const labels = whole.map((timeMs) => {
       const midnight = new Date(timeMs).getHours() === 0 && new Date(timeMs).getMinutes() === 0
       const label = element('span', {}, midnight ? day.format(timeMs) : formatClock(timeMs))
       label.style.left = `${this.#part(timeMs) * 100}%`
