@@ -19,7 +19,7 @@ import { geofenceImport } from './geofence-import.ts'
 import { geofences } from './geofences.ts'
 import { health } from './health.ts'
 import { nearby } from './nearby.ts'
-import type { ApiOptions } from './options.ts'
+import type { ApiOptions, HealthOptions } from './options.ts'
 import { organizations } from './organizations.ts'
 import { positions } from './positions.ts'
 import { ApiError, invalidRequest, problemResponse } from './problem.ts'
@@ -52,13 +52,7 @@ const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIO
 
 /** The application, without a server. */
 export function createApp(options: ApiOptions): OpenAPIHono<ApiEnv> {
-  const app = new OpenAPIHono<ApiEnv>({
-    defaultHook: (result) => {
-      if (!result.success) throw invalidRequest(result.target, result.error)
-    },
-  })
-  app.use(measure(options.registry))
-  app.use(protect)
+  const app = newApp(options)
   app.use('/api/*', authentication(options.jwtSecret))
   for (const resource of RESOURCES) app.route('/api/v1', resource(options))
   app.route('/', health(options))
@@ -82,6 +76,29 @@ export function createApp(options: ApiOptions): OpenAPIHono<ApiEnv> {
     bearerFormat: 'JWT',
   })
   app.route('/', dashboard(options))
+  return closeApp(app, options)
+}
+
+/** The application of a process without the API: it only says how the process is. */
+export function createHealthApp(options: HealthOptions): OpenAPIHono<ApiEnv> {
+  const app = newApp(options)
+  app.route('/', health(options))
+  return closeApp(app, options)
+}
+
+function newApp({ registry }: HealthOptions): OpenAPIHono<ApiEnv> {
+  const app = new OpenAPIHono<ApiEnv>({
+    defaultHook: (result) => {
+      if (!result.success) throw invalidRequest(result.target, result.error)
+    },
+  })
+  app.use(measure(registry))
+  app.use(protect)
+  return app
+}
+
+/** Answers what no resource does. */
+function closeApp(app: OpenAPIHono<ApiEnv>, options: HealthOptions): OpenAPIHono<ApiEnv> {
   refuseOtherMethods(app)
   app.notFound(() => {
     throw new ApiError(404, 'not-found', 'There is nothing at this path; see /docs.')
@@ -108,7 +125,7 @@ function refuseOtherMethods(app: OpenAPIHono<ApiEnv>): void {
     })
 }
 
-function answerError(error: Error, c: Context<ApiEnv>, { log }: ApiOptions): Response {
+function answerError(error: Error, c: Context<ApiEnv>, { log }: HealthOptions): Response {
   const problem = error instanceof ApiError ? error : (requestProblem(error, c) ?? databaseProblem(error))
   const request = { method: c.req.method, path: c.req.path }
   if (problem === undefined) {

@@ -5,7 +5,7 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import type pg from 'pg'
 import { z } from 'zod'
 import { forbidden } from './access.ts'
-import type { ApiOptions, PartState } from './options.ts'
+import type { HealthOptions, PartState } from './options.ts'
 import { type ApiEnv, content, route, unauthorized } from './route.ts'
 import { tokenHash } from './sessions.ts'
 
@@ -60,7 +60,7 @@ const getMetrics = route({
 })
 
 /** Routes `/health`, `/ready` and `/metrics`. */
-export function health(options: ApiOptions): OpenAPIHono<ApiEnv> {
+export function health(options: HealthOptions): OpenAPIHono<ApiEnv> {
   // One check at a time, shared by all who ask: anyone may, and each costs a connection.
   let running: Promise<Readiness> | undefined
   // Behind a proxy of ours, a loopback address says nothing about who asks.
@@ -91,7 +91,7 @@ export function health(options: ApiOptions): OpenAPIHono<ApiEnv> {
     })
 }
 
-async function readiness({ pool, ready, log }: ApiOptions): Promise<Readiness> {
+async function readiness({ pool, ready, log }: HealthOptions): Promise<Readiness> {
   const [database, others] = await Promise.all([
     databaseState(pool),
     ready().catch((error: unknown): Record<string, PartState> => {

@@ -34,30 +34,34 @@ export interface GeofenceOptions {
   readonly onLimit: (limit: 'geofencesPerOrganizationMax' | 'geofenceOverlapsMax') => void
 }
 
-export interface ApiOptions {
+/** What is needed to say how the process is: `/health`, `/ready` and `/metrics`. */
+export interface HealthOptions {
   readonly host: string
   /** 0 = any free one. */
   readonly port: number
   readonly pool: pg.Pool
+  /** Prometheus text of the whole process. */
+  readonly metrics: () => Promise<string>
+  /** States of the other parts; the server adds the database. */
+  readonly ready: () => Promise<Record<string, PartState>>
+  /** Asked for at `/metrics`; without one, `/metrics` answers only when `host` is a loopback address and no proxy stands before it. */
+  readonly metricsToken?: string | undefined
+  /** Whether a proxy of ours stands before the server and sets X-Forwarded-For. */
+  readonly trustedProxy?: boolean | undefined
+  readonly log: Logger
+  /** Gets the server's own metrics. */
+  readonly registry: Registry
+}
+
+export interface ApiOptions extends HealthOptions {
   /** At least `JWT_SECRET_BYTES_MIN` bytes. */
   readonly jwtSecret: string
   /** Where clients reach the live stream, such as `ws://127.0.0.1:8081`, without a path. */
   readonly streamUrl: () => string
-  /** Prometheus text of the whole process. */
-  readonly metrics: () => Promise<string>
-  /** States of the other parts; the API adds the database. */
-  readonly ready: () => Promise<Record<string, PartState>>
   readonly commands: CommandOptions
   readonly geofences: GeofenceOptions
   /** Folder of the built dashboard, read once at start. */
   readonly dashboardDir?: URL | undefined
   /** GeoJSON drawn over the basemap, read once at start. */
   readonly overlayFile?: URL | undefined
-  /** Asked for at `/metrics`; without one, `/metrics` answers only when `host` is a loopback address and no proxy stands before it. */
-  readonly metricsToken?: string | undefined
-  /** Whether a proxy of ours stands before the API and sets X-Forwarded-For. */
-  readonly trustedProxy?: boolean | undefined
-  readonly log: Logger
-  /** Gets the API's own metrics. */
-  readonly registry: Registry
 }

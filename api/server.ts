@@ -3,8 +3,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { Counter } from 'prom-client'
-import { createApp } from './app.ts'
-import type { ApiOptions } from './options.ts'
+import { createApp, createHealthApp } from './app.ts'
+import type { ApiOptions, HealthOptions } from './options.ts'
 import { ApiError, problemResponse } from './problem.ts'
 
 /** How long a client may take to send the headers of a request, and the whole request, ms. */
@@ -36,8 +36,19 @@ export interface Api {
 }
 
 /** @throws Error if the address is taken (EADDRINUSE) or may not be bound. */
-export async function startApi(options: ApiOptions): Promise<Api> {
-  const app = createApp(options)
+export function startApi(options: ApiOptions): Promise<Api> {
+  return serve(createApp(options), options)
+}
+
+/**
+ * A server that only says how the process is, for one without the API.
+ * @throws Error if the address is taken (EADDRINUSE) or may not be bound.
+ */
+export function startHealth(options: HealthOptions): Promise<Api> {
+  return serve(createHealthApp(options), options)
+}
+
+async function serve(app: ReturnType<typeof createApp>, options: HealthOptions): Promise<Api> {
   const listener = getRequestListener(app.fetch, {
     hostname: options.host,
     // Only for a request that no URL can be made of: the application answers all else.
