@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { ConfigError, readConfig } from './config.ts'
 
-const read = (variables: Record<string, string>) => readConfig(variables, ['teltonika', 'gt06'])
+const read = (variables: Record<string, string>, ...roles: string[]) =>
+  readConfig(variables, ['teltonika', 'gt06'], roles)
 
 test('nothing given is a server on this machine only', () => {
   const config = read({})
@@ -97,4 +98,38 @@ test('each fault of LIMITS is named', () => {
   expect(message).toContain('connectionsMax is set twice')
   expect(message).toContain('stopTimeoutMs must be a whole number from 1 to 2147483647')
   expect(message).toContain('uniqueIdLengthMax must be a whole number from 1 to 128')
+})
+
+const SHARED = {
+  DATABASE_URL: 'postgres://fleetflow@localhost/fleetflow',
+  JWT_SECRET: 'a secret of the tests that is long enough',
+}
+
+test('a process does all, unless it is told its roles, one by one or together', () => {
+  expect([...read({}).roles]).toEqual(['ingest', 'live', 'api'])
+  expect([...read(SHARED, 'live').roles]).toEqual(['live'])
+  expect([...read(SHARED, 'ingest,live', 'api').roles]).toEqual(['ingest', 'live', 'api'])
+  expect(() => read({}, 'ingest', 'lives')).toThrow('--role: no role "lives"; there are ingest, live, api')
+})
+
+test('what the processes of a fleet must have in common is asked for, with the role that needs it', () => {
+  expect(() => read({}, 'live')).toThrow(/DATABASE_URL: is required with --role/)
+  expect(() => read({}, 'live')).toThrow(/JWT_SECRET: is required with --role live or api/)
+  expect(() => read({ DATABASE_URL: SHARED.DATABASE_URL }, 'ingest')).not.toThrow()
+  expect(() => read(SHARED, 'api')).toThrow(/STREAM_URL: is required with --role api without live/)
+  expect(() => read({ ...SHARED, STREAM_URL: 'wss://stream.fleet.example' }, 'api')).not.toThrow()
+  // One process that is given all roles is like one that is given none.
+  expect(() => read({}, 'ingest,live,api')).not.toThrow()
+})
+
+test('REDIS_URL with a password that can not be read is told, without the password', () => {
+  expect(read({ REDIS_URL: 'rediss://:open%20sesame@redis:6379' }).redisUrl).toContain('open%20sesame')
+  let message = ''
+  try {
+    read({ REDIS_URL: 'redis://:se%same@redis:6379' })
+  } catch (error) {
+    message = (error as Error).message
+  }
+  expect(message).toMatch(/^ {2}REDIS_URL: has a user or password/m)
+  expect(message).not.toContain('same@')
 })

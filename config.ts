@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { type Limits, parseLimits } from './ingest/limits.ts'
+import { type ProcessRole, parseRoles, roleFaults } from './process-roles.ts'
 import { ENGINE_STOP_SPEED_KMH_MAX } from './schemas/device-command.ts'
 import type { PositionPolicies } from './storage/position-policies.ts'
 
@@ -48,18 +49,36 @@ const limits = z.string().transform((text, context): Partial<Limits> => {
   return limits
 })
 
+const LOGIN_UNREADABLE = 'has a user or password with a % that begins no %XX: write it as %25'
+function hasReadableLogin(text: string): boolean {
+  try {
+    const { username, password } = new URL(text)
+    decodeURIComponent(username + password)
+    return true
+  } catch {
+    return false
+  }
+}
+
 const environment = z
   .object({
     HOST: z.string().min(1).default('127.0.0.1'),
     PORT: port.default(8080),
     STREAM_PORT: port.default(8081),
+    STREAM_PORT_SHARED: z
+      .enum(['true', 'false'])
+      .default('false')
+      .transform((text) => text === 'true'),
     STREAM_URL: z.url({ protocol: /^wss?$/ }).optional(),
     ALLOWED_ORIGINS: z.string().default('').transform(list),
     DEVICE_HOST: z.string().min(1).optional(),
     PROTOCOLS: protocols.optional(),
     DETECT_PORT: portOrOff.optional(),
     DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
-    REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
+    REDIS_URL: z
+      .url({ protocol: /^rediss?$/ })
+      .refine(hasReadableLogin, LOGIN_UNREADABLE)
+      .optional(),
     DATA_DIR: z
       .string()
       .min(1)
@@ -115,10 +134,14 @@ const environment = z
   })
 
 export interface Config {
+  /** What the process does. */
+  readonly roles: ReadonlySet<ProcessRole>
   readonly host: string
   /** API and dashboard. 0 = any free port, as for every port. */
   readonly port: number
   readonly streamPort: number
+  /** Whether other processes of this machine may listen on the stream's port, too: each gets some of the clients. */
+  readonly streamPortShared: boolean
   /** What clients are told; undefined = made of host and stream port. */
   readonly streamUrl: string | undefined
   readonly allowedOrigins: readonly string[]
@@ -129,7 +152,7 @@ export interface Config {
   readonly detectPort: number | undefined
   /** Undefined = PostgreSQL embedded under `dataDir`. */
   readonly databaseUrl: string | undefined
-  /** Bus between processes; not used while ingest and live are one process. */
+  /** Bus from ingest to live; undefined = inside the process, and for live without ingest the database. */
   readonly redisUrl: string | undefined
   readonly dataDir: string
   /** When a frame with positions gets its reply. */
@@ -164,9 +187,14 @@ export class ConfigError extends Error {
 /**
  * Reads the configuration. Empty variables count as absent.
  * @param protocolIds Names that PROTOCOLS may use.
+ * @param roleItems As the command line gives them; none = all roles.
  * @throws ConfigError naming every fault.
  */
-export function readConfig(variables: NodeJS.ProcessEnv, protocolIds: readonly string[]): Config {
+export function readConfig(
+  variables: NodeJS.ProcessEnv,
+  protocolIds: readonly string[],
+  roleItems: readonly string[] = [],
+): Config {
   const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''))
   const parsed = environment.safeParse(given)
   const faults = parsed.success
@@ -179,14 +207,18 @@ export function readConfig(variables: NodeJS.ProcessEnv, protocolIds: readonly s
   for (const id of ports.keys()) {
     if (!known.includes(id)) faults.push(`PROTOCOLS: no protocol "${id}"; there are ${known.join(', ')}`)
   }
+  const { roles, faults: wrongRoles } = parseRoles(roleItems)
+  faults.push(...wrongRoles, ...roleFaults(roles, given))
   if (!parsed.success || faults.length > 0) {
     throw new ConfigError(`Wrong configuration:\n${faults.map((fault) => `  ${fault}`).join('\n')}`)
   }
   const values = parsed.data
   return Object.freeze({
+    roles,
     host: values.HOST,
     port: values.PORT,
     streamPort: values.STREAM_PORT,
+    streamPortShared: values.STREAM_PORT_SHARED,
     streamUrl: values.STREAM_URL,
     allowedOrigins: values.ALLOWED_ORIGINS,
     deviceHost: values.DEVICE_HOST ?? values.HOST,

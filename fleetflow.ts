@@ -17,7 +17,15 @@ const program = new Command('fleetflow')
   .description('A tracking engine for fleets: devices push, dashboards subscribe, operators replay.')
   .exitOverride()
 
-program.command('start').description('run the engine; configuration comes from the environment').action(start)
+program
+  .command('start')
+  .description('run the engine; configuration comes from the environment')
+  .option(
+    '--role <role>',
+    'ingest, live or api, several set apart by commas or given one by one; default: all',
+    (role: string, before: string[] = []) => [...before, role],
+  )
+  .action(start)
 program
   .command('migrate')
   .description('bring the database to the schema of this version')

@@ -1,30 +1,28 @@
 /** Main thread's side of the live thread. */
 import { type MessagePort, Worker } from 'node:worker_threads'
-import type { MetricObjectWithValues, MetricValue } from 'prom-client'
 import type { LiveOptions } from './live/options.ts'
 import { threadUrl } from './storage/project-root.ts'
+import { type Metrics, ThreadMetrics } from './thread-metrics.ts'
 
 /** How long a process that ends at once waits for the sockets of live to close, ms. */
 const CLOSE_TIMEOUT_MS = 1_000
-
-type Metrics = MetricObjectWithValues<MetricValue<string>>[]
 
 export class LiveThread {
   /** Port it listens on. */
   readonly port: number
   private readonly worker: Worker
   private readonly exited: Promise<unknown>
-  private readonly asked = new Map<number, (metrics: Metrics) => void>()
-  private nextId = 1
+  private readonly threadMetrics: ThreadMetrics
+  /** Why rows come late; undefined = they do not. */
+  private delay: string | undefined
 
   private constructor(worker: Worker, port: number, exited: Promise<unknown>) {
     this.worker = worker
     this.port = port
     this.exited = exited
-    worker.on('message', (message: { type: string; id: number; metrics: Metrics }) => {
-      if (message.type !== 'metrics') return
-      this.asked.get(message.id)?.(message.metrics)
-      this.asked.delete(message.id)
+    this.threadMetrics = new ThreadMetrics(worker, exited)
+    worker.on('message', (message: { type: string; delayed: boolean; detail: string }) => {
+      if (message.type === 'status') this.delay = message.delayed ? message.detail : undefined
     })
   }
 
@@ -60,14 +58,13 @@ export class LiveThread {
     return new LiveThread(worker, port, exited)
   }
 
+  /** `degraded`: rows come late. */
+  readiness(): { readonly ok: true; readonly degraded?: boolean; readonly detail?: string } {
+    return this.delay === undefined ? { ok: true } : { ok: true, degraded: true, detail: this.delay }
+  }
+
   metrics(): Promise<Metrics> {
-    const id = this.nextId++
-    return new Promise((resolve) => {
-      this.asked.set(id, resolve)
-      this.worker.postMessage({ type: 'metrics', id })
-      // A thread that is ending answers no more.
-      void this.exited.then(() => resolve([]))
-    })
+    return this.threadMetrics.read()
   }
 
   /** Closes the sockets and waits until the thread has ended. */

@@ -1,20 +1,16 @@
 /**
- * The whole engine in one process: PostgreSQL (embedded unless configured), migrations, API, live and ingest,
- * started in this order and stopped in the other. Devices get in last, when all behind them is there.
+ * A process of the engine: PostgreSQL (embedded unless configured), migrations, and what its roles ask for of API, live
+ * and ingest, started in this order and stopped in the other. Devices get in last, when all behind them is there.
  */
 import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
 import type pg from 'pg'
 import type { Logger } from 'pino'
-import {
-  AggregatorRegistry,
-  collectDefaultMetrics,
-  type MetricObjectWithValues,
-  type MetricValue,
-  Registry,
-} from 'prom-client'
+import { AggregatorRegistry, collectDefaultMetrics, Registry } from 'prom-client'
 import { ensureSuperAdmin } from './api/bootstrap.ts'
-import { startApi } from './api/server.ts'
+import type { HealthOptions, PartState } from './api/options.ts'
+import { startApi, startHealth } from './api/server.ts'
+import { BusThread } from './bus-thread-handle.ts'
 import type { Config } from './config.ts'
 import type { Adapter } from './device-adapters/adapter.ts'
 import { type Ingest, startIngest } from './ingest/engine.ts'
@@ -22,32 +18,35 @@ import type { JournalOptions } from './ingest/journal/journal.ts'
 import { LIMITS } from './ingest/limits.ts'
 import type { Listener } from './ingest/listeners/listener.ts'
 import { LiveThread } from './live-thread-handle.ts'
+import type { ProcessRole } from './process-roles.ts'
+import { readBusAddress } from './storage/bus-address.ts'
 import { startEmbeddedPostgres } from './storage/embedded-postgres.ts'
 import { migrate } from './storage/migrate.ts'
 import { createPool } from './storage/pools.ts'
 import { startPositionPolicies } from './storage/position-policies.ts'
 import { projectRoot } from './storage/project-root.ts'
 import { loadOrCreateSecret } from './storage/secrets.ts'
+import type { Metrics } from './thread-metrics.ts'
 
 /** Connections of the API and of ingest's registry; each shard and live have their own. */
 const POOL_CONNECTIONS_MAX = 10
 
 export interface FleetFlow {
-  /** Such as `http://127.0.0.1:8080`. */
+  readonly roles: ReadonlySet<ProcessRole>
+  /** Such as `http://127.0.0.1:8080`; without the role `api` only health, readiness and metrics are there. */
   readonly apiUrl: string
+  /** Where clients are told to find the stream. */
   readonly streamUrl: string
   readonly listeners: readonly Listener[]
   /** Owner's connections to the database. */
   readonly pool: pg.Pool
   readonly databaseUrl: string
-  /** The first super admin; `password` only when it was made at this start. */
-  readonly admin: { readonly email: string; readonly password?: string }
+  /** The first super admin; `password` only when it was made at this start. Undefined without the role `api`. */
+  readonly admin: { readonly email: string; readonly password?: string } | undefined
   /** Value of a metric, summed over its labels; 0 if there is none. */
   metric(name: string): Promise<number>
   stop(): Promise<void>
 }
-
-type Metrics = MetricObjectWithValues<MetricValue<string>>[]
 
 export interface StartOptions {
   readonly config: Config
@@ -83,10 +82,8 @@ async function start(
   stops: (() => Promise<void>)[],
   stop: () => Promise<void>,
 ): Promise<FleetFlow> {
-  const { dataDir } = config
-  if (config.redisUrl !== undefined) {
-    log.warn('REDIS_URL is not used in this version: positions go from ingest to live inside the process')
-  }
+  const { dataDir, roles, redisUrl } = config
+  warn(config, log)
   let databaseUrl = config.databaseUrl
   if (databaseUrl === undefined) {
     const postgres = await startEmbeddedPostgres({ dataDir, log })
@@ -96,98 +93,111 @@ async function start(
   await migrate(databaseUrl, log)
   const pool = createPool(databaseUrl, { max: POOL_CONNECTIONS_MAX, applicationName: 'fleetflow', log })
   stops.push(() => pool.end())
-  stops.push(await startPositionPolicies(pool, config.positionPolicies, log))
   const jwtSecret = config.jwtSecret ?? (await loadOrCreateSecret(dataDir, 'jwt'))
-  const admin = await ensureSuperAdmin(pool, {
-    email: config.adminEmail,
-    ...(config.adminPassword === undefined ? {} : { password: config.adminPassword }),
-  })
-  const registerInto = await organization(pool, config)
+  const admin = roles.has('api') ? await superAdmin(pool, config) : undefined
 
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  let live: LiveThread | undefined
-  let ingest: Ingest | undefined
+  const parts: Parts = {}
   const collect = async (): Promise<Metrics[]> => [
     await registry.getMetricsAsJSON(),
-    ...(live === undefined ? [] : [await live.metrics()]),
+    ...(await Promise.all([parts.live, parts.bus].map(async (thread) => (await thread?.metrics()) ?? []))),
   ]
-  const streamUrl = () =>
-    config.streamUrl ?? `ws://${urlHost(config.host)}:${live?.port ?? config.streamPort}`
-
-  const limits = { ...LIMITS, ...config.limits }
-  const api = await startApi({
+  const health: HealthOptions = {
     host: config.host,
     port: config.port,
     pool,
-    jwtSecret,
-    streamUrl,
     metrics: async () => AggregatorRegistry.aggregate(await collect()).metrics(),
-    ready: async () => ({
-      ingest: ingest?.readiness() ?? { ok: false, detail: 'starting' },
-      live: live === undefined ? { ok: false, detail: 'starting' } : { ok: true },
-    }),
-    commands: {
-      types: new Map([...adapters].map(([id, { commands = {} }]) => [id, Object.keys(commands)])),
-      engineStopSpeedKmhMax: config.engineStopSpeedKmhMax,
-      queuedPerDeviceMax: limits.queuedCommandsPerDeviceMax,
-      onQueueFull: () => ingest?.limitMet('queuedCommandsPerDeviceMax'),
-    },
-    geofences: {
-      perOrganizationMax: limits.geofencesPerOrganizationMax,
-      overlapsMax: limits.geofenceOverlapsMax,
-      onLimit: (limit) => ingest?.limitMet(limit),
-    },
-    dashboardDir: new URL('dist/dashboard/', projectRoot),
-    overlayFile,
+    ready: async () => readiness(roles, parts),
     metricsToken: config.metricsToken,
     log,
     registry,
-  })
+  }
+  const streamUrl = () =>
+    config.streamUrl ?? `ws://${urlHost(config.host)}:${parts.live?.port ?? config.streamPort}`
+  const limits = { ...LIMITS, ...config.limits }
+  const api = await (roles.has('api')
+    ? startApi({
+        ...health,
+        jwtSecret,
+        streamUrl,
+        commands: {
+          types: new Map([...adapters].map(([id, { commands = {} }]) => [id, Object.keys(commands)])),
+          engineStopSpeedKmhMax: config.engineStopSpeedKmhMax,
+          queuedPerDeviceMax: limits.queuedCommandsPerDeviceMax,
+          onQueueFull: () => parts.ingest?.limitMet('queuedCommandsPerDeviceMax'),
+        },
+        geofences: {
+          perOrganizationMax: limits.geofencesPerOrganizationMax,
+          overlapsMax: limits.geofenceOverlapsMax,
+          onLimit: (limit) => parts.ingest?.limitMet(limit),
+        },
+        dashboardDir: new URL('dist/dashboard/', projectRoot),
+        overlayFile,
+      })
+    : startHealth(health))
   stops.push(() => api.close())
 
-  const shards = Array.from({ length: config.shards }, () => new MessageChannel())
-  const timers = new MessageChannel()
-  live = await LiveThread.start(
-    {
-      host: config.host,
-      port: config.streamPort,
-      allowedOrigins: [...config.allowedOrigins, ...ownOrigins(config.host, api.port)],
+  const bus = redisUrl === undefined ? undefined : { redisUrl, address: await readBusAddress(pool) }
+  // What ingest stores has one way to live: Redis where there is one, else inside the process. One of them is the timers'.
+  const isHeard = roles.has('ingest') && (bus !== undefined || roles.has('live'))
+  const ways = isHeard ? Array.from({ length: config.shards + 1 }, () => new MessageChannel()) : []
+  const ends = ways.map(({ port1 }) => port1)
+  if (bus !== undefined && roles.has('ingest')) {
+    const thread = new BusThread({ ...bus, logLevel: config.logLevel, ports: ends }, onFailure)
+    parts.bus = thread
+    stops.push(() => thread.stop())
+  }
+  if (roles.has('live')) {
+    const live = await LiveThread.start(
+      {
+        host: config.host,
+        port: config.streamPort,
+        portShared: config.streamPortShared,
+        allowedOrigins: [
+          ...config.allowedOrigins,
+          ...(roles.has('api') ? ownOrigins(config.host, api.port) : []),
+        ],
+        databaseUrl,
+        jwtSecret,
+        logLevel: config.logLevel,
+        bus,
+      },
+      bus === undefined ? ends : [],
+      onFailure,
+    )
+    parts.live = live
+    stops.push(() => live.stop())
+  }
+  if (roles.has('ingest')) {
+    stops.push(await startPositionPolicies(pool, config.positionPolicies, log))
+    const ingest = await startIngest({
+      host: config.deviceHost,
+      adapters,
+      ports: config.protocols,
+      detectPort: config.detectPort,
       databaseUrl,
-      jwtSecret,
-      logLevel: config.logLevel,
-    },
-    [...shards, timers].map(({ port1 }) => port1),
-    onFailure,
-  )
-  const startedLive = live
-  stops.push(() => startedLive.stop())
-
-  ingest = await startIngest({
-    host: config.deviceHost,
-    adapters,
-    ports: config.protocols,
-    detectPort: config.detectPort,
-    databaseUrl,
-    pool,
-    journal: journalOptions(config),
-    ackAfter: config.ackAfter,
-    livePorts: shards.map(({ port2 }) => port2),
-    timersLivePort: timers.port2,
-    registerInto,
-    engineStopSpeedKmhMax: config.engineStopSpeedKmhMax,
-    limits: config.limits,
-    registry,
-    log,
-    onFailure,
-  })
-  const startedIngest = ingest
-  stops.push(() => startedIngest.close())
+      pool,
+      journal: journalOptions(config),
+      ackAfter: config.ackAfter,
+      livePorts: Array.from({ length: config.shards }, (_, shard) => ways[shard]?.port2),
+      timersLivePort: ways[config.shards]?.port2,
+      registerInto: await organization(pool, config),
+      engineStopSpeedKmhMax: config.engineStopSpeedKmhMax,
+      limits: config.limits,
+      registry,
+      log,
+      onFailure,
+    })
+    parts.ingest = ingest
+    stops.push(() => ingest.close())
+  }
 
   return {
+    roles,
     apiUrl: `http://${urlHost(config.host)}:${api.port}`,
     streamUrl: streamUrl(),
-    listeners: ingest.listeners,
+    listeners: parts.ingest?.listeners ?? [],
     pool,
     databaseUrl,
     admin,
@@ -197,6 +207,50 @@ async function start(
     },
     stop,
   }
+}
+
+/** Says what works, but not as one may expect. */
+function warn({ roles, redisUrl, allowedOrigins }: Config, log: Logger): void {
+  if (redisUrl === undefined && roles.has('ingest') !== roles.has('live')) {
+    log.warn(
+      'REDIS_URL is not set: live reads what ingest stores in another process from the database, once a second',
+    )
+  }
+  if (roles.has('live') && !roles.has('api') && allowedOrigins.length === 0) {
+    log.warn('ALLOWED_ORIGINS is empty: no page in a browser may open the stream')
+  }
+}
+
+/** What runs of a process. */
+interface Parts {
+  live?: LiveThread
+  ingest?: Ingest
+  bus?: BusThread
+}
+
+/** State of each part that the roles ask for. */
+function readiness(roles: ReadonlySet<ProcessRole>, { ingest, live, bus }: Parts): Record<string, PartState> {
+  const starting: PartState = { ok: false, detail: 'starting' }
+  return {
+    ...(roles.has('ingest') && { ingest: ingest?.readiness() ?? starting }),
+    ...(roles.has('live') && { live: live?.readiness() ?? starting }),
+    ...(bus !== undefined && {
+      bus: bus.up
+        ? { ok: true }
+        : {
+            ok: true,
+            degraded: true,
+            detail: 'Redis can not be used: live reads the database once a second',
+          },
+    }),
+  }
+}
+
+function superAdmin(pool: pg.Pool, { adminEmail, adminPassword }: Config): Promise<FleetFlow['admin']> {
+  return ensureSuperAdmin(pool, {
+    email: adminEmail,
+    ...(adminPassword === undefined ? {} : { password: adminPassword }),
+  })
 }
 
 /** Where the journal of this configuration is, and how much it keeps. */

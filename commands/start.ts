@@ -8,9 +8,9 @@ import { type FleetFlow, startFleetFlow } from '../start.ts'
 /** Longest time for everything to stop; what is acknowledged is stored long before, ms. */
 const STOP_TIMEOUT_MS = 60_000
 
-export async function start(): Promise<void> {
+export async function start(options: { readonly role?: readonly string[] } = {}): Promise<void> {
   const stopped = stopSignal()
-  const { running } = await startFromEnvironment()
+  const { running } = await startFromEnvironment({ roles: options.role ?? [] })
   announce(running)
   process.stdout.write('ready\n')
   await stopped
@@ -19,14 +19,15 @@ export async function start(): Promise<void> {
 
 /**
  * Starts the engine with the configuration of the environment.
+ * @param roles As the command line gives them; none = all.
  * @param overlayFile GeoJSON that the dashboard draws over the basemap, a path.
  * @throws ConfigError before a socket opens, if the configuration is wrong.
  */
 export async function startFromEnvironment(
-  options: { readonly overlayFile?: string } = {},
+  options: { readonly roles?: readonly string[]; readonly overlayFile?: string } = {},
 ): Promise<{ readonly running: FleetFlow; readonly config: Config }> {
   const adapters = await loadAdapters()
-  const config = readConfig(process.env, [...adapters.keys()])
+  const config = readConfig(process.env, [...adapters.keys()], options.roles)
   // Standard output is for people and scripts, standard error for the log.
   const log = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: true }))
   const running = await startFleetFlow({
@@ -47,10 +48,13 @@ export function announce(running: FleetFlow): void {
   const lines = running.listeners.map(
     ({ protocol, transport, host, port }) => `${protocol.padEnd(10)} ${transport.padEnd(4)} ${host}:${port}`,
   )
-  lines.push(`${'stream'.padEnd(10)} ws   ${running.streamUrl}`, `${'api'.padEnd(10)} http ${running.apiUrl}`)
+  const { roles, streamUrl, apiUrl, admin } = running
+  if (roles.has('live')) lines.push(`${'stream'.padEnd(10)} ws   ${streamUrl}`)
+  lines.push(`${(roles.has('api') ? 'api' : 'health').padEnd(10)} http ${apiUrl}`)
   process.stdout.write(`${lines.join('\n')}\n`)
-  const { email, password } = running.admin
-  if (password !== undefined) process.stdout.write(`admin      ${email} ${password} (shown once)\n`)
+  if (admin?.password !== undefined) {
+    process.stdout.write(`admin      ${admin.email} ${admin.password} (shown once)\n`)
+  }
 }
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */

@@ -1,5 +1,6 @@
 /** Options of the stream, and its limits with their defaults. */
 import { SCOPE_DEVICES_MAX } from '../schemas/stream.ts'
+import type { BusAddress } from '../storage/bus-address.ts'
 import { LiveError } from './live-error.ts'
 
 /** Limits: every one has a name, a unit and a default, and counts in `fleetflow_stream_limits_total{limit}`. */
@@ -43,6 +44,8 @@ export interface LiveOptions {
   readonly host: string
   /** 0 = any free one. */
   readonly port: number
+  /** Whether other processes may listen on the port, too, each of which gets some of the clients; false by default. */
+  readonly portShared?: boolean
   /** Origins of the pages that may connect, such as `https://fleet.example`; clients that are no browser send none. */
   readonly allowedOrigins: readonly string[]
   /** Connection string of the owner of the schema. */
@@ -58,6 +61,8 @@ export interface LiveOptions {
   readonly limits?: Partial<LiveLimits>
   /** Of a route that sends every message back, for tests of the protocol; none by default. */
   readonly echoPath?: string
+  /** Redis, over which processes of ingest tell what they have stored; none by default. */
+  readonly bus?: { readonly redisUrl: string; readonly address: BusAddress } | undefined
 }
 
 /** @throws LiveError `wrong-options` if the limits contradict each other. */

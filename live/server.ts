@@ -28,7 +28,7 @@ import { handleMessage } from './sockets/requests.ts'
 import { otherHandler, upgradeHandler } from './sockets/upgrade.ts'
 import { UserChecks } from './sockets/user-checks.ts'
 import {
-  listenExclusively,
+  listenOn,
   loadUws,
   type TemplatedApp,
   type UWebSockets,
@@ -264,7 +264,7 @@ export async function startLive(
       bufferedBytes: () => sum(clients, ({ bufferedBytes }) => bufferedBytes),
       devices: () => positions.deviceCount,
     })
-    const port = await listen(uws, app, options.host, options.port)
+    const port = await listen(uws, app, options)
     for (const source of ports) {
       let untaken: Int32Array | undefined
       source.on('message', (message: ShardToLive) => {
@@ -306,8 +306,9 @@ function echo({ messageBytesMax, idleTimeoutS, closeSocketBytes }: LiveLimits): 
   }
 }
 
-async function listen(uws: UWebSockets, app: TemplatedApp, host: string, port: number): Promise<number> {
-  const socket = await listenExclusively(app, host, port)
+async function listen(uws: UWebSockets, app: TemplatedApp, options: LiveOptions): Promise<number> {
+  const { host, port, portShared = false } = options
+  const socket = await listenOn(app, host, port, portShared)
   if (socket !== false) return uws.us_socket_local_port(socket)
   // uWebSockets does not say why; Node does.
   const code = await new Promise<string>((resolve) => {

@@ -41,12 +41,19 @@ export function loadUws(): UWebSockets {
 
 /** LIBUS_LISTEN_EXCLUSIVE_PORT. Without it two processes share a port, and each gets some of the connections. */
 const LISTEN_EXCLUSIVELY = 1
+/** LIBUS_LISTEN_DEFAULT. */
+const LISTEN_SHARED = 0
 
-/** Listens on a port that nobody else has; false if it can not be had. */
-export function listenExclusively(
+/**
+ * Listens on a port.
+ * @param shared Whether others may, too, who say the same.
+ * @returns False if the port can not be had.
+ */
+export function listenOn(
   app: TemplatedApp,
   host: string,
   port: number,
+  shared: boolean,
 ): Promise<us_listen_socket | false> {
   // The types of the older release leave this form out; both releases have it.
   const { listen } = app as unknown as {
@@ -57,5 +64,6 @@ export function listenExclusively(
       callback: (socket: us_listen_socket | false) => void,
     ): void
   }
-  return new Promise((resolve) => listen.call(app, host, port, LISTEN_EXCLUSIVELY, resolve))
+  const how = shared ? LISTEN_SHARED : LISTEN_EXCLUSIVELY
+  return new Promise((resolve) => listen.call(app, host, port, how, resolve))
 }
