@@ -29,7 +29,7 @@ export interface ListedEvent {
 /** Events by time and id, the newest first. */
 export async function findEvents(client: pg.ClientBase, query: EventQuery): Promise<ListedEvent[]> {
   const { organizationId, device, geofence, type, from, to, history, before, limit } = query
-  const { rows } = await client.query<Row>(
+  const { rows } = await client.query<EventRow & { readonly time_us: number }>(
     `SELECT *, (extract(epoch FROM event_time) * 1000000)::bigint AS time_us
      FROM find_events($1, $2, $3, $4, $5, $6, $7,
        timestamptz 'epoch' + $8::float8 * interval '1 us', $9, $10)
@@ -39,7 +39,8 @@ export async function findEvents(client: pg.ClientBase, query: EventQuery): Prom
   return rows.map((row) => ({ event: eventOfRow(row), key: [row.time_us, row.id] }))
 }
 
-interface Row {
+/** A row of `events`, as the pools of pools.ts give it. */
+export interface EventRow {
   readonly id: number
   readonly event_time: Date
   readonly recorded_at: Date
@@ -56,10 +57,9 @@ interface Row {
   readonly retracted: boolean
   readonly superseded: boolean
   readonly type: GeofenceEventType
-  readonly time_us: number
 }
 
-function eventOfRow(row: Row): GeofenceEvent {
+export function eventOfRow(row: EventRow): GeofenceEvent {
   return {
     id: row.id,
     device: row.device_id,

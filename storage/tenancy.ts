@@ -13,6 +13,13 @@ export interface Tenant {
   readonly role: Role
 }
 
+export interface TenantOptions {
+  /** Statements that go before, such as `SET LOCAL jit = off`. */
+  readonly settings?: string
+  /** Whether all queries see the database as it is at the first of them. */
+  readonly oneSnapshot?: boolean
+}
+
 /**
  * Runs `run` in a transaction that sees what the tenant may see: commits when it resolves, rolls back when it
  * rejects. All queries of `run` go through the given client.
@@ -21,13 +28,17 @@ export function withTenant<T>(
   pool: pg.Pool,
   tenant: Tenant,
   run: (client: pg.PoolClient) => Promise<T>,
+  { settings: further = '', oneSnapshot = false }: TenantOptions = {},
 ): Promise<T> {
   const settings = [
     setting('app.user_id', tenant.userId),
     setting('app.organization_id', tenant.organizationId ?? ''),
     setting('app.role', tenant.role),
   ]
-  return transaction(pool, `${BEGIN_AS_API}; SELECT ${settings.join(', ')}`, run)
+  const begin = oneSnapshot
+    ? BEGIN_AS_API.replace('BEGIN', 'BEGIN ISOLATION LEVEL REPEATABLE READ')
+    : BEGIN_AS_API
+  return transaction(pool, `${begin}; ${further}; SELECT ${settings.join(', ')}`, run)
 }
 
 /** As {@link withTenant} before anyone has logged in: sees no tenant's rows, only the doors that are functions. */

@@ -75,6 +75,23 @@ async function seen(client: pg.ClientBase): Promise<Record<string, number[]>> {
     limit: 10,
   })
   const devices = both.map(({ device }) => device)
+  const replayed: number[] = []
+  for (const view of ['replayed_positions', 'replayed_device_positions']) {
+    const { rows } = await client.query<{ device_id: number }>(`SELECT device_id FROM ${view}`)
+    replayed.push(...rows.map((row) => row.device_id))
+  }
+  const replayedEvents = await client.query<{ device_id: number }>(
+    'SELECT device_id FROM replayed_events(NULL, $1, $2, NULL, NULL, 10)',
+    [from, to],
+  )
+  const next = []
+  for (const device of devices) {
+    const { rows } = await client.query<{ found: boolean }>(
+      'SELECT next_replayed_time($1, $2, $3) IS NOT NULL AS found',
+      [[device], from, to],
+    )
+    if (rows[0]!.found) next.push(device)
+  }
   const unique = (ids: number[]) => [...new Set(ids)].sort((a, b) => a - b)
   return {
     events: unique(events.map(({ event }) => event.device)),
@@ -82,6 +99,9 @@ async function seen(client: pg.ClientBase): Promise<Record<string, number[]>> {
     counted: unique(counted),
     nearest: unique(nearest.map(({ device }) => device)),
     lastFixes: unique((await lastFixesInBox(client, WORLD, 0, 10)).map(({ device }) => device)),
+    replayed: unique(replayed),
+    replayedEvents: unique(replayedEvents.rows.map((row) => row.device_id)),
+    next: unique(next),
     fixes: unique(
       (await fixesInBox(client, { devices, from, to, box: WORLD, limit: 10 })).map(({ device }) => device),
     ),
@@ -97,6 +117,9 @@ const rowsOf = (fixtures: readonly TenantFixture[]) => {
     counted: organizations,
     nearest: devices,
     lastFixes: devices,
+    replayed: devices,
+    replayedEvents: devices,
+    next: devices,
     fixes: devices,
   }
 }
@@ -158,9 +181,12 @@ describe('the API', () => {
       'login_user',
       'make_share_ticket',
       'nearest_devices',
+      'next_replayed_time',
       'open_share_link',
       'redeem_stream_ticket',
+      'replayed_events',
       'spend_refresh_token',
+      'stream_head',
     ])
     for (const { name, config } of rows) expect(config, name).toContain('search_path=public, pg_temp')
   })
