@@ -129,6 +129,27 @@ export class Fleet {
     return any ? [west, south, east, north] : null
   }
 
+  /** Vehicles that have a place. */
+  get placedCount(): number {
+    const { placed, count } = this.motion
+    let sum = 0
+    for (let row = 0; row < count; row++) sum += placed[row]!
+    return sum
+  }
+
+  /** How many vehicles are in a box: west, south, east, north in degrees. */
+  countIn([west, south, east, north]: readonly [number, number, number, number]): number {
+    const { placed, toX, toY, count } = this.motion
+    const [left, top, right, bottom] = [mercatorX(west), mercatorY(north), mercatorX(east), mercatorY(south)]
+    let sum = 0
+    for (let row = 0; row < count; row++) {
+      const x = toX[row]!
+      const y = toY[row]!
+      if (placed[row] === 1 && x >= left && x <= right && y >= top && y <= bottom) sum++
+    }
+    return sum
+  }
+
   #add(id: number): Vehicle {
     const vehicle: Vehicle = {
       id,

@@ -1,55 +1,58 @@
-/** The live page: wires stream, fleet, map, list and details together. */
+/** The live page: wires stream, fleet, map, lists and details together. */
+import { EventPanel } from '../events/event-panel.ts'
 import { Fleet, type Vehicle } from '../fleet/fleet.ts'
 import { LastHourTrack } from '../fleet/last-hour-track.ts'
+import { GeofenceOverlay } from '../geofences/geofence-overlay.ts'
+import { GeofenceStore } from '../geofences/geofence-store.ts'
 import { FleetMap } from '../map/fleet-map.ts'
 import type { Page, PageContext } from '../pages/page.ts'
-import { button, element, icon } from '../ui/dom.ts'
-import { formatCount } from '../ui/format.ts'
+import { element } from '../ui/dom.ts'
+import { mapFault } from '../ui/map-fault.ts'
 import { Notices } from '../ui/notices.ts'
+import { panelToggle } from '../ui/panel-toggle.ts'
 import { StreamPill } from '../ui/stream-pill.ts'
+import { tabs } from '../ui/tabs.ts'
 import type { Theme } from '../ui/theme.ts'
 import { VehicleDetails } from '../ui/vehicle-details.ts'
 import { VehicleList } from '../ui/vehicle-list.ts'
 import { serverNowMs } from '../wire/clock.ts'
-import { readDevices } from '../wire/directory.ts'
-import type { Fix } from '../wire/rows.ts'
-import { RequestError, type Session } from '../wire/session.ts'
-import { Stream } from '../wire/stream.ts'
-import type { StreamTicket } from '../wire/subscription.ts'
+import type { Fix, FleetEvent } from '../wire/rows.ts'
+import { DirectoryReader } from './directory-reader.ts'
+import { laggingWords } from './lagging-words.ts'
+import { LiveFeeds } from './live-feeds.ts'
 
-/** The list follows the stream at most this often; the map follows each frame. */
+/** The lists follow the stream at most this often; the map follows each frame. */
 const LIST_EVERY_MS = 400
 const TICK_MS = 1_000
-/** After a device that the directory does not name, it is read again at most this often. */
-const DIRECTORY_EVERY_MS = 10_000
 
 export class LivePage implements Page {
   readonly element: HTMLElement
-  readonly #session: Session
   readonly #theme: Theme
   readonly #fleet = new Fleet()
   readonly #list: VehicleList
   readonly #details: VehicleDetails
+  readonly #events: EventPanel
+  readonly #geofences: GeofenceStore
+  readonly #overlay = new GeofenceOverlay()
   readonly #pill: StreamPill
   readonly #notices = new Notices()
-  readonly #stream: Stream
+  readonly #feeds: LiveFeeds
+  readonly #directory: DirectoryReader
   readonly #track: LastHourTrack
   readonly #mapElement = element('div', { class: 'map' })
   #map: FleetMap | null = null
   #selected: Vehicle | null = null
   #fitted = false
+  #tab = 'vehicles'
   #listTimer: ReturnType<typeof setTimeout> | undefined
   #ticker: ReturnType<typeof setInterval> | undefined
-  #directoryMs = Number.NEGATIVE_INFINITY
-  #directoryTimer: ReturnType<typeof setTimeout> | undefined
-  #stopped = false
 
   constructor({ session, theme, setStatus }: PageContext) {
-    this.#session = session
     this.#theme = theme
     this.#list = new VehicleList(this.#fleet, {
       onChoose: (vehicle) => this.#choose(vehicle, true),
       onFilter: () => this.#map?.refresh(),
+      isInView: (vehicle) => this.#map?.isInView(vehicle) ?? false,
     })
     this.#details = new VehicleDetails({
       onClose: () => this.#choose(null, true),
@@ -61,34 +64,51 @@ export class LivePage implements Page {
       this.#details.setLastHour(hour, serverNowMs())
       this.#map?.setTrack(hour.kind === 'loaded' ? this.#track.driven : [])
     })
-    this.#pill = new StreamPill(() => this.#stream.start())
+    this.#geofences = new GeofenceStore(session)
+    this.#geofences.onChange = () => this.#onGeofences()
+    this.#events = new EventPanel(session, {
+      nameOfDevice: (device) => this.#fleet.get(device)?.name ?? `Device ${device}`,
+      nameOfGeofence: (geofence) => this.#geofences.nameOf(geofence),
+      onChoose: (event) => this.#goToEvent(event),
+    })
+    this.#directory = new DirectoryReader(session, this.#fleet, {
+      onNames: () => this.#refreshListsSoon(),
+      onGone: (isGone) => this.#remove(isGone),
+      onComplete: () => {
+        this.#notices.clear('directory')
+        this.#list.setComplete()
+      },
+      onFailure: (detail) =>
+        this.#notices.show('directory', `The list of vehicles did not load. ${detail}`, {
+          label: 'Try again',
+          run: () => this.#directory.retry(),
+        }),
+    })
+    this.#pill = new StreamPill(() => this.#feeds.retry())
     setStatus(this.#pill.element)
-    this.#stream = new Stream(
-      {
-        ticket: () => session.post<StreamTicket>('/api/v1/stream/tickets', {}),
-        mayReturn: () => session.signedIn,
+    this.#feeds = new LiveFeeds(session, {
+      onStatus: (status) => this.#pill.show(status),
+      onPositions: (rows) => this.#onPositions(rows),
+      onEvents: (rows) => {
+        this.#events.add(rows)
+        this.#refreshListsSoon()
       },
-      (status) => this.#pill.show(status),
-    )
-    this.#stream.subscribe(
-      { scope: { all: true } },
-      {
-        onPositions: (rows) => this.#onRows(rows),
-        onLive: () => this.#onLive(),
-        onLeft: (devices) => this.#onLeft(new Set(devices)),
-        onLagging: (dropped) =>
-          dropped > 0 &&
-          this.#notices.show(
-            'lagging',
-            `This page was too slow: ${formatCount(dropped)} positions were left out; newer ones have come.`,
-          ),
-        onError: (_code, detail) => this.#notices.show('stream', `The live stream refused: ${detail}`),
+      onLive: () => this.#onLive(),
+      onLeft: (devices) => {
+        const left = new Set(devices)
+        this.#remove(({ id }) => left.has(id))
       },
-    )
+      onLagging: (positions, events) => {
+        this.#notices.show('lagging', laggingWords(positions, events))
+        // What was left out of the stream is in storage.
+        if (events > 0) this.#events.load()
+      },
+      onError: (detail) => this.#notices.show('stream', `The live stream refused: ${detail}`),
+      countIn: (box) => this.#fleet.countIn(box),
+    })
     this.element = this.#layout()
   }
 
-  /** Starts map, directory and stream; the element must be in the page. */
   start(): void {
     const reduced = matchMedia('(prefers-reduced-motion: reduce)')
     this.#fleet.still = reduced.matches
@@ -96,87 +116,91 @@ export class LivePage implements Page {
       this.#map = new FleetMap(this.#mapElement, this.#fleet, this.#theme.palette, {
         onPick: (vehicle) => this.#choose(vehicle, false),
         onFollowEnd: () => this.#details.setFollowing(false),
+        onView: (view) => this.#feeds.see(view),
       })
+      this.#map.addOverlay(this.#overlay)
     } catch {
-      this.#mapElement.append(
-        element(
-          'p',
-          { class: 'map-fault', role: 'alert' },
-          'This browser cannot draw the map: WebGL 2 is off or missing. Switch on hardware acceleration in its ' +
-            'settings, or use another browser. The list still works.',
-        ),
-      )
+      this.#mapElement.append(mapFault())
     }
     this.#theme.onChange = () => this.#map?.setPalette(this.#theme.palette)
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
     this.#list.refresh()
-    this.#readDirectory()
-    window.addEventListener('online', this.#onOnline)
-    this.#stream.start()
+    this.#directory.read()
+    this.#geofences.load()
+    this.#feeds.start()
   }
 
-  /** Ends everything that runs. */
   stop(): void {
-    this.#stopped = true
     clearInterval(this.#ticker)
     clearTimeout(this.#listTimer)
-    clearTimeout(this.#directoryTimer)
-    window.removeEventListener('online', this.#onOnline)
-    this.#stream.stop()
+    this.#feeds.stop()
+    this.#directory.stop()
+    this.#events.stop()
+    this.#geofences.stop()
     this.#track.load(null)
     this.#theme.onChange = () => {}
     this.#map?.remove()
   }
 
-  readonly #onOnline = (): void => this.#stream.online()
-
   #layout(): HTMLElement {
-    const side = element('aside', { class: 'side', 'aria-label': 'Vehicles' }, this.#list.element)
-    const page = element('div', { class: 'app', 'data-vehicle-count': 0, 'data-panel': 'open' })
-    const panelToggle = button(
-      { class: 'quiet-button panel-toggle', 'aria-expanded': 'true', 'aria-label': 'Show or hide the list' },
-      () => {
-        const open = page.dataset.panel !== 'open'
-        page.dataset.panel = open ? 'open' : 'closed'
-        panelToggle.setAttribute('aria-expanded', String(open))
-        this.#map?.resize()
-      },
-      icon('list'),
-    )
+    const page = element('div', { class: 'app', 'data-vehicle-count': 0 })
+    const panels = [
+      { name: 'vehicles', label: 'Vehicles', panel: this.#list.element },
+      { name: 'events', label: 'Events', panel: this.#events.element },
+    ]
+    const side = tabs('Vehicles or events', panels, (name) => {
+      this.#tab = name
+      this.#refreshLists()
+    })
     page.addEventListener('keydown', (event) => {
       if (event.key === 'Escape' && this.#selected !== null) this.#choose(null, true)
     })
     page.append(
-      side,
-      element('main', { class: 'stage' }, this.#mapElement, panelToggle, this.#notices.element),
+      element('aside', { class: 'side', 'aria-label': 'Vehicles and events' }, side),
+      element(
+        'main',
+        { class: 'stage' },
+        this.#mapElement,
+        panelToggle(page, 'vehicles and events', () => this.#map?.resize()),
+        this.#notices.element,
+      ),
       this.#details.element,
     )
     return page
   }
 
-  #onRows(rows: readonly Fix[]): void {
+  #onPositions(rows: readonly Fix[]): void {
     const unknown = this.#fleet.apply(rows, performance.now(), serverNowMs())
-    if (unknown) this.#readDirectory()
-    if (this.#selected !== null) {
-      for (const row of rows) if (row.device === this.#selected.id) this.#track.add(row)
-      this.#details.update(serverNowMs())
+    if (unknown) this.#directory.read()
+    const selected = this.#selected
+    if (selected !== null) {
+      const own = rows.filter(({ device }) => device === selected.id)
+      for (const row of own) this.#track.add(row)
+      if (own.length > 0) this.#details.update(serverNowMs())
     }
     this.#map?.refreshSoon()
-    this.#listTimer ??= setTimeout(() => {
-      this.#listTimer = undefined
-      this.#refreshList()
-    }, LIST_EVERY_MS)
+    this.#refreshListsSoon()
   }
 
   #onLive(): void {
     this.#notices.clear('stream')
-    // Who came, went or was renamed while nothing was heard.
-    this.#readDirectory()
+    // Who came, went or was renamed while nothing was heard, and what happened.
+    this.#directory.read()
+    this.#events.load()
     this.#fitOnce()
   }
 
-  #onLeft(devices: ReadonlySet<number>): void {
-    this.#remove(({ id }) => devices.has(id))
+  #onGeofences(): void {
+    const { state } = this.#geofences
+    this.#overlay.setGeofences(this.#geofences.geofences)
+    this.#events.refresh()
+    if (state.kind !== 'failed') this.#notices.clear('geofences')
+    else {
+      this.#notices.show('geofences', `The geofences did not load. ${state.detail}`, {
+        label: 'Try again',
+        run: () => this.#geofences.load(),
+      })
+    }
   }
 
   #remove(isGone: (vehicle: Vehicle) => boolean): void {
@@ -186,7 +210,7 @@ export class LivePage implements Page {
       this.#notices.show('left', `${selected.name} is no longer among your vehicles.`)
       this.#choose(null, false)
     }
-    this.#refreshList()
+    this.#refreshLists()
     this.#map?.refreshSoon()
   }
 
@@ -198,7 +222,7 @@ export class LivePage implements Page {
 
   #tick(): void {
     this.#fleet.tick(serverNowMs())
-    this.#refreshList()
+    this.#refreshLists()
     this.#details.update(serverNowMs())
     this.#pill.tick()
     this.#map?.refreshSoon()
@@ -206,11 +230,18 @@ export class LivePage implements Page {
     if (!this.#fitted) this.#fitOnce()
   }
 
-  #refreshList(): void {
+  #refreshListsSoon(): void {
+    this.#listTimer ??= setTimeout(() => {
+      this.#listTimer = undefined
+      this.#refreshLists()
+    }, LIST_EVERY_MS)
+  }
+
+  /** What is not in sight costs nothing; the search of the vehicles is seen on the map, too. */
+  #refreshLists(): void {
     this.#list.refresh()
-    const placed = this.#fleet.motion.placed.subarray(0, this.#fleet.motion.count)
-    const count = placed.reduce((sum, one) => sum + one, 0)
-    this.element.dataset.vehicleCount = String(count)
+    if (this.#tab === 'events') this.#events.refresh()
+    this.element.dataset.vehicleCount = String(this.#fleet.placedCount)
   }
 
   #choose(vehicle: Vehicle | null, byList: boolean): void {
@@ -226,50 +257,20 @@ export class LivePage implements Page {
     this.#map?.resize()
     this.#map?.select(vehicle)
     this.#track.load(vehicle)
+    this.#feeds.watch(vehicle?.id ?? null)
     if (byList && vehicle !== null) this.#details.focus()
     if (byList && vehicle === null && before !== null) this.#list.focus()
+  }
+
+  #goToEvent({ geofence: id, latitude, longitude }: FleetEvent): void {
+    const geofence = this.#geofences.get(id)
+    this.#overlay.choose(geofence === undefined ? null : id)
+    if (latitude !== null && longitude !== null) this.#map?.goToPlace(longitude, latitude)
+    else if (geofence !== undefined) this.#overlay.fit(geofence, this.#map?.coveredRightPx ?? 0)
   }
 
   #follow(on: boolean): void {
     this.#details.setFollowing(on)
     this.#map?.follow(on)
-  }
-
-  /** Reads the directory, at once or as soon as the last reading is long enough ago. */
-  #readDirectory(): void {
-    const waitMs = this.#directoryMs + DIRECTORY_EVERY_MS - performance.now()
-    this.#directoryTimer ??= setTimeout(
-      () => {
-        this.#directoryTimer = undefined
-        this.#directoryMs = performance.now()
-        this.#readDirectoryNow().catch((error: unknown) => this.#onDirectoryFailure(error))
-      },
-      Math.max(0, waitMs),
-    )
-  }
-
-  async #readDirectoryNow(): Promise<void> {
-    const before = new Set(this.#fleet.vehicles)
-    const named = new Set<number>()
-    await readDevices(this.#session, (devices) => {
-      this.#fleet.describe(devices)
-      for (const { id, disabled } of devices) if (!disabled) named.add(id)
-      this.#refreshList()
-    })
-    this.#remove((vehicle) => before.has(vehicle) && !named.has(vehicle.id))
-    this.#notices.clear('directory')
-    this.#list.setComplete()
-  }
-
-  #onDirectoryFailure(error: unknown): void {
-    if (this.#stopped || !this.#session.signedIn) return
-    const detail = error instanceof RequestError ? error.message : 'Load the page again.'
-    this.#notices.show('directory', `The list of vehicles did not load. ${detail}`, {
-      label: 'Try again',
-      run: () => {
-        this.#directoryMs = Number.NEGATIVE_INFINITY
-        this.#readDirectory()
-      },
-    })
   }
 }

@@ -17,13 +17,14 @@ import { type TrackPoint, trackFeatures } from '../fleet/track.ts'
 import type { MapPalette } from '../ui/theme.ts'
 import { BASEMAP_SOURCES, basemapLayers, EMPTY, loadBasemap } from './basemap.ts'
 import { FitControl } from './fit-control.ts'
-import { gridLines } from './grid.ts'
-import { type Label, LabelCanvas } from './labels.ts'
+import { gridLines, type View } from './grid.ts'
+import { LabelCanvas } from './labels.ts'
+import type { MapOverlay } from './overlay.ts'
 import { trackArrow, vehicleAtlas } from './sprites.ts'
-import { TRACK_ARROW, trackLayers } from './track-layers.ts'
+import { LOWEST_TRACK_LAYER, TRACK_ARROW, trackLayers } from './track-layers.ts'
 import { VehicleLayer, vehicleSizePx } from './vehicle-layer.ts'
+import { vehicleNames } from './vehicle-names.ts'
 
-const LABELS_FROM_ZOOM = 13
 /** A finger is less exact than this, a mouse more. */
 const PICK_REACH_PX = 18
 /** A frame is worth drawing once the fastest vehicle has moved this far. */
@@ -43,6 +44,8 @@ export interface FleetMapListener {
   onPick(vehicle: Vehicle | null): void
   /** The person took the map in hand, so nothing is followed any more. */
   onFollowEnd(): void
+  /** The map shows another part of the world. */
+  onView?(view: View): void
 }
 
 export class FleetMap {
@@ -62,6 +65,7 @@ export class FleetMap {
   #tailMs = 0
   /** Layers between the track and the vehicles. */
   readonly #under: CustomLayerInterface[] = []
+  readonly #overlays: MapOverlay[] = []
   #ready = false
   #timer: ReturnType<typeof setTimeout> | undefined
   /** When the next frame is due, by `performance.now()`. */
@@ -124,6 +128,7 @@ export class FleetMap {
         this.#map.setPaintProperty(layer.id, name as 'line-color', value as string)
       }
     }
+    for (const overlay of this.#overlays) overlay.setPalette(palette)
     this.#map.updateImage(TRACK_ARROW, trackArrow(palette))
     this.#layer.setAtlas(vehicleAtlas(palette))
   }
@@ -142,7 +147,7 @@ export class FleetMap {
         [longitudeOf(east), latitudeOf(north)],
       ],
       {
-        padding: { top: 48, right: 48 + this.#coveredRightPx(), bottom: 48, left: 48 },
+        padding: { top: 48, right: 48 + this.coveredRightPx, bottom: 48, left: 48 },
         maxZoom: FIT_ZOOM_MAX,
         duration: 700,
       },
@@ -164,13 +169,13 @@ export class FleetMap {
 
   /** Moves to a vehicle, close enough to see the street. */
   goTo(vehicle: Vehicle): void {
-    if (!this.#isPlaced(vehicle)) return
-    this.#map.easeTo({
-      center: this.#placeOf(vehicle),
-      zoom: Math.max(this.#map.getZoom(), CLOSE_ZOOM),
-      offset: [-this.#coveredRightPx() / 2, 0],
-      duration: 700,
-    })
+    if (this.#isPlaced(vehicle)) this.#easeTo(this.#placeOf(vehicle))
+  }
+
+  /** Moves to a place, close enough to see the street. */
+  goToPlace(longitudeDeg: number, latitudeDeg: number): void {
+    this.follow(false)
+    this.#easeTo([longitudeDeg, latitudeDeg])
   }
 
   /** Keeps the selected vehicle in the middle until the person moves the map. */
@@ -196,6 +201,34 @@ export class FleetMap {
     this.#moveTail()
   }
 
+  /** Draws an overlay of one's own under the track. */
+  addOverlay(overlay: MapOverlay): void {
+    this.#overlays.push(overlay)
+    if (this.#ready) overlay.attach(this.#map, this.#palette, LOWEST_TRACK_LAYER)
+  }
+
+  /** What it shows now. */
+  get view(): View {
+    const bounds = this.#map.getBounds()
+    return {
+      west: bounds.getWest(),
+      south: bounds.getSouth(),
+      east: bounds.getEast(),
+      north: bounds.getNorth(),
+    }
+  }
+
+  /** What the details cover at its right, px, as the style sheet says. */
+  get coveredRightPx(): number {
+    return Number.parseFloat(getComputedStyle(this.#container).getPropertyValue('--covered-right')) || 0
+  }
+
+  /** Whether a vehicle is in view, as it was drawn last. */
+  isInView(vehicle: Vehicle): boolean {
+    // NaN stands for what is not.
+    return this.#layer.screenX[vehicle.row]! >= 0
+  }
+
   /** Draws a layer of one's own under the vehicles. */
   addUnderVehicles(layer: CustomLayerInterface): void {
     this.#under.push(layer)
@@ -214,6 +247,15 @@ export class FleetMap {
     this.#map.remove()
   }
 
+  #easeTo(center: [number, number]): void {
+    this.#map.easeTo({
+      center,
+      zoom: Math.max(this.#map.getZoom(), CLOSE_ZOOM),
+      offset: [-this.coveredRightPx / 2, 0],
+      duration: 700,
+    })
+  }
+
   #listen(): void {
     const map = this.#map
     // Comes again when the browser has taken the graphics away and given them back.
@@ -223,6 +265,7 @@ export class FleetMap {
       }
       for (const layer of this.#under) map.addLayer(layer)
       map.addLayer(this.#layer)
+      for (const overlay of this.#overlays) overlay.attach(map, this.#palette, LOWEST_TRACK_LAYER)
       this.#ready = true
       this.setPalette(this.#palette)
       this.setTrack(this.#track, this.#trackJoined)
@@ -232,7 +275,10 @@ export class FleetMap {
     map.on('webglcontextlost', () => {
       this.#ready = false
     })
-    map.on('moveend', () => this.#drawGrid())
+    map.on('moveend', () => {
+      this.#drawGrid()
+      this.#listener.onView?.(this.view)
+    })
     map.on('resize', () => this.#fitLabels())
     this.#fitLabels()
     map.on('click', (event) => {
@@ -288,30 +334,15 @@ export class FleetMap {
     if (this.#following && this.#selected !== null && !this.#map.isMoving()) {
       this.#fleet.motion.sample(performance.now())
       const { x, y } = this.#map.project(this.#placeOf(this.#selected))
-      this.#map.jumpTo({ center: this.#map.unproject([x + this.#coveredRightPx() / 2, y]) })
+      this.#map.jumpTo({ center: this.#map.unproject([x + this.coveredRightPx / 2, y]) })
     }
     this.#map.triggerRepaint()
   }
 
   #drawLabels(): void {
-    const { screenX, screenY, selectedRow } = this.#layer
-    const { byRow, motion } = this.#fleet
     const zoom = this.#map.getZoom()
-    const labels: Label[] = []
-    const sizePx = vehicleSizePx(zoom)
-    const add = (row: number, offsetPx = sizePx * 0.5) => {
-      const x = screenX[row]
-      if (x === undefined || Number.isNaN(x)) return
-      labels.push({ text: byRow[row]!.name, x, y: screenY[row]! + offsetPx })
-    }
-    if (selectedRow >= 0) add(selectedRow, sizePx * 0.85)
-    if (this.#hovered >= 0 && this.#hovered !== selectedRow) add(this.#hovered)
-    if (zoom >= LABELS_FROM_ZOOM) {
-      for (let row = 0; row < screenX.length; row++) {
-        if (row !== selectedRow && row !== this.#hovered && motion.faint[row] === 0) add(row)
-      }
-    }
-    this.#labels.draw(labels, this.#palette)
+    const names = vehicleNames(this.#fleet, this.#layer, this.#hovered, vehicleSizePx(zoom), zoom)
+    this.#labels.draw(names, this.#palette)
   }
 
   /** Joins the last position of the track with where the vehicle is drawn. */
@@ -329,15 +360,7 @@ export class FleetMap {
   }
 
   #drawGrid(): void {
-    const bounds = this.#map.getBounds()
-    const view = {
-      west: bounds.getWest(),
-      south: bounds.getSouth(),
-      east: bounds.getEast(),
-      north: bounds.getNorth(),
-    }
-    if (!this.#ready) return
-    this.#map.getSource<GeoJSONSource>('grid')?.setData(gridLines(view))
+    if (this.#ready) this.#map.getSource<GeoJSONSource>('grid')?.setData(gridLines(this.view))
   }
 
   #fitLabels(): void {
@@ -356,13 +379,8 @@ export class FleetMap {
   #isInFreeView(vehicle: Vehicle): boolean {
     const { x, y } = this.#map.project(this.#placeOf(vehicle))
     const { clientWidth, clientHeight } = this.#container
-    const right = clientWidth - this.#coveredRightPx() - EDGE_PX
+    const right = clientWidth - this.coveredRightPx - EDGE_PX
     return x > EDGE_PX && y > EDGE_PX && x < right && y < clientHeight - EDGE_PX
-  }
-
-  /** What the details cover of the map, as the style sheet says. */
-  #coveredRightPx(): number {
-    return Number.parseFloat(getComputedStyle(this.#container).getPropertyValue('--covered-right')) || 0
   }
 }
 

@@ -5,6 +5,7 @@ const FONT = '600 12px "Inter Variable", system-ui, sans-serif'
 const HEIGHT = 16
 /** More names than this are clutter and cost time. */
 const LABELS_MAX = 120
+const WIDTHS_MAX = 5_000
 
 /** A name and where it stands on the screen, CSS px; centred at `x`. */
 export interface Label {
@@ -17,6 +18,8 @@ export interface Label {
 export class LabelCanvas {
   readonly #canvas = document.createElement('canvas')
   readonly #context = this.#canvas.getContext('2d')!
+  /** Measuring a text costs more than drawing it. */
+  readonly #widths = new Map<string, number>()
   #empty = true
 
   constructor(parent: HTMLElement) {
@@ -53,7 +56,7 @@ export class LabelCanvas {
     const taken: { left: number; right: number; y: number }[] = []
     for (const { text, x, y } of labels) {
       if (taken.length >= LABELS_MAX) break
-      const half = context.measureText(text).width / 2 + 2
+      const half = this.#widthOf(text) / 2 + 2
       const middle = y + HEIGHT / 2
       const covered = taken.some(
         (other) => x - half < other.right && x + half > other.left && Math.abs(middle - other.y) < HEIGHT,
@@ -63,5 +66,15 @@ export class LabelCanvas {
       context.strokeText(text, x, middle)
       context.fillText(text, x, middle)
     }
+  }
+
+  #widthOf(text: string): number {
+    let width = this.#widths.get(text)
+    if (width === undefined) {
+      width = this.#context.measureText(text).width
+      if (this.#widths.size > WIDTHS_MAX) this.#widths.clear()
+      this.#widths.set(text, width)
+    }
+    return width
   }
 }

@@ -2,6 +2,8 @@
 import type { ExpressionSpecification, FilterSpecification, LayerSpecification } from 'maplibre-gl'
 import type { MapPalette } from '../ui/theme.ts'
 
+/** All that lies below the track goes under this layer. */
+export const LOWEST_TRACK_LAYER = 'track-casing'
 /** Name of the image that points along the track. */
 export const TRACK_ARROW = 'track-arrow'
 

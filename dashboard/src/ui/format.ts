@@ -6,6 +6,12 @@ const tenths = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 1 })
 const fine = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 3 })
 const dateTime = new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeStyle: 'medium' })
 const clock = new Intl.DateTimeFormat(LOCALE, { hour: '2-digit', minute: '2-digit' })
+const day = new Intl.DateTimeFormat(LOCALE, {
+  day: 'numeric',
+  month: 'short',
+  hour: '2-digit',
+  minute: '2-digit',
+})
 const COMPASS = ['N', 'NE', 'E', 'SE', 'S', 'SW', 'W', 'NW'] as const
 const NONE = '–'
 
@@ -57,6 +63,11 @@ export function formatTime(timeMs: number): string {
 /** Local time to the minute. */
 export function formatClock(timeMs: number): string {
   return clock.format(timeMs)
+}
+
+/** Local day and time to the minute, without the year. */
+export function formatDayTime(timeMs: number): string {
+  return day.format(timeMs)
 }
 
 interface AttributeForm {

@@ -25,6 +25,8 @@ export interface MapPalette {
   /** Outline of a vehicle. */
   readonly outline: string
   readonly halo: string
+  /** One of them for each geofence. */
+  readonly geofences: readonly string[]
 }
 
 const PALETTES: Readonly<Record<ThemeName, MapPalette>> = {
@@ -46,6 +48,7 @@ const PALETTES: Readonly<Record<ThemeName, MapPalette>> = {
     silent: '#75818c',
     outline: '#ffffff',
     halo: '#1668dc',
+    geofences: ['#7a4fc9', '#0b7f95', '#b0447f', '#4f7a1e', '#3b62c4', '#a8591b'],
   },
   dark: {
     sea: '#0a1016',
@@ -65,6 +68,7 @@ const PALETTES: Readonly<Record<ThemeName, MapPalette>> = {
     silent: '#8996a2',
     outline: '#0d141a',
     halo: '#58a6ff',
+    geofences: ['#b79cf7', '#56c5d8', '#ee8fc0', '#a5cf6b', '#8fb0ff', '#efa875'],
   },
 }
 

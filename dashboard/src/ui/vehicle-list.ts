@@ -1,15 +1,12 @@
-/**
- * The list of vehicles with search and states. Only the rows in sight are elements, so that ten thousand vehicles
- * cost no more than fifty. To the keyboard it is one list box: arrows move, Enter chooses.
- */
+/** The list of vehicles with search and states, of the whole fleet or of what the map shows. */
 import type { Fleet, Vehicle, VehicleState } from '../fleet/fleet.ts'
 import { button, element, icon, setText } from './dom.ts'
 import { emptyHint } from './empty-hint.ts'
 import { formatAge, formatCount, formatSpeed } from './format.ts'
+import { VirtualList } from './virtual-list.ts'
 
-/** Height of a row, px; the style sheet has the same. */
-const ROW_PX = 56
-const SPARE_ROWS = 4
+/** Sorting a very large fleet takes long: it may take at most this part of the time. */
+const SORT_SHARE = 0.05
 
 type Filter = VehicleState | 'all'
 
@@ -24,6 +21,8 @@ export interface VehicleListListener {
   onChoose(vehicle: Vehicle): void
   /** Other vehicles match the search or the state than before. */
   onFilter(): void
+  /** Whether the map shows the vehicle. */
+  isInView(vehicle: Vehicle): boolean
 }
 
 interface Row {
@@ -40,19 +39,18 @@ export class VehicleList {
   readonly #listener: VehicleListListener
   readonly #search: HTMLInputElement
   readonly #chips = new Map<Filter, { button: HTMLButtonElement; count: HTMLElement }>()
-  readonly #list: HTMLElement
-  readonly #sheet = element('div', { class: 'list-sheet', role: 'presentation' })
+  readonly #list: VirtualList<Vehicle, Row>
   readonly #empty = element('div', { class: 'list-empty', role: 'status' })
-  readonly #rows: Row[] = []
   readonly #collator = new Intl.Collator('en', { numeric: true, sensitivity: 'base' })
+  readonly #inView: HTMLInputElement
   #filter: Filter = 'all'
   #sorted: Vehicle[] = []
   #shown: Vehicle[] = []
   #sortedVersion = -1
+  /** When the fleet may be sorted again, by `performance.now()`. */
+  #sortMs = 0
   /** Whether the directory has been read, so that no vehicles means none. */
   #complete = false
-  #chosen: Vehicle | null = null
-  #active: Vehicle | null = null
 
   constructor(fleet: Fleet, listener: VehicleListListener) {
     this.#fleet = fleet
@@ -65,23 +63,24 @@ export class VehicleList {
       spellcheck: 'false',
     })
     this.#search.addEventListener('input', () => this.#onFilter())
-    this.#list = element(
-      'div',
-      { class: 'list', role: 'listbox', tabindex: 0, 'aria-label': 'Vehicles' },
-      this.#sheet,
-    )
-    this.#list.addEventListener('scroll', () => this.#draw(), { passive: true })
-    this.#list.addEventListener('keydown', (event) => this.#onKey(event))
-    this.#list.addEventListener('focus', () => this.#onFocus())
-    this.#list.addEventListener('click', (event) => this.#onClick(event))
-    new ResizeObserver(() => this.#draw()).observe(this.#list)
+    this.#inView = element('input', { type: 'checkbox', class: 'switch', role: 'switch' })
+    this.#inView.addEventListener('change', () => this.#onFilter())
+    this.#list = new VirtualList<Vehicle, Row>({
+      label: 'Vehicles',
+      idPrefix: 'vehicle',
+      keyOf: ({ id }) => id,
+      makeRow,
+      fillRow,
+      onChoose: (vehicle) => listener.onChoose(vehicle),
+    })
     this.element = element(
       'div',
       { class: 'vehicle-list' },
       element('div', { class: 'search' }, icon('search'), this.#search),
       element('div', { class: 'chips', role: 'group', 'aria-label': 'Show by state' }, ...this.#makeChips()),
+      element('label', { class: 'in-view' }, element('span', {}, 'Only what the map shows'), this.#inView),
       this.#empty,
-      this.#list,
+      this.#list.element,
     )
   }
 
@@ -103,35 +102,38 @@ export class VehicleList {
 
   /** Marks the chosen vehicle and brings its row into sight. */
   choose(vehicle: Vehicle | null): void {
-    this.#chosen = vehicle
-    this.#active = vehicle ?? this.#active
-    if (vehicle !== null) this.#reveal(vehicle)
-    this.#draw()
+    this.#list.choose(vehicle)
   }
 
   /** Brings order, counts and rows up to date with the fleet. */
   refresh(): void {
-    const { vehicles, directoryVersion, motion } = this.#fleet
-    if (this.#sortedVersion !== directoryVersion) {
-      this.#sorted = [...vehicles].sort((a, b) => this.#collator.compare(a.name, b.name))
-      this.#sortedVersion = directoryVersion
-    }
+    const { motion } = this.#fleet
+    this.#sort()
     const words = this.#search.value.trim().toLowerCase()
     const counts = { all: 0, moving: 0, standing: 0, silent: 0 }
     this.#shown = this.#sorted.filter((vehicle) => {
       const found = words === '' || matches(vehicle, words)
-      if (found) {
-        counts.all++
-        counts[vehicle.state]++
-      }
-      const shown = found && (this.#filter === 'all' || this.#filter === vehicle.state)
-      motion.faint[vehicle.row] = shown ? 0 : 1
-      return shown
+      const wanted = found && (this.#filter === 'all' || this.#filter === vehicle.state)
+      // What is not on the map yet is not faint when it comes there.
+      motion.faint[vehicle.row] = wanted ? 0 : 1
+      if (!found || (this.#inView.checked && !this.#listener.isInView(vehicle))) return false
+      counts.all++
+      counts[vehicle.state]++
+      return wanted
     })
     for (const [filter, chip] of this.#chips) setText(chip.count, formatCount(counts[filter]))
     this.#explain()
-    this.#sheet.style.height = `${this.#shown.length * ROW_PX}px`
-    this.#draw()
+    this.#list.setItems(this.#shown)
+  }
+
+  #sort(): void {
+    const { vehicles, directoryVersion } = this.#fleet
+    const startMs = performance.now()
+    if (this.#sortedVersion === directoryVersion || startMs < this.#sortMs) return
+    this.#sorted = [...vehicles].sort((a, b) => this.#collator.compare(a.name, b.name))
+    this.#sortedVersion = directoryVersion
+    const nowMs = performance.now()
+    this.#sortMs = nowMs + (nowMs - startMs) / SORT_SHARE
   }
 
   #makeChips(): HTMLElement[] {
@@ -156,7 +158,7 @@ export class VehicleList {
   }
 
   #onFilter(): void {
-    this.#list.scrollTop = 0
+    this.#list.toTop()
     this.refresh()
     this.#listener.onFilter()
   }
@@ -165,8 +167,7 @@ export class VehicleList {
   #explain(): void {
     const none = this.#fleet.vehicles.length === 0
     const kind = this.#shown.length > 0 ? '' : !none ? 'no-match' : this.#complete ? 'no-vehicle' : 'loading'
-    this.#list.hidden = this.#shown.length === 0
-    const detail = kind === 'no-match' ? `${this.#filter} ${this.#search.value}` : ''
+    const detail = kind === 'no-match' ? `${this.#filter} ${this.#inView.checked} ${this.#search.value}` : ''
     if (this.#empty.dataset.kind === kind && this.#empty.dataset.detail === detail) return
     this.#empty.dataset.kind = kind
     this.#empty.dataset.detail = detail
@@ -177,116 +178,45 @@ export class VehicleList {
       const wanted = this.#search.value.trim()
       const state = this.#filter === 'all' ? '' : ` that is ${this.#filter}`
       const name = wanted === '' ? '' : ` with “${wanted}” in name, unique id or model`
+      const place = this.#inView.checked ? ' in what the map shows' : ''
       const showAll = () => {
         this.#search.value = ''
+        this.#inView.checked = false
         this.#chips.get('all')!.button.click()
         this.#search.focus()
       }
       this.#empty.replaceChildren(
-        element('p', {}, `There is no vehicle${state}${name}.`),
+        element('p', {}, `There is no vehicle${state}${name}${place}.`),
         button({ class: 'link' }, showAll, 'Show all vehicles'),
       )
     }
   }
+}
 
-  #onKey(event: KeyboardEvent): void {
-    const pageRows = Math.max(1, Math.floor(this.#list.clientHeight / ROW_PX) - 1)
-    const steps: Record<string, number> = {
-      ArrowDown: 1,
-      ArrowUp: -1,
-      PageDown: pageRows,
-      PageUp: -pageRows,
-      Home: Number.NEGATIVE_INFINITY,
-      End: Number.POSITIVE_INFINITY,
-    }
-    const step = steps[event.key]
-    if (step !== undefined) {
-      const from = this.#active === null ? -1 : this.#shown.indexOf(this.#active)
-      const to = Math.max(0, Math.min(this.#shown.length - 1, from + step))
-      this.#active = this.#shown[to] ?? null
-      if (this.#active !== null) this.#reveal(this.#active)
-      this.#draw()
-    } else if ((event.key === 'Enter' || event.key === ' ') && this.#active !== null) {
-      this.#listener.onChoose(this.#active)
-    } else return
-    event.preventDefault()
+function makeRow(): Row {
+  const row: Row = {
+    name: element('span', { class: 'row-name' }),
+    identity: element('span', { class: 'row-identity' }),
+    value: element('span', { class: 'row-value' }),
+    age: element('span', { class: 'row-age' }),
+    element: element('div'),
   }
+  row.element.append(
+    element('span', { class: 'state-mark', 'aria-hidden': 'true' }),
+    element('span', { class: 'row-text' }, row.name, row.identity),
+    element('span', { class: 'row-figures' }, row.value, row.age),
+  )
+  return row
+}
 
-  #onFocus(): void {
-    if (this.#active === null || !this.#shown.includes(this.#active)) this.#active = this.#shown[0] ?? null
-    this.#draw()
-  }
-
-  #onClick(event: Event): void {
-    const option = (event.target as Element).closest<HTMLElement>('[role=option]')
-    const vehicle = option === null ? undefined : this.#fleet.get(Number(option.dataset.device))
-    if (vehicle === undefined) return
-    this.#active = vehicle
-    this.#listener.onChoose(vehicle)
-  }
-
-  #reveal(vehicle: Vehicle): void {
-    const top = this.#shown.indexOf(vehicle) * ROW_PX
-    if (top < 0) return
-    const { scrollTop, clientHeight } = this.#list
-    if (top < scrollTop) this.#list.scrollTop = top
-    else if (top + ROW_PX > scrollTop + clientHeight) this.#list.scrollTop = top + ROW_PX - clientHeight
-  }
-
-  /** Fills the rows in sight. */
-  #draw(): void {
-    const { scrollTop, clientHeight } = this.#list
-    const first = Math.max(0, Math.floor(scrollTop / ROW_PX) - SPARE_ROWS)
-    const last = Math.min(this.#shown.length, Math.ceil((scrollTop + clientHeight) / ROW_PX) + SPARE_ROWS)
-    for (let at = first; at < last; at++) {
-      const row = this.#rows[at - first] ?? this.#addRow()
-      this.#fill(row, this.#shown[at]!, at)
-    }
-    for (let at = Math.max(0, last - first); at < this.#rows.length; at++) {
-      this.#rows[at]!.element.hidden = true
-      this.#rows[at]!.element.removeAttribute('id')
-    }
-    const active = this.#active === null ? '' : `vehicle-${this.#active.id}`
-    const inSight = active !== '' && this.#sheet.querySelector(`#${active}`) !== null
-    if (inSight) this.#list.setAttribute('aria-activedescendant', active)
-    else this.#list.removeAttribute('aria-activedescendant')
-  }
-
-  #addRow(): Row {
-    const row: Row = {
-      name: element('span', { class: 'row-name' }),
-      identity: element('span', { class: 'row-identity' }),
-      value: element('span', { class: 'row-value' }),
-      age: element('span', { class: 'row-age' }),
-      element: element('div', { class: 'row', role: 'option' }),
-    }
-    row.element.append(
-      element('span', { class: 'state-mark', 'aria-hidden': 'true' }),
-      element('span', { class: 'row-text' }, row.name, row.identity),
-      element('span', { class: 'row-figures' }, row.value, row.age),
-    )
-    this.#sheet.append(row.element)
-    this.#rows.push(row)
-    return row
-  }
-
-  #fill(row: Row, vehicle: Vehicle, at: number): void {
-    const { element: target } = row
-    target.hidden = false
-    target.style.transform = `translateY(${at * ROW_PX}px)`
-    target.id = `vehicle-${vehicle.id}`
-    target.dataset.device = String(vehicle.id)
-    target.dataset.state = vehicle.state
-    target.classList.toggle('active', vehicle === this.#active)
-    target.setAttribute('aria-selected', String(vehicle === this.#chosen))
-    target.setAttribute('aria-posinset', String(at + 1))
-    target.setAttribute('aria-setsize', String(this.#shown.length))
-    setText(row.name, vehicle.name)
-    setText(row.identity, vehicle.uniqueId)
-    const { last } = vehicle
-    setText(row.value, valueWords(vehicle))
-    setText(row.age, last === null ? '' : `${formatAge(vehicle.ageMs)} ago`)
-  }
+function fillRow(row: Row, vehicle: Vehicle): void {
+  const { last } = vehicle
+  row.element.dataset.device = String(vehicle.id)
+  row.element.dataset.state = vehicle.state
+  setText(row.name, vehicle.name)
+  setText(row.identity, vehicle.uniqueId)
+  setText(row.value, valueWords(vehicle))
+  setText(row.age, last === null ? '' : `${formatAge(vehicle.ageMs)} ago`)
 }
 
 function valueWords({ last, state }: Vehicle): string {

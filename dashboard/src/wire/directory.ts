@@ -7,14 +7,15 @@ import type { Session } from './session.ts'
 /** What the page shows of a device. */
 export type Device = Pick<DeviceRecord, 'id' | 'uniqueId' | 'name' | 'model' | 'disabled'>
 
-interface Page<Item> {
+/** A page of a list of the API. */
+export interface Page<Item> {
   readonly items: Item[]
   readonly next: string | null
 }
 
 const DEVICE_PAGE = 100
-/** 20,000 devices; a larger fleet is shown in part. */
-const DEVICE_PAGES_MAX = 200
+/** 100,000 devices; of a larger fleet, some stay without their names. */
+const DEVICE_PAGES_MAX = 1000
 const POSITION_PAGE = 1000
 /** 20,000 positions: an hour at more than five a second. */
 const POSITION_PAGES_MAX = 20
@@ -23,10 +24,11 @@ const HOUR_MS = 3_600_000
 /**
  * All devices that the session may see.
  * @param onPage Called with each page as it comes, so that a large fleet shows early.
+ * @returns Whether these were all.
  * @throws RequestError
  */
-export async function readDevices(session: Session, onPage: (devices: Device[]) => void): Promise<void> {
-  await readPages<Device>(session, '/api/v1/devices', { limit: DEVICE_PAGE }, DEVICE_PAGES_MAX, onPage)
+export async function readDevices(session: Session, onPage: (devices: Device[]) => void): Promise<boolean> {
+  return readPages<Device>(session, '/api/v1/devices', { limit: DEVICE_PAGE }, DEVICE_PAGES_MAX, onPage)
 }
 
 /**
@@ -57,13 +59,18 @@ export async function readLastHour(session: Session, device: number): Promise<Po
   return positions.sort((a, b) => a.fixTime.localeCompare(b.fixTime))
 }
 
-async function readPages<Item>(
+/**
+ * Reads a list of the API page after page.
+ * @returns Whether its end was reached within `pagesMax` pages.
+ * @throws RequestError
+ */
+export async function readPages<Item>(
   session: Session,
   path: string,
   query: Record<string, string | number>,
   pagesMax: number,
   onPage: (items: Item[]) => void,
-): Promise<void> {
+): Promise<boolean> {
   let cursor: string | null = null
   for (let page = 0; page < pagesMax; page++) {
     const parameters = new URLSearchParams(Object.entries(query).map(([key, value]) => [key, String(value)]))
@@ -71,6 +78,7 @@ async function readPages<Item>(
     const answer: Page<Item> = await session.get<Page<Item>>(`${path}?${parameters}`)
     onPage(answer.items)
     cursor = answer.next
-    if (cursor === null) return
+    if (cursor === null) return true
   }
+  return false
 }

@@ -22,6 +22,7 @@ export interface FleetEvent
     | 'crossing'
     | 'replaces'
     | 'retracted'
+    | 'current'
   > {
   readonly timeMs: number
 }
@@ -74,6 +75,7 @@ export class RowReader {
       crossing: field(row, 'crossing') as boolean,
       replaces: field(row, 'replaces') as number | null,
       retracted: field(row, 'retracted') as boolean,
+      current: field(row, 'current') as boolean,
     }
   }
 }
