@@ -13,6 +13,7 @@ import { journal } from './journal.ts'
 import { latency } from './latency.ts'
 import { describeMachine } from './machine.ts'
 import { parsers } from './parsers.ts'
+import { publish } from './publish.ts'
 import type { Question } from './question.ts'
 import { replay } from './replay.ts'
 import { type Answer, markdownPage, plainTable } from './tables.ts'
@@ -29,6 +30,7 @@ const QUESTIONS = [
   geofenceIngest,
   latency,
   fanOut,
+  publish,
   attributesColumn,
   replay,
 ]
