@@ -1,4 +1,4 @@
-/** Shows the login, or the pages of who is signed in. */
+/** Shows a shared map, the login, or the pages of who is signed in. */
 import '@fontsource-variable/inter/wght.css'
 import 'maplibre-gl/dist/maplibre-gl.css'
 import './style/base.css'
@@ -8,8 +8,11 @@ import './style/list.css'
 import './style/details.css'
 import './style/map.css'
 import './replay/replay.css'
+import './share/share.css'
 import { Frame } from './pages/frame.ts'
 import { PAGES } from './pages/pages.ts'
+import { shareTokenOf } from './pages/route.ts'
+import { SharePage } from './share/share-page.ts'
 import { loginPage } from './ui/login.ts'
 import { Theme } from './ui/theme.ts'
 import { Session } from './wire/session.ts'
@@ -36,6 +39,14 @@ function showFrame(): void {
   frame.start()
 }
 
+function showShare(token: string): void {
+  const page = new SharePage(token, theme)
+  root.replaceChildren(page.element)
+  page.start()
+}
+
 session.onEnded = (): void => showLogin('Your session has ended. Sign in again.')
-if (session.signedIn) showFrame()
+const token = shareTokenOf(location.pathname)
+if (token !== null) showShare(token)
+else if (session.signedIn) showFrame()
 else showLogin('')

@@ -5,6 +5,7 @@ import { trackExtent } from '../fleet/track.ts'
 import type { FleetMap } from '../map/fleet-map.ts'
 import { openMap } from '../map/open-map.ts'
 import type { Page, PageContext } from '../pages/page.ts'
+import { SHARERS, ShareDialog } from '../share/share-dialog.ts'
 import { element } from '../ui/dom.ts'
 import { Notices } from '../ui/notices.ts'
 import { saveFile } from '../ui/save-file.ts'
@@ -19,6 +20,7 @@ import { RangePicker } from './range-picker.ts'
 import { ReplayClock } from './replay-clock.ts'
 import { ReplayEvents } from './replay-events.ts'
 import { ReplayFeed } from './replay-feed.ts'
+import { replayLayout } from './replay-layout.ts'
 import { ReplayMotion } from './replay-motion.ts'
 import { type ReplayView, readView, writeView } from './replay-view.ts'
 import { countStrip, speedStrip } from './strip.ts'
@@ -44,6 +46,7 @@ export class ReplayPage implements Page {
   readonly #stream: Stream
   readonly #feed: ReplayFeed
   readonly #track: TrackReader
+  readonly #share: ShareDialog
   readonly #who: WhoPicker
   readonly #range: RangePicker
   readonly #events: ReplayEvents
@@ -82,7 +85,12 @@ export class ReplayPage implements Page {
       onFault: (kind, detail) => this.#onFeedFault(kind, detail),
     })
     this.#track = new TrackReader(session, (shown) => this.#onTrack(shown))
-    this.#who = new WhoPicker(this.#fleet, (who) => this.#change({ ...this.#view, who, vehicle: null }))
+    this.#share = new ShareDialog(session)
+    this.#who = new WhoPicker(
+      this.#fleet,
+      (who) => this.#change({ ...this.#view, who, vehicle: null }),
+      session.hasRole(SHARERS) ? ({ id, name }) => this.#share.open({ kind: 'group', id, name }) : null,
+    )
     this.#range = new RangePicker(serverNowMs, ({ fromMs, toMs }) =>
       this.#change({ ...this.#view, fromMs, toMs, timeMs: fromMs }),
     )
@@ -109,13 +117,24 @@ export class ReplayPage implements Page {
       },
       onGoTo: () => this.#selected !== null && this.#map?.goTo(this.#selected),
       onReloadTrack: () => this.#track.load(this.#selected, this.#view),
+      onShare: session.hasRole(SHARERS)
+        ? () => this.#share.open({ kind: 'device', id: this.#selected!.id, name: this.#selected!.name })
+        : null,
       onExport: async (format) => {
         const { fromMs, toMs } = this.#view
         const { id, name } = this.#selected!
         saveFile(await session.getFile(exportPath(id, format, fromMs, toMs)), `${name}.${format}`)
       },
     })
-    this.element = this.#layout()
+    this.element = replayLayout(
+      [this.#who.element, this.#range.element, this.#events.element],
+      [this.#mapElement, this.#notices.element],
+      this.#card.element,
+      [this.#transport.element, this.#timeline.element],
+    )
+    this.element.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape' && this.#selected !== null) this.#choose(null)
+    })
   }
 
   start(): void {
@@ -159,31 +178,6 @@ export class ReplayPage implements Page {
     if (event.key !== ' ' || target.closest('input, select, button, a, dialog') !== null) return
     event.preventDefault()
     this.#play(!this.#clock.playing)
-  }
-
-  #layout(): HTMLElement {
-    const side = element(
-      'aside',
-      { class: 'side', 'aria-label': 'What is replayed' },
-      element('div', { class: 'replay-side' }, this.#who.element, this.#range.element, this.#events.element),
-    )
-    const page = element(
-      'div',
-      { class: 'app replay', 'data-details': 'closed' },
-      side,
-      element('main', { class: 'stage' }, this.#mapElement, this.#notices.element),
-      this.#card.element,
-      element(
-        'section',
-        { class: 'replay-bar', 'aria-label': 'Clock' },
-        this.#transport.element,
-        this.#timeline.element,
-      ),
-    )
-    page.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape' && this.#selected !== null) this.#choose(null)
-    })
-    return page
   }
 
   #startMap(): void {

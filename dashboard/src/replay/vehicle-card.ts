@@ -24,6 +24,8 @@ export interface VehicleCardListener {
   /** @returns When the file is there, or with what went wrong. */
   onExport(format: ExportFormat): Promise<void>
   onReloadTrack(): void
+  /** null: the person may not share it. */
+  readonly onShare: (() => void) | null
 }
 
 const STATE_NAMES = Object.keys(STATE) as (keyof typeof STATE)[]
@@ -94,6 +96,9 @@ export class VehicleCard {
           { class: 'actions' },
           this.#follow,
           button({ class: 'secondary' }, () => listener.onGoTo(), icon('map'), 'Go to'),
+          ...(listener.onShare === null
+            ? []
+            : [button({ class: 'secondary' }, listener.onShare, icon('share'), 'Share')]),
         ),
         element('h3', {}, 'Track of this time'),
         this.#track,

@@ -39,12 +39,18 @@ export class WhoPicker {
   readonly #note = element('p', { class: 'quiet small', role: 'status' })
   readonly #panels: Readonly<Record<Who['kind'], HTMLElement>>
   readonly #collator = new Intl.Collator('en', { numeric: true, sensitivity: 'base' })
+  readonly #share: HTMLButtonElement
+  readonly #mayShare: boolean
   #kind: Who['kind'] = 'all'
   #chosen = new Set<number>()
   #groups: readonly Group[] = []
   #wantedGroup: number | null = null
 
-  constructor(fleet: Fleet, onChange: (who: Who) => void) {
+  /**
+   * @param onChange Called with what was chosen.
+   * @param onShare Called to share a group; null: the person may not.
+   */
+  constructor(fleet: Fleet, onChange: (who: Who) => void, onShare: ((group: Group) => void) | null) {
     this.#fleet = fleet
     this.#onChange = onChange
     const kinds = KINDS.map(([kind, label]) => {
@@ -57,9 +63,19 @@ export class WhoPicker {
       this.#onChange({ kind: 'group', group: this.#wantedGroup })
     })
     this.#search.addEventListener('input', () => this.refresh())
+    this.#share = button(
+      { class: 'secondary', hidden: true },
+      () => {
+        const group = this.#groups.find(({ id }) => id === Number(this.#group.value))
+        if (group !== undefined) onShare?.(group)
+      },
+      icon('share'),
+      'Share',
+    )
+    this.#mayShare = onShare !== null
     this.#panels = {
       all: this.#all,
-      group: element('div', {}, this.#group, this.#noGroup),
+      group: element('div', { class: 'who-group' }, this.#group, this.#share, this.#noGroup),
       devices: element(
         'div',
         { class: 'who-devices' },
@@ -151,6 +167,7 @@ export class WhoPicker {
     this.#group.replaceChildren(...options)
     this.#group.hidden = options.length === 0
     this.#noGroup.hidden = options.length > 0
+    this.#share.hidden = options.length === 0 || !this.#mayShare
     if (this.#wantedGroup !== null) this.#group.value = String(this.#wantedGroup)
   }
 

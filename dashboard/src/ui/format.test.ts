@@ -6,6 +6,7 @@ import {
   formatDistance,
   formatPlace,
   formatSpeed,
+  formatWait,
 } from './format.ts'
 
 test('speeds, courses, places and distances carry their units', () => {
@@ -23,6 +24,17 @@ test('speeds, courses, places and distances carry their units', () => {
 test('ages are as exact as they need to be', () => {
   const ages = [-500, 0, 59_400, 60_000, 7_260_000, 7_200_000, 43_500_000, 260_000_000]
   expect(ages.map(formatAge)).toEqual(['0 s', '0 s', '59 s', '1 min', '2 h 1 min', '2 h', '12 h', '3 days'])
+})
+
+test('a wait is said in words, about', () => {
+  expect([0, 60_000, 2_700_000, 3_600_000, 86_400_000, 604_800_000].map(formatWait)).toEqual([
+    '1 minute',
+    '1 minute',
+    '45 minutes',
+    '1 hour',
+    '24 hours',
+    '7 days',
+  ])
 })
 
 test('attributes have a name and a unit, the known ones first', () => {

@@ -55,6 +55,15 @@ export function formatAge(ageMs: number): string {
   return `${integer.format(Math.floor(hours / 24))} days`
 }
 
+/** `3 hours`, `45 minutes`, `2 days`: about how long, in words. */
+export function formatWait(durationMs: number): string {
+  const words = (count: number, unit: string) => `${integer.format(count)} ${unit}${count === 1 ? '' : 's'}`
+  const minutes = Math.max(1, Math.round(durationMs / 60_000))
+  if (minutes < 60) return words(minutes, 'minute')
+  const hours = Math.round(minutes / 60)
+  return hours < 48 ? words(hours, 'hour') : words(Math.round(hours / 24), 'day')
+}
+
 /** Local date and time to the second. */
 export function formatTime(timeMs: number): string {
   return dateTime.format(timeMs)

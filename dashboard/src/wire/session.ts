@@ -56,6 +56,13 @@ export function wordsOf(error: unknown): string {
   return error instanceof RequestError ? error.message : 'Load the page again.'
 }
 
+/** Asks what everyone may ask, in nobody's name. @throws RequestError */
+export async function askPublic<Answer>(path: string, method: 'GET' | 'POST'): Promise<Answer> {
+  const response = await send(path, method, undefined, null)
+  if (!response.ok) throw await errorOf(response)
+  return (await response.json()) as Answer
+}
+
 /** A session of one tab. The tokens are in sessionStorage, so that closing the tab ends it. */
 export class Session {
   /** Called once when the session has ended without being asked to. */
