@@ -4,7 +4,7 @@ import { ROLES, type Role } from '../schemas/roles.ts'
 import { ApiError, invalidFields } from './problem.ts'
 
 const EVERYONE = ROLES
-/** Drivers will see their own vehicles, which do not exist yet. */
+/** A driver is none: what drivers read, of their own devices only, everyone reads. */
 const READERS: readonly Role[] = ['super-admin', 'admin', 'manager', 'dispatcher', 'viewer']
 const DISPATCHERS: readonly Role[] = ['super-admin', 'admin', 'manager', 'dispatcher']
 const MANAGERS: readonly Role[] = ['super-admin', 'admin', 'manager']
@@ -31,8 +31,9 @@ export const ACCESS = {
   updateUser: ADMINS,
   deleteUser: ADMINS,
 
-  listDevices: READERS,
-  getDevice: READERS,
+  /** Of drivers only their own. */
+  listDevices: EVERYONE,
+  getDevice: EVERYONE,
   createDevice: MANAGERS,
   updateDevice: MANAGERS,
   deleteDevice: MANAGERS,
@@ -80,9 +81,16 @@ export const ACCESS = {
   claimQuarantine: SUPER_ADMINS,
   deleteQuarantine: SUPER_ADMINS,
 
-  listLastPositions: READERS,
-  listDevicePositions: READERS,
-  createStreamTicket: READERS,
+  /** Of drivers those of their own devices only. */
+  listLastPositions: EVERYONE,
+  listDevicePositions: EVERYONE,
+  getSnapshot: EVERYONE,
+  getDeviceTrack: EVERYONE,
+  exportDeviceTrackGpx: EVERYONE,
+  exportDeviceTrackKml: EVERYONE,
+  exportDeviceTrackGeojson: EVERYONE,
+  exportDeviceTrackCsv: EVERYONE,
+  createStreamTicket: EVERYONE,
 
   getHealth: 'public',
   getReadiness: 'public',

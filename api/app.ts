@@ -25,7 +25,9 @@ import { positions } from './positions.ts'
 import { ApiError, invalidRequest, problemResponse } from './problem.ts'
 import { quarantine } from './quarantine.ts'
 import { type ApiEnv, authentication, notJson } from './route.ts'
+import { snapshot } from './snapshot.ts'
 import { streamTickets } from './stream-tickets.ts'
+import { tracks } from './tracks.ts'
 import { users } from './users.ts'
 
 const RESOURCES = [
@@ -43,6 +45,8 @@ const RESOURCES = [
   geofenceEvents,
   quarantine,
   positions,
+  snapshot,
+  tracks,
   streamTickets,
   auditEvents,
 ]

@@ -34,7 +34,9 @@ export async function lastPositions(
   client: pg.ClientBase,
   deviceIds: readonly number[] | null,
 ): Promise<Position[]> {
-  const { rows } = await client.query<PositionRow>(`SELECT ${COLUMNS} FROM last_positions($1)`, [deviceIds])
+  const { rows } = await client.query<PositionRow>(`SELECT ${POSITION_COLUMNS} FROM last_positions($1)`, [
+    deviceIds,
+  ])
   return rows.map(positionOfRow)
 }
 
@@ -51,7 +53,7 @@ export async function devicePositions(
   const limit = Math.min(query.limit, POSITIONS_LIMIT - 1)
   // One more than asked for tells whether there is a next page.
   const { rows } = await client.query<PositionRow>(
-    `SELECT ${COLUMNS} FROM device_positions($1, $2, $3, $4, $5, $6)`,
+    `SELECT ${POSITION_COLUMNS} FROM device_positions($1, $2, $3, $4, $5, $6)`,
     [query.device, query.from, query.to, after?.fixTime, after?.digest, limit + 1],
   )
   const page = rows.slice(0, limit)
@@ -60,9 +62,9 @@ export async function devicePositions(
 }
 
 /** Columns of {@link PositionRow}: time and digest once more as text, for the cursor, where every digit counts. */
-const COLUMNS = `*, digest::text AS digest_text, (extract(epoch FROM fix_time) * 1000000)::bigint::text AS fix_time_us`
+export const POSITION_COLUMNS = `*, digest::text AS digest_text, (extract(epoch FROM fix_time) * 1000000)::bigint::text AS fix_time_us`
 
-interface PositionRow extends Readonly<Record<string, unknown>> {
+export interface PositionRow extends Readonly<Record<string, unknown>> {
   readonly device_id: number
   readonly fix_time: Date
   readonly device_time: Date | null
@@ -87,7 +89,7 @@ const FIELDS: readonly string[] = ['sat', 'hdop']
 const ATTRIBUTE_READINGS = READINGS.filter(({ key }) => !FIELDS.includes(key))
 
 /** `real` columns come as the shortest decimal that is the same float, so 12.3 is 12.3 here. */
-function positionOfRow(row: PositionRow): Position {
+export function positionOfRow(row: PositionRow): Position {
   const readings: Record<string, unknown> = {}
   for (const { key, sql } of ATTRIBUTE_READINGS) {
     if (row[sql] !== null) readings[key] = row[sql]

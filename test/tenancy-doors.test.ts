@@ -5,7 +5,9 @@ import { findEvents } from '../storage/geofence-events.ts'
 import { countGeofences, countOverlaps, findGeofences } from '../storage/geofences.ts'
 import { fixesInBox, lastFixesInBox, nearestDevices } from '../storage/nearby.ts'
 import { createPool } from '../storage/pools.ts'
+import { positionsAt } from '../storage/snapshot.ts'
 import { asAnonymous, type Tenant, withTenant } from '../storage/tenancy.ts'
+import { trackPage } from '../storage/tracks.ts'
 import { type TestDatabase, testDatabase } from './database.ts'
 import { insertGeofence, insertTenant, type TenantFixture } from './tenants.ts'
 
@@ -92,12 +94,19 @@ async function seen(client: pg.ClientBase): Promise<Record<string, number[]>> {
     )
     if (rows[0]!.found) next.push(device)
   }
+  const tracked: number[] = []
+  for (const device of devices) {
+    const { fixes } = await trackPage(client, { device, from, to, after: null, limit: 10 })
+    if (fixes.length > 0) tracked.push(device)
+  }
   const unique = (ids: number[]) => [...new Set(ids)].sort((a, b) => a - b)
   return {
     events: unique(events.map(({ event }) => event.device)),
     geofences: unique(geofences.map(({ organizationId }) => organizationId)),
     counted: unique(counted),
     nearest: unique(nearest.map(({ device }) => device)),
+    tracked,
+    snapshot: unique((await positionsAt(client, to, devices, undefined)).map(({ device }) => device)),
     lastFixes: unique((await lastFixesInBox(client, WORLD, 0, 10)).map(({ device }) => device)),
     replayed: unique(replayed),
     replayedEvents: unique(replayedEvents.rows.map((row) => row.device_id)),
@@ -116,6 +125,8 @@ const rowsOf = (fixtures: readonly TenantFixture[]) => {
     geofences: organizations,
     counted: organizations,
     nearest: devices,
+    tracked: devices,
+    snapshot: devices,
     lastFixes: devices,
     replayed: devices,
     replayedEvents: devices,
@@ -173,6 +184,7 @@ describe('the API', () => {
       'count_geofences',
       'count_overlaps',
       'device_positions',
+      'device_track',
       'find_events',
       'find_geofences',
       'fixes_in_box',
@@ -183,6 +195,7 @@ describe('the API', () => {
       'nearest_devices',
       'next_replayed_time',
       'open_share_link',
+      'positions_at',
       'redeem_stream_ticket',
       'replayed_events',
       'spend_refresh_token',
