@@ -22,6 +22,11 @@ export const LIVE_LIMITS = {
   closeSocketBytes: 262_144,
   /** Events kept in memory for clients that are slow to take them; older ones are left out. */
   eventsKept: 10_000,
+  /** Replays of all sockets. */
+  replaysMax: 256,
+  replaysPerSocketMax: 4,
+  /** Rows that all replays together read ahead; one may have a few hundred, however many there are. */
+  replayRowsAhead: 400_000,
   /** Time without a byte in either direction, pings included, after which a socket is closed, s: 8 to 960. */
   idleTimeoutS: 120,
 } as const

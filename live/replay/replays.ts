@@ -1,0 +1,181 @@
+/**
+ * All replays of a process: what they share, and how many there may be. They read by connections of their own, so that
+ * nobody else waits for one, and none is held while a replay waits.
+ */
+import type pg from 'pg'
+import type { Logger } from 'pino'
+import { createPool } from '../../storage/pools.ts'
+import {
+  countDevices,
+  nextReplayedUs,
+  type ReplayScope,
+  readReplayEvents,
+  readReplayWindow,
+  readsByTime,
+} from '../../storage/replay.ts'
+import type { Tenant } from '../../storage/tenancy.ts'
+import { CHUNK_BYTES, type LiveLimits, TICK_MS } from '../options.ts'
+import type { Feed, Outlet } from '../subscriptions/feed.ts'
+import type { ReplaySource } from './read-ahead.ts'
+import { ReplayFeed, type ReplayRequest } from './replay-feed.ts'
+
+/** Connections of all replays. */
+const POOL_MAX = 4
+/** Time of the thread that one replay may take at once, ms. */
+const TURN_MS = 5
+/** Which devices there are is asked for anew after it, ms. */
+const DEVICES_MS = 10_000
+/** Rows of one replay that wait in memory at most, however few replays there are. */
+const ROWS_AHEAD_MAX = 40_000
+const ROWS_AHEAD_MIN = 500
+
+type ReplayLimits = Pick<LiveLimits, 'replaysMax' | 'replaysPerSocketMax' | 'replayRowsAhead'>
+
+export interface ReplaysOptions {
+  /** Connection string of the owner of the schema. */
+  readonly databaseUrl: string
+  readonly limits: ReplayLimits
+  readonly log: Logger
+  /** Counts a limit that was met. */
+  limitMet(limit: keyof ReplayLimits): void
+  /** Time of the wall, ms since 1970; `Date.now` by default. */
+  readonly nowMs?: () => number
+  /** {@link TICK_MS} by default; 0 = ticks come by {@link Replays.tick} only. */
+  readonly tickMs?: number
+}
+
+export interface OpenReplay extends ReplayRequest {
+  readonly tenant: Tenant
+  /** Ids of the devices, as they are now; null = all that the tenant sees. Asked anew before each read. */
+  devices(): readonly number[] | null
+  /** The socket: replays of one are counted. */
+  readonly socket: object
+  /** See `ReplayParts`. */
+  openLive(head: number): Feed
+}
+
+interface CountedDevices {
+  readonly atMs: number
+  readonly devices: ReturnType<typeof countDevices>
+}
+
+export class Replays {
+  private readonly options: ReplaysOptions
+  private readonly pool: pg.Pool
+  private readonly nowMs: () => number
+  private readonly open = new Map<ReplayFeed, object>()
+  /** By organisation. */
+  private readonly counted = new Map<number | null, CountedDevices>()
+  private timer: NodeJS.Timeout | undefined
+
+  constructor(options: ReplaysOptions) {
+    this.options = options
+    this.nowMs = options.nowMs ?? Date.now
+    const { databaseUrl, log } = options
+    this.pool = createPool(databaseUrl, { max: POOL_MAX, applicationName: 'fleetflow replay', log })
+  }
+
+  /** Replays that are open. */
+  get count(): number {
+    return this.open.size
+  }
+
+  /** Those for which storage is being asked. */
+  get readingCount(): number {
+    let count = 0
+    for (const feed of this.open.keys()) if (feed.isReading) count++
+    return count
+  }
+
+  /** Rows that all of them hold in memory. */
+  get rows(): number {
+    let rows = 0
+    for (const feed of this.open.keys()) rows += feed.rows
+    return rows
+  }
+
+  /** @returns The limit that forbids one more. */
+  start(request: OpenReplay, outlet: Outlet): ReplayFeed | 'replaysMax' | 'replaysPerSocketMax' {
+    const { limits, log } = this.options
+    let ofSocket = 0
+    for (const socket of this.open.values()) if (socket === request.socket) ofSocket++
+    const met =
+      ofSocket >= limits.replaysPerSocketMax
+        ? 'replaysPerSocketMax'
+        : this.open.size >= limits.replaysMax
+          ? 'replaysMax'
+          : undefined
+    if (met !== undefined) {
+      this.options.limitMet(met)
+      return met
+    }
+    const feed: ReplayFeed = new ReplayFeed(request, {
+      outlet,
+      source: this.sourceOf(request),
+      nowMs: this.nowMs,
+      rowsMax: () => this.rowsAhead,
+      chunkBytes: CHUNK_BYTES,
+      turnMs: TURN_MS,
+      openLive: (head) => request.openLive(head),
+      onError: (error) => log.warn({ err: error }, 'a replay could not be read, and tries again'),
+      onClosed: () => this.onClosed(feed),
+    })
+    this.open.set(feed, request.socket)
+    const tickMs = this.options.tickMs ?? TICK_MS
+    if (tickMs > 0) this.timer ??= setInterval(() => this.tick(), tickMs)
+    return feed
+  }
+
+  /** To be called every few milliseconds, unless it has a timer. */
+  tick(): void {
+    for (const feed of [...this.open.keys()]) feed.tick()
+  }
+
+  async close(): Promise<void> {
+    for (const feed of [...this.open.keys()]) feed.close()
+    await this.pool.end()
+  }
+
+  /** All replays share what may be in memory. */
+  private get rowsAhead(): number {
+    const share = Math.floor(this.options.limits.replayRowsAhead / Math.max(1, this.open.size))
+    return Math.max(ROWS_AHEAD_MIN, Math.min(ROWS_AHEAD_MAX, share))
+  }
+
+  private onClosed(feed: ReplayFeed): void {
+    this.open.delete(feed)
+    if (this.open.size > 0) return
+    clearInterval(this.timer)
+    this.timer = undefined
+    this.counted.clear()
+  }
+
+  private sourceOf(request: OpenReplay): ReplaySource {
+    const { pool } = this
+    return {
+      scope: () => this.scopeOf(request),
+      window: (scope, window, ordered) => readReplayWindow(pool, scope, window, ordered),
+      events: (scope, window) => readReplayEvents(pool, scope, window),
+      next: (scope, fromUs, toUs) => nextReplayedUs(pool, scope, fromUs, toUs),
+    }
+  }
+
+  private async scopeOf({ tenant, devices }: OpenReplay): Promise<ReplayScope> {
+    const { ids, all } = await this.countedOf(tenant)
+    const asked = devices()
+    const byTime = readsByTime((asked ?? ids).length, all)
+    return { tenant, devices: asked ?? (byTime ? null : ids), byTime }
+  }
+
+  private countedOf(tenant: Tenant): ReturnType<typeof countDevices> {
+    const { organizationId } = tenant
+    const known = this.counted.get(organizationId)
+    const nowMs = this.nowMs()
+    if (known !== undefined && nowMs - known.atMs < DEVICES_MS) return known.devices
+    const devices = countDevices(this.pool, tenant)
+    this.counted.set(organizationId, { atMs: nowMs, devices })
+    // What failed is asked for again.
+    devices.catch(() => this.counted.delete(organizationId))
+    return devices
+  }
+}
