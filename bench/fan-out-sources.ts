@@ -1,10 +1,12 @@
 /** What sends positions to subscribers: the engine's stream in its thread, and a loop over `ws` sockets. */
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { WebSocketServer } from 'ws'
+import { encodingOf } from '../live/format/encoding.ts'
 import type { StreamFormat } from '../live/format/stream-format.ts'
 import { LiveThread } from '../live-thread-handle.ts'
+import type { ShardToLive } from '../schemas/live-port.ts'
 import { type PositionBatch, transferables } from '../schemas/position-batch.ts'
-import { type ClientMessage, STREAM_PATH, streamRowOf } from '../schemas/stream.ts'
+import { type ClientMessage, STREAM_PATH } from '../schemas/stream.ts'
 import { superAdminToken } from '../test/sessions.ts'
 import type { Bench } from './bench.ts'
 import { JWT_SECRET } from './engine-process.ts'
@@ -16,6 +18,8 @@ export const DEVICES = 1000
 /** Rows of a batch: fewer than the stream would cut into two messages. */
 export const BATCH_ROWS = 50
 
+/** All of a batch; each device has one. */
+const ROWS = Uint32Array.from({ length: BATCH_ROWS }, (_, row) => row)
 const ATTRIBUTES = 2
 /** How long subscribers may get nothing while something is on its way to them, ms. */
 const DELIVERY_TIMEOUT_MS = 10_000
@@ -44,6 +48,7 @@ export class LiveSource implements Source {
   private readonly firstDevice: number
   private fixTimeMs = Date.now()
   private rows = 0
+  private sequence = 0
 
   private constructor(live: LiveThread, toLive: MessagePort, subscribers: Subscribers, firstDevice: number) {
     this.live = live
@@ -84,8 +89,13 @@ export class LiveSource implements Source {
     const start = this.rows % DEVICES
     if (start === 0) this.fixTimeMs++
     this.rows += BATCH_ROWS
-    const message = batchOf(this.firstDevice + start, this.fixTimeMs).toMessage()
-    this.toLive.postMessage(message, transferables(message))
+    const batch = batchOf(this.firstDevice + start, this.fixTimeMs).toMessage()
+    const stored: ShardToLive = {
+      type: 'stored',
+      batch,
+      commits: [{ sequence: ++this.sequence, rows: ROWS, events: [] }],
+    }
+    this.toLive.postMessage(stored, transferables(batch))
   }
 
   async delivered(): Promise<void> {
@@ -132,7 +142,8 @@ export class WsSource implements Source {
     this.subscribers = subscribers
     this.format = format
     const batch = batchOf(firstDevice, Date.now())
-    this.rows = Array.from({ length: BATCH_ROWS }, (_, row) => format.encodeRow(streamRowOf(batch, row)))
+    const encoding = encodingOf(format, 'objects')
+    this.rows = Array.from({ length: BATCH_ROWS }, (_, row) => encoding.encodePosition(batch, row))
   }
 
   static async start(bench: Bench, options: SourceOptions): Promise<WsSource> {

@@ -48,7 +48,8 @@ describe('the live thread', () => {
     for (let i = 0; i < 20; i++) clients.push(await connect())
     await clients[0]!.subscribe(1)
     const batch = testBatch([{ device, fixTimeMs: 1_000 }]).toMessage()
-    shard.postMessage(batch, transferables(batch))
+    const commits = [{ sequence: 1, rows: Uint32Array.of(0), events: [] }]
+    shard.postMessage({ type: 'stored', batch, commits }, transferables(batch))
     expect(fixes([await clients[0]!.next()])).toEqual([[device, 1_000]])
 
     send(thread, { type: 'metrics', id: 4 })

@@ -52,14 +52,12 @@ export function liveMetrics(registry: Registry) {
     lagging: counter('lagging_total', 'Times that a client was told that positions or events were left out.'),
     dropped: counter('dropped_total', 'Positions left out for clients that were too slow.'),
     droppedEvents: counter('dropped_events_total', 'Events left out, counted for each subscription.'),
-    missedEvents: counter(
-      'missed_events_total',
-      'Events left out for all, since live was too slow to take them.',
+    lookedUp: counter('looked_up_commits_total', 'Commits read from the database, since they did not come.'),
+    jumps: counter(
+      'jumps_total',
+      'Times that live was too far behind, and went on with last positions only.',
     ),
-    missed: counter(
-      'missed_total',
-      'Last positions read from the database, since live was too slow for the batches of a shard.',
-    ),
+    pagesRead: counter('resume_pages_total', 'Pages of commits read for clients that came back.'),
     refused: counter<'reason'>('refused_total', 'Connections refused.', ['reason']),
     closed: counter<'code'>('closed_total', 'Sockets that ended, by close code.', ['code']),
     errors: counter<'code'>('errors_total', 'Error messages sent to clients, by code.', ['code']),
@@ -79,10 +77,14 @@ export function liveMetrics(registry: Registry) {
       subscriptions(): number
       bufferedBytes(): number
       devices(): number
+      rowsKept(): number
+      pagesKept(): number
     }): void {
       gauge('sockets', 'Open sockets.', numbers.sockets)
       gauge('subscriptions', 'Open subscriptions.', numbers.subscriptions)
       gauge('buffered_bytes', 'Bytes that sockets hold unsent.', numbers.bufferedBytes)
+      gauge('rows_kept', 'Rows and events in memory, of the limit rowsKept.', numbers.rowsKept)
+      gauge('resume_pages_kept', 'Pages in memory, of the limit resumePagesMax.', numbers.pagesKept)
       gauge('devices', 'Devices with a last position in memory.', numbers.devices)
     },
   }

@@ -6,7 +6,7 @@ import { LiveError } from './live-error.ts'
 /** Limits: every one has a name, a unit and a default, and counts in `fleetflow_stream_limits_total{limit}`. */
 export const LIVE_LIMITS = {
   /** Open sockets, and upgrades under way; one more is answered 503. */
-  socketsMax: 4_096,
+  socketsMax: 10_000,
   subscriptionsPerSocketMax: 16,
   /** Devices that all subscriptions of a socket name together. */
   devicesPerSocketMax: 2 * SCOPE_DEVICES_MAX,
@@ -20,13 +20,18 @@ export const LIVE_LIMITS = {
   slowSocketTimeoutMs: 30_000,
   /** Bytes that a socket may hold unsent, replies and all; what would go beyond closes it. */
   closeSocketBytes: 262_144,
-  /** Events kept in memory for clients that are slow to take them; older ones are left out. */
-  eventsKept: 10_000,
   /** Replays of all sockets. */
   replaysMax: 256,
   replaysPerSocketMax: 4,
   /** Rows that all replays together read ahead; one may have a few hundred, however many there are. */
   replayRowsAhead: 400_000,
+  /** Newest rows and events kept in memory, for who comes back or is slow; what is older is read from storage. */
+  rowsKept: 262_144,
+  /** Rows and events of a page of storage, about, and pages kept for all who go on from an old cursor. */
+  resumePageRows: 4_096,
+  resumePagesMax: 32,
+  /** Rows that wait for a commit before theirs; more are left out, and read from storage. */
+  waitingRowsMax: 65_536,
   /** Time without a byte in either direction, pings included, after which a socket is closed, s: 8 to 960. */
   idleTimeoutS: 120,
 } as const
@@ -35,6 +40,9 @@ export type LiveLimits = { readonly [Name in keyof typeof LIVE_LIMITS]: number }
 
 /** Time in which positions are gathered into one message a subscription, ms. */
 export const TICK_MS = 50
+
+/** How often subscriptions that have a clock are looked at, ms. */
+export const CLOCK_MS = 50
 
 /** Time after which it is checked again who the users of open sockets are and what they may see, ms. */
 export const USER_CHECK_MS = 2_000

@@ -39,7 +39,7 @@ describe('live stream', () => {
       const client = await viewer(format)
       const messages = await client.subscribe(3)
       expect(messages).toEqual([
-        { type: 'positions', id: 3, cursor: expect.stringMatching(/^\d{16}$/), rows: expect.any(Array) },
+        { type: 'positions', id: 3, cursor: expect.stringMatching(/^[\w-]+$/), rows: expect.any(Array) },
         { type: 'live', id: 3, cursor: expect.any(String) },
       ])
       expect(messages[0]).toMatchObject({
@@ -89,16 +89,19 @@ describe('live stream', () => {
     client.socket.terminate()
   })
 
-  test('leaves out doubtful and late positions', async () => {
+  test('leaves out doubtful positions, and sends late ones, which change no last position', async () => {
     const client = await viewer()
     await client.subscribe(1)
     const fixTimeMs = later()
-    stream.publish(
-      { device: devices[0]!, fixTimeMs, quality: QUALITY.invalidFix },
-      { device: devices[0]!, fixTimeMs: START_MS - 1 },
-    )
+    const late = fixTimeMs - 3_600_000
     stream.publish({ device: devices[1]!, fixTimeMs })
+    stream.publish(
+      { device: devices[1]!, fixTimeMs: fixTimeMs + 1, quality: QUALITY.invalidFix },
+      { device: devices[1]!, fixTimeMs: late },
+    )
     expect(fixes([await client.next()])).toEqual([[devices[1], fixTimeMs]])
+    expect(fixes([await client.next()])).toEqual([[devices[1], late]])
+    expect(fixes(await client.subscribe(2, [devices[1]!]))).toEqual([[devices[1], fixTimeMs]])
     client.socket.terminate()
   })
 
@@ -225,12 +228,15 @@ describe('the tick', () => {
   })
   afterAll(() => stream.stop())
 
-  test('gathers what comes meanwhile, and sends the newest of each device', async () => {
+  test('gathers what comes meanwhile, and sends all of it in its order', async () => {
     const client = await stream.connect({ organizationId, role: 'viewer' })
     await client.subscribe(1)
     const count = 50
     for (let i = 1; i <= count; i++) stream.publish({ device, fixTimeMs: START_MS + i })
-    const messages = await client.until((message) => fixes([message])[0]?.[1] === START_MS + count)
+    const messages = await client.until((message) => fixes([message]).at(-1)?.[1] === START_MS + count)
+    expect(fixes(messages).map(([, timeMs]) => timeMs - START_MS)).toEqual(
+      Array.from({ length: count }, (_, i) => i + 1),
+    )
     // The first after a pause goes at once.
     expect(messages.length).toBeLessThan(count / 2)
     expect(await stream.metric('fleetflow_stream_latency_seconds')).toBeGreaterThan(0)

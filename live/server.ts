@@ -1,28 +1,18 @@
 /**
- * The live stream: takes stored positions and events from ingest, keeps the last position of each device and the newest
- * events, and sends every WebSocket what its subscriptions may see. Protocol: schemas/stream.ts. Runs in a thread of its own in production, see
- * live-thread.ts, and needs none in tests.
- *
- * A batch goes into the log of last positions or of events when it comes; a tick later every socket gets what it has not
- * got of the logs yet. Between ticks nothing is sent except to a socket that subscribes or has drained.
+ * The live stream: takes what ingest has stored, keeps the newest of it and the last position of each device, and sends
+ * every WebSocket what its subscriptions may see. Protocol: schemas/stream.ts. Runs in a thread of its own in production,
+ * see live-thread.ts, and needs none in tests. Here are its sockets; what they are sent comes from stream.ts.
  */
 import { createServer } from 'node:net'
 import type { MessagePort } from 'node:worker_threads'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
-import type { ShardToLive } from '../schemas/live-port.ts'
-import { PositionBatch, transferables } from '../schemas/position-batch.ts'
 import { STREAM_CLOSE, STREAM_PATH } from '../schemas/stream.ts'
 import { createPool } from '../storage/pools.ts'
-import { discard } from './discard.ts'
 import { LiveError } from './live-error.ts'
-import { Chunks } from './log/chunks.ts'
-import { DeviceFeed } from './log/device-feed.ts'
-import { EventLog } from './log/event-log.ts'
-import { LastPositions, type Move } from './log/last-positions.ts'
 import { liveMetrics } from './metrics.ts'
-import { type LiveLimits, type LiveOptions, limitsOf, TICK_MS, USER_CHECK_MS } from './options.ts'
-import { Client, type Hub, type SocketData } from './sockets/client.ts'
+import { type LiveLimits, type LiveOptions, limitsOf, USER_CHECK_MS } from './options.ts'
+import { Client, type SocketData } from './sockets/client.ts'
 import { Grants } from './sockets/grants.ts'
 import { handleMessage } from './sockets/requests.ts'
 import { otherHandler, upgradeHandler } from './sockets/upgrade.ts'
@@ -34,15 +24,13 @@ import {
   type UWebSockets,
   type WebSocketBehavior,
 } from './sockets/uws.ts'
+import { Stream } from './stream.ts'
 
 /** Connections to the database that redeem tickets. */
 const POOL_MAX = 4
 const SECOND_MS = 1_000
 /** uWebSockets keeps a socket that was closed while it held unsent bytes for 16 s, counted in steps of 4. */
 const LINGER_MS = 20_000
-/** Positions of a tick whose latency is observed, at most: one observation costs as much as encoding. */
-const LATENCY_SAMPLES_MAX = 100
-
 export interface LiveServer {
   readonly port: number
   readonly registry: Registry
@@ -64,105 +52,18 @@ export async function startLive(
   // Standard output is for people and scripts, standard error for the log.
   const destination = pino.destination({ fd: 2, sync: true })
   const log = pino({ level: options.logLevel ?? 'info', base: { name: 'live' } }, destination)
-  const tickMs = options.tickMs ?? TICK_MS
   const metrics = liveMetrics(registry)
   const clients = new Set<Client>()
-  const positions = new LastPositions((newRow) => {
-    published = newRow(published)
-    for (const client of clients) client.renumber(newRow)
-  })
-  const chunks = new Chunks(positions)
-  const events = new EventLog(positions, limits.eventsKept, (end) => {
-    // Who is not slow has only not been sent to since the last tick.
-    nextCursor()
-    for (const client of clients) {
-      client.tick()
-      client.dropEvents(end)
-    }
-  })
-  const hub: Hub = { positions, chunks, events, limits, metrics }
   const pool = createPool(options.databaseUrl, { max: POOL_MAX, applicationName: 'fleetflow live', log })
   const grants = new Grants(pool)
-
-  /** Row of the log of positions, and number of the event, up to which ticks have come. */
-  let published = 0
-  let publishedEvents = 0
-  let timer: NodeJS.Timeout | undefined
-  let lastTickMs = 0
-  /** Greater than any cursor before, also of a former run: ticks are slower than one a microsecond. */
-  let cursor = Date.now() * 1_000
-
-  const nextCursor = () => {
-    cursor++
-    chunks.cursor = String(cursor)
-    chunks.changed()
-  }
-  const tick = () => {
-    timer = undefined
-    lastTickMs = performance.now()
-    observeLatency()
-    published = positions.end
-    publishedEvents = events.end
-    for (const client of clients) client.tick()
-  }
-  const observeLatency = () => {
-    const nowMs = Date.now()
-    const step = Math.ceil((positions.end - published) / LATENCY_SAMPLES_MAX)
-    for (let row = published; row < positions.end; row += step) {
-      if (positions.isSeen(row, null)) {
-        metrics.latencySeconds.observe(Math.max(0, nowMs - positions.receivedMs(row)) / 1_000)
-      }
-    }
-  }
-  /** To be called when a log has grown, or who sees what has changed. */
-  const changed = () => {
-    nextCursor()
-    if ((positions.end === published && events.end === publishedEvents) || timer !== undefined) return
-    const waitMs = lastTickMs + tickMs - performance.now()
-    // At once after a pause; the next tick waits for what comes with it.
-    if (waitMs <= 0) tick()
-    else timer = setTimeout(tick, waitMs)
-  }
-
-  const append = (batch: PositionBatch) => {
-    const unknown = new Set<number>()
-    positions.append(batch, unknown)
-    feed.check(unknown)
-    changed()
-  }
-  const appendEvents = (append: (unknown: Set<number>) => void) => {
-    const unknown = new Set<number>()
-    append(unknown)
-    feed.check(unknown)
-    changed()
-  }
-  const moved = (moves: (Move | undefined)[]) => {
-    const all = moves.filter((move) => move !== undefined)
-    if (all.length === 0) return
-    for (const client of clients) client.left(all)
-    changed()
-  }
-  const feed = new DeviceFeed({
-    databaseUrl: options.databaseUrl,
+  const stream = new Stream({
+    options,
+    limits,
+    metrics,
     log,
-    onDevices: (devices) => {
-      moved(devices.map((device) => positions.setDevice(device)))
-      grants.devicesChanged()
-    },
-    onGone: (ids) => {
-      moved(ids.map((id) => positions.removeDevice(id)))
-      grants.devicesChanged()
-    },
-    onAll(ids) {
-      // A device that only a position has told of so far is asked for by itself.
-      const gone = [...positions.devices()].filter(
-        (id) => !ids.has(id) && positions.slotIn(null, id) !== undefined,
-      )
-      moved(gone.map((id) => positions.removeDevice(id)))
-    },
-    onPositions: append,
-    onUp: (up) => metrics.databaseUp.set(up ? 1 : 0),
+    onDevices: () => grants.devicesChanged(),
   })
+  const { hub } = stream
 
   /** Places taken: sockets, upgrades under way, and closed sockets that still hold what they did not send. */
   let places = 0
@@ -242,16 +143,14 @@ export async function startLive(
   const stop = async () => {
     clearInterval(seconds)
     userChecks.stop()
-    clearTimeout(timer)
-    for (const port of ports) port.close()
     for (const client of [...clients]) client.close(STREAM_CLOSE.stopping, 'the server stops')
     app.close()
-    await feed.close()
+    await stream.close()
     await pool.end()
   }
 
   try {
-    await feed.start().catch((error: Error) => {
+    await stream.start().catch((error: Error) => {
       throw new LiveError(
         'database-unreachable',
         `the live stream can not read the database: ${error.message}; check that it runs and is migrated`,
@@ -262,29 +161,12 @@ export async function startLive(
       sockets: () => clients.size,
       subscriptions: () => sum(clients, ({ subscriptions }) => subscriptions.size),
       bufferedBytes: () => sum(clients, ({ bufferedBytes }) => bufferedBytes),
-      devices: () => positions.deviceCount,
+      devices: () => hub.stream.positions.deviceCount,
+      rowsKept: () => hub.stream.commits.end - hub.stream.commits.first,
+      pagesKept: () => hub.pages.size,
     })
     const port = await listen(uws, app, options)
-    for (const source of ports) {
-      let untaken: Int32Array | undefined
-      source.on('message', (message: ShardToLive) => {
-        if (!('type' in message)) {
-          append(PositionBatch.fromMessage(message))
-          discard(transferables(message))
-          if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
-        } else if (message.type === 'count') untaken = message.untaken
-        else if (message.type === 'missed') {
-          metrics.missed.inc(message.devices.length)
-          feed.readPositions(message.devices)
-        } else if (message.type === 'missed-events') {
-          metrics.missedEvents.inc(message.missed.reduce((sum, { count }) => sum + count, 0))
-          appendEvents((unknown) => events.appendMissed(message.missed, unknown))
-        } else if (message.type === 'events') {
-          appendEvents((unknown) => events.append(message.events, unknown))
-          if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
-        }
-      })
-    }
+    for (const source of ports) stream.listen(source)
     return { port, registry, stop }
   } catch (error) {
     await stop()

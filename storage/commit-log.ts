@@ -35,6 +35,15 @@ export async function readHead(client: pg.ClientBase): Promise<CommitHead> {
   return { last: Number(rows[0]!.last), first: Number(rows[0]!.first) }
 }
 
+/** Positions and events behind a sequence. @param client Of the owner of the schema. */
+export async function countBehind(client: pg.ClientBase, after: number): Promise<number> {
+  const { rows } = await client.query<{ count: string | number }>(
+    'SELECT coalesce(sum(position_count + event_count), 0) AS count FROM batches WHERE sequence > $1',
+    [after],
+  )
+  return Number(rows[0]!.count)
+}
+
 /**
  * The commits that follow `after`, with what of them is still stored.
  *

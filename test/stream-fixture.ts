@@ -7,10 +7,12 @@ import { WebSocket } from 'ws'
 import { jsonFormat, STREAM_FORMATS } from '../live/format/stream-format.ts'
 import type { LiveOptions } from '../live/options.ts'
 import { type LiveServer, startLive } from '../live/server.ts'
+import { orderCommit } from '../schemas/commit-order.ts'
 import type { LiveEvent, ShardToLive } from '../schemas/live-port.ts'
 import { PositionBatch, transferables } from '../schemas/position-batch.ts'
 import type { Role } from '../schemas/roles.ts'
 import { type ClientMessage, type ServerMessage, STREAM_PATH, STREAM_PROTOCOLS } from '../schemas/stream.ts'
+import type { StoredEvent } from '../storage/stored-event.ts'
 import { type TestDatabase, testDatabase } from './database.ts'
 import { openSession, sessionToken } from './sessions.ts'
 
@@ -22,19 +24,21 @@ export interface TestRow {
   readonly device: number
   readonly fixTimeMs: number
   readonly quality?: number
+  /** Its place among the rows by default, counted from 1. */
+  readonly digest?: number
   readonly attributes?: Readonly<Record<string, string | number | boolean>>
 }
 
 export function testBatch(rows: readonly TestRow[]): PositionBatch {
   const batch = new PositionBatch(8)
   const receivedMs = Date.now()
-  for (const { device, fixTimeMs, quality = 0, attributes = {} } of rows) {
+  for (const { device, fixTimeMs, quality = 0, attributes = {}, digest } of rows) {
     const row = batch.add(fixTimeMs, 50 + device / 1e4, 10)
     batch.device[row] = device
     batch.receivedMs[row] = receivedMs
     batch.speedKmh[row] = 36
     batch.quality[row]! |= quality
-    batch.digestLow[row] = row + 1
+    batch.digestLow[row] = digest ?? row + 1
     for (const [key, value] of Object.entries(attributes)) batch.set(row, key, value)
   }
   return batch
@@ -63,6 +67,16 @@ export function testEvent(
   }
 }
 
+/** As the database keeps it. */
+function storedEvent({ time, fixTime, recordedAt, ...event }: LiveEvent): StoredEvent {
+  return {
+    ...event,
+    timeMs: Date.parse(time),
+    fixTimeMs: fixTime === null ? null : Date.parse(fixTime),
+    recordedAtMs: Date.parse(recordedAt),
+  }
+}
+
 export class StreamFixture {
   readonly database: TestDatabase
   /** Connected as owner of the schema. */
@@ -70,6 +84,8 @@ export class StreamFixture {
   private server: LiveServer | undefined
   private toLive: MessagePort | undefined
   private readonly clients: StreamClient[] = []
+  /** Of the last commit. */
+  private sequence = 0
 
   private constructor(database: TestDatabase, owner: pg.Client) {
     this.database = database
@@ -108,15 +124,74 @@ export class StreamFixture {
     this.server = await startLive(this.liveOptions(options), [port2])
   }
 
-  /** Hands a batch to live, as a shard does after its commit. */
+  /** Hands rows to live as one commit, as a shard does; storage knows nothing of it. */
   publish(...rows: readonly TestRow[]): void {
-    const message = testBatch(rows).toMessage()
-    this.toLive!.postMessage(message, transferables(message))
+    this.tell(rows, [])
   }
 
-  /** Tells live what else a shard tells it. */
-  tell(message: ShardToLive): void {
-    this.toLive!.postMessage(message)
+  /** Hands events to live as one commit. */
+  publishEvents(...events: readonly LiveEvent[]): void {
+    this.tell([], events)
+  }
+
+  /**
+   * Hands a commit to live.
+   * @param sequence The next by default.
+   */
+  tell(rows: readonly TestRow[], events: readonly LiveEvent[], sequence = this.sequence + 1): void {
+    this.sequence = Math.max(this.sequence, sequence)
+    const batch = rows.length === 0 ? null : testBatch(rows)
+    const order = Uint32Array.from(rows.keys())
+    if (batch !== null) orderCommit(batch, order)
+    const message = batch?.toMessage() ?? null
+    const stored: ShardToLive = {
+      type: 'stored',
+      batch: message,
+      commits: [{ sequence, rows: order, events }],
+    }
+    this.toLive!.postMessage(stored, message === null ? [] : transferables(message))
+  }
+
+  /**
+   * Stores rows and events as one commit, of which live is told nothing.
+   * @returns Its sequence.
+   */
+  async storeCommit(rows: readonly TestRow[], events: readonly LiveEvent[] = []): Promise<number> {
+    const batch = testBatch(rows)
+    const of = (column: ArrayLike<number>) => rows.map((_, row) => column[row]!)
+    const dates = (column: ArrayLike<number>) => of(column).map((timeMs) => new Date(timeMs))
+    const { owner } = this
+    await owner.query('BEGIN')
+    // Commits that only live was told of have taken their numbers.
+    if (this.sequence > 0) await owner.query("SELECT setval('batch_sequence', $1)", [this.sequence])
+    const { rows: numbers } = await owner.query("SELECT nextval('batch_numbers') AS batch")
+    const { batch: number } = numbers[0]!
+    await owner.query(
+      `INSERT INTO positions (device_id, fix_time, received_at, latitude, longitude, speed_kmh, digest, quality, valid, batch)
+       SELECT device, fix_time, received_at, latitude, 10, 36, digest, quality, true, $7
+       FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[], $4::float8[], $5::bigint[], $6::int2[])
+         AS row (device, fix_time, received_at, latitude, digest, quality)`,
+      [
+        of(batch.device),
+        dates(batch.fixTimeMs),
+        dates(batch.receivedMs),
+        of(batch.latitudeDeg),
+        of(batch.digestLow),
+        of(batch.quality),
+        number,
+      ],
+    )
+    await owner.query('SELECT keep_batch_events($1, $2)', [number, JSON.stringify(events.map(storedEvent))])
+    const times = of(batch.fixTimeMs)
+    const { rows: stored } = await owner.query('SELECT commit_batch($1, $2, $3, $4) AS sequence', [
+      number,
+      rows.length,
+      rows.length === 0 ? null : new Date(Math.min(...times)),
+      rows.length === 0 ? null : new Date(Math.max(...times)),
+    ])
+    await owner.query('COMMIT')
+    this.sequence = Number(stored[0]!.sequence)
+    return this.sequence
   }
 
   async organization(name = randomBytes(4).toString('hex')): Promise<number> {
@@ -261,7 +336,9 @@ export class StreamClient {
       id,
       scope: devices === undefined ? { all: true } : { devices: [...devices] },
     })
-    return this.until((message) => 'id' in message && message.id === id && message.type !== 'positions')
+    return this.until(
+      (message) => 'id' in message && message.id === id && ['live', 'error'].includes(message.type),
+    )
   }
 }
 

@@ -10,8 +10,22 @@ import type { GeofenceEvent } from '../../schemas/geofence-event.ts'
 import { attributesOf, roundSpeed } from '../../schemas/position.ts'
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { type ServerMessage, streamRowOf } from '../../schemas/stream.ts'
-import type { Encoding } from '../subscriptions/feed.ts'
 import { jsonFormat, msgpackFormat, packed, type StreamFormat } from './stream-format.ts'
+
+/** How rows are written: format of the socket, and objects or arrays as the subscription asked. */
+export interface Encoding {
+  /** Place among all encodings, 0 and up: what is encoded once is kept by it. */
+  readonly index: number
+  /** Stands between two rows of a message. */
+  readonly separator: string
+  /** Row `row` of a batch, which must have a place; one character a byte. */
+  encodePosition(batch: PositionBatch, row: number): string
+  encodeEvent(event: GeofenceEvent): string
+  /** The `header` of a subscription whose rows are arrays; null where they are objects. */
+  header(id: number): ServerMessage | null
+  /** A message of `count` encoded rows that are joined by the separator. */
+  encodeRows(type: 'positions' | 'events', id: number, cursor: string, count: number, joined: string): Buffer
+}
 
 /** Fields of a row that is an array. */
 const POSITION_FIELDS = [

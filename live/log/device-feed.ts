@@ -1,14 +1,10 @@
 /**
- * What the database tells live: all devices and their last positions at the start, and every change of a device by
- * NOTIFY. When the connection is lost it is opened anew, and everything is read once more: what changed in between was
- * not heard.
+ * What the database tells live of devices: all of them at the start, and every change by NOTIFY. When the connection is
+ * lost it is opened anew, and all are read once more: what changed in between was not heard.
  */
 import pg from 'pg'
 import type { Logger } from 'pino'
-import type { PositionBatch } from '../../schemas/position-batch.ts'
-import { lastPositions } from '../../storage/positions.ts'
 import type { LiveDevice } from './last-positions.ts'
-import { batchOf } from './position-rows.ts'
 
 const CHANNEL = 'devices'
 const RECONNECT_MS_MIN = 100
@@ -27,8 +23,6 @@ export interface DeviceFeedOptions {
   onAll(ids: ReadonlySet<number>): void
   /** Ids of devices that are not there. */
   onGone(ids: readonly number[]): void
-  /** Last positions, as stored rows. */
-  onPositions(batch: PositionBatch): void
   /** Whether changes are heard. */
   onUp(up: boolean): void
 }
@@ -37,8 +31,6 @@ export class DeviceFeed {
   private readonly options: DeviceFeedOptions
   private client: pg.Client | undefined
   private readonly changed = new Set<number>()
-  /** Devices whose last position is to be read. */
-  private readonly missed = new Set<number>()
   private reading = false
   private retry: NodeJS.Timeout | undefined
   private retryMs = RECONNECT_MS_MIN
@@ -49,7 +41,7 @@ export class DeviceFeed {
   }
 
   /**
-   * Reads everything, and listens from then on.
+   * Reads all devices, and listens from then on.
    * @throws Error if the database can not be reached or read; nothing is tried again then.
    */
   async start(): Promise<void> {
@@ -65,12 +57,6 @@ export class DeviceFeed {
   check(ids: Iterable<number>): void {
     for (const id of ids) this.changed.add(id)
     if (this.changed.size > 0) void this.readChanged()
-  }
-
-  /** Reads the last positions of the devices, soon. */
-  readPositions(ids: Iterable<number>): void {
-    for (const id of ids) this.missed.add(id)
-    if (this.missed.size > 0) void this.readChanged()
   }
 
   async close(): Promise<void> {
@@ -93,9 +79,8 @@ export class DeviceFeed {
     // Also follows an error, and a connection that could not be made whole.
     client.on('end', () => this.reconnect(client))
     await client.connect()
-    // First to listen: what changes while everything is read is told, and read again.
+    // First to listen: what changes while all are read is told, and read again.
     await client.query(`LISTEN ${CHANNEL}`)
-    await client.query("SELECT set_config('app.role', 'super-admin', false)")
     await this.readAll(client)
     this.reading = false
     this.retryMs = RECONNECT_MS_MIN
@@ -124,26 +109,21 @@ export class DeviceFeed {
     const ids = rows.map(({ id }) => id)
     options.onDevices(rows)
     options.onAll(new Set(ids))
-    this.missed.clear()
-    for (let first = 0; first < ids.length; first += DEVICES_MAX) {
-      options.onPositions(batchOf(await lastPositions(client, ids.slice(first, first + DEVICES_MAX))))
-    }
   }
 
   /** One query at a time; what is told meanwhile goes into the next. */
   private async readChanged(): Promise<void> {
-    const { client, options, changed, missed } = this
+    const { client, options, changed } = this
     if (this.reading || client === undefined) return
     this.reading = true
     try {
-      while (changed.size + missed.size > 0 && this.client === client) {
-        if (changed.size > 0) await this.readDevices(client, take(changed, DEVICES_MAX))
-        else options.onPositions(batchOf(await lastPositions(client, take(missed, DEVICES_MAX))))
+      while (changed.size > 0 && this.client === client) {
+        await this.readDevices(client, take(changed, DEVICES_MAX))
       }
       if (this.client === client) this.reading = false
     } catch (error) {
       if (this.closed) return
-      options.log.warn({ err: error }, 'changed devices could not be read: everything is read anew')
+      options.log.warn({ err: error }, 'changed devices could not be read: all are read anew')
       await client.end().catch(() => undefined)
     }
   }

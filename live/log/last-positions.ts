@@ -1,19 +1,18 @@
 /**
  * Last position of every device, as a log: rows stand in the order in which they became last ones, and a row is
- * superseded when a newer one of its device is appended behind it. So "everything since row n" is a walk from n to
- * the end that passes over superseded rows: from 0 it is a snapshot, from the end of the former tick it is what is
- * live, and from where a slow client stopped it is the conflated rest. One cursor a subscription is all the state that
- * these three need.
+ * superseded when a newer one of its device is appended behind it. So "everything since" is a walk to the end that passes
+ * over superseded rows: from the start it is a snapshot, and from where a slow client stopped it is the conflated rest.
  *
- * When the log is full it is written anew without superseded rows, and cursors into it are renumbered.
+ * A row has the number that it has as an item of the commit log, greater than those of all rows before it: where a walk
+ * stands is said by such a number. When the log is full it is written anew without superseded rows.
  *
  * Devices have slots, dense small numbers, so that what is known of a device stands in columns. A slot is not given
  * to another device: a list of slots that a subscription holds never comes to mean somebody else's device.
  */
 import { PositionBatch, transferables } from '../../schemas/position-batch.ts'
-import { type StreamRow, streamRowOf } from '../../schemas/stream.ts'
 import { discard } from '../discard.ts'
-import { STREAM_FORMATS, type StreamFormat } from '../format/stream-format.ts'
+import type { Encoding } from '../format/encoding.ts'
+import { behindItem, type LogCursor, wholeCommit } from './cursor.ts'
 
 /** Rows that the log has room for at least: a few batches, so that it is not written anew for each. */
 const ROWS_MIN = 16_384
@@ -42,11 +41,17 @@ export class LastPositions {
   private log: PositionBatch
   /** By row. */
   private slotOfRow: Int32Array
-  /** By format and row: the row encoded, once somebody asked for it. */
-  private encoded: (string | undefined)[][]
+  /** By row: its number among the items of the commit log, ascending. */
+  private itemOfRow: Float64Array
+  /** By row: sequence of its commit; NaN where it was read at the start. Negative where it was shown again behind that. */
+  private sequenceOfRow: Float64Array
+  /** By encoding and row: the row encoded, once somebody asked for it. */
+  private encoded: ((string | undefined)[] | undefined)[] = []
 
   private readonly slots = new Map<number, number>()
   private slotCount = 0
+  /** By slot. */
+  private deviceOf = new Uint32Array(SLOTS_MIN)
   /** By slot: row of the last position, or {@link NO_ROW}. */
   private rowOf = new Int32Array(SLOTS_MIN).fill(NO_ROW)
   /** By slot: organisation, negative while the device is disabled, {@link UNKNOWN_OWNER} until the registry tells. */
@@ -56,18 +61,13 @@ export class LastPositions {
   /** By slot: row in the batch that is being appended, {@link NO_ROW} between batches. */
   private newestInBatch = new Int32Array(SLOTS_MIN).fill(NO_ROW)
 
-  private readonly onRenumber: (newRow: (row: number) => number) => void
-
-  /**
-   * @param onRenumber Called when rows got other numbers; `newRow` also takes the end of the log.
-   * @param rowsMin Room for rows at least, a multiple of 8.
-   */
-  constructor(onRenumber: (newRow: (row: number) => number) => void, rowsMin = ROWS_MIN) {
-    this.onRenumber = onRenumber
+  /** @param rowsMin Room for rows at least, a multiple of 8. */
+  constructor(rowsMin = ROWS_MIN) {
     this.rowsMin = rowsMin
     this.log = new PositionBatch(rowsMin)
     this.slotOfRow = new Int32Array(rowsMin)
-    this.encoded = encodedRows(rowsMin)
+    this.itemOfRow = new Float64Array(rowsMin)
+    this.sequenceOfRow = new Float64Array(rowsMin)
   }
 
   /** End of the log: the number that the next row gets. */
@@ -81,35 +81,56 @@ export class LastPositions {
   }
 
   /**
-   * Appends of each device the newest row, if it is newer than the last one. Doubtful rows are not live state. Rows that
-   * came late (the device was out of reach, and sends its memory) are stored and found in history, but are not last
-   * positions, and so are not published; nor are rows that others of the same batch supersede.
-   *
-   * @param unknown Takes the ids of devices that the registry has not told of: their rows are kept, seen by nobody.
+   * Appends of each device the newest row, if it is newer than the last one. Doubtful rows are not live state.
+   * @param slots By row of the batch.
+   * @param firstItem Number of row 0 of the batch among the items of the log.
+   * @param sequence Of the commit; NaN where the rows were read at the start.
    */
-  append(batch: PositionBatch, unknown: Set<number>): void {
-    const slots = this.findNewest(batch, unknown)
-    this.makeRoom(slots.length)
+  append(
+    batch: PositionBatch,
+    slots: Int32Array,
+    from: number,
+    to: number,
+    firstItem: number,
+    sequence: number,
+  ): void {
+    const found = this.findNewest(batch, slots, from, to)
+    this.makeRoom(found.length)
     const rows: number[] = []
-    for (const slot of slots) {
-      if (this.rowOf[slot] !== NO_ROW) this.forget(this.rowOf[slot]!)
-      this.rowOf[slot] = this.log.length + rows.length
-      this.slotOfRow[this.rowOf[slot]!] = slot
-      rows.push(this.newestInBatch[slot]!)
+    for (const slot of found) {
+      const row = this.newestInBatch[slot]!
       this.newestInBatch[slot] = NO_ROW
+      this.place(slot, this.log.length + rows.length, firstItem + row, sequence)
+      rows.push(row)
     }
     this.log.appendRows(batch, rows)
   }
 
+  /** The last position in the slot is shown again, under the number of an item that is the newest. */
+  showAgain(slot: number, item: number, sequence: number): void {
+    this.makeRoom(1)
+    const row = this.rowOf[slot]!
+    this.place(slot, this.log.length, item, -sequence)
+    this.log.appendRows(this.log, [row])
+  }
+
+  private place(slot: number, row: number, item: number, sequence: number): void {
+    if (this.rowOf[slot] !== NO_ROW) this.forget(this.rowOf[slot]!)
+    this.rowOf[slot] = row
+    this.slotOfRow[row] = slot
+    this.itemOfRow[row] = item
+    this.sequenceOfRow[row] = sequence
+  }
+
   /**
    * Finds the rows that become last ones, and leaves them in `newestInBatch`.
-   * @returns The slots that have one.
+   * @returns The slots that have one, in the order of these rows.
    */
-  private findNewest(batch: PositionBatch, unknown: Set<number>): number[] {
-    const slots: number[] = []
-    for (let row = 0; row < batch.length; row++) {
+  private findNewest(batch: PositionBatch, slots: Int32Array, from: number, to: number): number[] {
+    const found: number[] = []
+    for (let row = from; row < to; row++) {
       if (batch.quality[row] !== 0) continue
-      const slot = this.slotOf(batch.device[row]!, unknown)
+      const slot = slots[row]!
       const fixTimeMs = batch.fixTimeMs[row]!
       const before = this.newestInBatch[slot]!
       const last = before === NO_ROW ? this.rowOf[slot]! : before
@@ -119,15 +140,15 @@ export class LastPositions {
         const lastOf = before === NO_ROW ? this.log : batch
         if (fixTimeMs === newestMs && !digestIsGreater(batch, row, lastOf, last)) continue
       }
-      if (before === NO_ROW) slots.push(slot)
+      if (before === NO_ROW) found.push(slot)
       this.newestInBatch[slot] = row
       this.newestMs[slot] = fixTimeMs
     }
-    return slots
+    return found.sort((a, b) => this.newestInBatch[a]! - this.newestInBatch[b]!)
   }
 
   /**
-   * Takes what the registry says of a device. A position that comes into somebody's sight by this is appended anew.
+   * Takes what the registry says of a device.
    * @returns The move, if anybody sees the device now who did not, or the other way round.
    */
   setDevice({ id, organizationId, disabled }: LiveDevice): Move | undefined {
@@ -136,14 +157,6 @@ export class LastPositions {
     this.ownerOf[slot] = disabled ? -organizationId : organizationId
     const to = seenBy(this.ownerOf[slot])
     if (from === to) return undefined
-    if (to !== null && this.rowOf[slot] !== NO_ROW) {
-      this.makeRoom(1)
-      const row = this.rowOf[slot]!
-      this.slotOfRow[this.log.length] = slot
-      this.rowOf[slot] = this.log.length
-      this.log.appendRows(this.log, [row])
-      this.forget(row)
-    }
     return { device: id, slot, from, to }
   }
 
@@ -178,25 +191,34 @@ export class LastPositions {
   /** Whether the row is the last of its device, and the organisation sees the device; null = sees all. */
   isSeen(row: number, organizationId: number | null): boolean {
     const slot = this.slotOfRow[row]!
-    if (this.rowOf[slot] !== row) return false
+    return this.rowOf[slot] === row && this.sees(organizationId, slot)
+  }
+
+  /** Whether the organisation sees the device in the slot; null = sees all that belong to one. */
+  sees(organizationId: number | null, slot: number): boolean {
     const owner = this.ownerOf[slot]!
     return organizationId === null ? owner > UNKNOWN_OWNER : owner === organizationId
   }
 
-  /**
-   * Slot of a device that something is told of, made where there is none.
-   * @param unknown Takes the id if the registry has not told of the device.
-   */
-  slotOf(device: number, unknown: Set<number>): number {
-    const slot = this.slots.get(device) ?? this.addSlot(device)
-    if (this.ownerOf[slot] === UNKNOWN_OWNER) unknown.add(device)
-    return slot
+  /** Slots of all devices that the organisation sees. */
+  *slotsSeenBy(organizationId: number | null): Iterable<number> {
+    for (const slot of this.slots.values()) if (this.sees(organizationId, slot)) yield slot
   }
 
-  /** Whether the organisation sees the device in the slot, or it is not known yet whose that is. */
-  mayBeSeenBy(organizationId: number, slot: number): boolean {
-    const owner = this.ownerOf[slot]!
-    return owner === organizationId || owner === UNKNOWN_OWNER
+  /** Whether the registry has told of the device. */
+  isKnown(device: number): boolean {
+    const slot = this.slots.get(device)
+    return slot !== undefined && this.ownerOf[slot] !== UNKNOWN_OWNER
+  }
+
+  /** Slot of a device that something is told of, made where there is none. */
+  slotOf(device: number): number {
+    return this.slots.get(device) ?? this.addSlot(device)
+  }
+
+  /** Device in the slot, also of one that is gone. */
+  deviceIn(slot: number): number {
+    return this.deviceOf[slot]!
   }
 
   /** Row of the last position in the slot, −1 if it has none. */
@@ -204,37 +226,65 @@ export class LastPositions {
     return this.rowOf[slot]!
   }
 
-  /** Time of receipt, ms UTC. */
-  receivedMs(row: number): number {
-    return this.log.receivedMs[row]!
+  slotOfLast(row: number): number {
+    return this.slotOfRow[row]!
   }
 
-  row(row: number): StreamRow {
-    return streamRowOf(this.log, row)
+  /** Number of the row as an item of the commit log. */
+  itemOf(row: number): number {
+    return this.itemOfRow[row]!
   }
 
-  /** The row in the given format, encoded when it is first asked for. */
-  encodedRow(row: number, format: StreamFormat): string {
-    const rows = this.encoded[format.index]!
-    rows[row] ??= format.encodeRow(this.row(row))
+  /** First row whose item has that number or a greater one. */
+  rowFrom(item: number): number {
+    let from = 0
+    let to = this.log.length
+    while (from < to) {
+      const middle = (from + to) >>> 1
+      if (this.itemOfRow[middle]! < item) from = middle + 1
+      else to = middle
+    }
+    return from
+  }
+
+  /** Columns of the rows; they move when the log is written anew. */
+  get batch(): PositionBatch {
+    return this.log
+  }
+
+  /** Cursor of a message that ends with the row; undefined where its commit is not known. */
+  cursorBehind(row: number): LogCursor | undefined {
+    const sequence = this.sequenceOfRow[row]!
+    if (Number.isNaN(sequence)) return undefined
+    return sequence <= 0 ? wholeCommit(-sequence) : behindItem(sequence, this.log, row)
+  }
+
+  /** The row in the given encoding, encoded when it is first asked for. */
+  text(row: number, encoding: Encoding): string {
+    // Of full length from the start: V8 keeps an array that grows with gaps as a slow dictionary.
+    this.encoded[encoding.index] ??= new Array<string | undefined>(this.log.capacity)
+    const rows = this.encoded[encoding.index]!
+    rows[row] ??= encoding.encodePosition(this.log, row)
     return rows[row]
   }
 
   private addSlot(device: number): number {
     const slot = this.slotCount++
     if (slot === this.rowOf.length) {
+      this.deviceOf = grown(this.deviceOf, new Uint32Array(slot * 2))
       this.rowOf = grown(this.rowOf, new Int32Array(slot * 2).fill(NO_ROW))
       this.ownerOf = grown(this.ownerOf, new Int32Array(slot * 2))
       this.newestMs = grown(this.newestMs, new Float64Array(slot * 2))
       this.newestInBatch = grown(this.newestInBatch, new Int32Array(slot * 2).fill(NO_ROW))
     }
     this.slots.set(device, slot)
+    this.deviceOf[slot] = device
     return slot
   }
 
   /** Frees what was encoded of a superseded row. */
   private forget(row: number): void {
-    for (const rows of this.encoded) rows[row] = undefined
+    for (const rows of this.encoded) if (rows !== undefined) rows[row] = undefined
   }
 
   /** Writes the log anew without superseded rows, if `count` more do not fit. */
@@ -242,42 +292,36 @@ export class LastPositions {
     const from = this.log
     if (from.length + count <= from.capacity) return
     const kept: number[] = []
-    const newRow = new Uint32Array(from.length + 1)
-    for (let row = 0; row < from.length; row++) {
-      newRow[row] = kept.length
-      if (this.isLast(row)) kept.push(row)
-    }
-    newRow[from.length] = kept.length
+    for (let row = 0; row < from.length; row++) if (this.isLast(row)) kept.push(row)
     // As much again as is kept: so a row is copied once more on average, whatever the number of devices.
     const capacity = Math.max(this.rowsMin, Math.ceil((2 * (kept.length + count)) / 8) * 8)
     const to = new PositionBatch(capacity)
     to.appendRows(from, kept)
     const slotOfRow = new Int32Array(capacity)
-    const encoded = encodedRows(capacity)
+    const itemOfRow = new Float64Array(capacity)
+    const sequenceOfRow = new Float64Array(capacity)
+    const encoded = this.encoded.map((rows) => rows && new Array<string | undefined>(capacity))
     for (let at = 0; at < kept.length; at++) {
-      slotOfRow[at] = this.slotOfRow[kept[at]!]!
-      for (let index = 0; index < encoded.length; index++) {
-        encoded[index]![at] = this.encoded[index]![kept[at]!]
-      }
-    }
-    for (let slot = 0; slot < this.slotCount; slot++) {
-      if (this.rowOf[slot] !== NO_ROW) this.rowOf[slot] = newRow[this.rowOf[slot]!]!
+      const row = kept[at]!
+      slotOfRow[at] = this.slotOfRow[row]!
+      itemOfRow[at] = this.itemOfRow[row]!
+      sequenceOfRow[at] = this.sequenceOfRow[row]!
+      encoded.forEach((rows, index) => {
+        if (rows !== undefined) rows[at] = this.encoded[index]![row]
+      })
+      this.rowOf[slotOfRow[at]!] = at
     }
     this.log = to
     this.slotOfRow = slotOfRow
+    this.itemOfRow = itemOfRow
+    this.sequenceOfRow = sequenceOfRow
     this.encoded = encoded
     discard(transferables(from.toMessage()))
-    this.onRenumber((row) => newRow[row]!)
   }
 
   private isLast(row: number): boolean {
     return this.rowOf[this.slotOfRow[row]!] === row
   }
-}
-
-/** Of full length from the start: V8 keeps an array that grows with gaps as a slow dictionary. */
-function encodedRows(capacity: number): (string | undefined)[][] {
-  return STREAM_FORMATS.map(() => new Array<string | undefined>(capacity))
 }
 
 function seenBy(owner: number): number | null {
@@ -290,7 +334,7 @@ function digestIsGreater(batch: PositionBatch, row: number, other: PositionBatch
   return high !== 0 ? high > 0 : batch.digestLow[row]! > other.digestLow[last]!
 }
 
-function grown<T extends Int32Array | Float64Array>(from: T, to: T): T {
+function grown<T extends Int32Array | Uint32Array | Float64Array>(from: T, to: T): T {
   to.set(from)
   return to
 }

@@ -9,9 +9,8 @@
 import type { GeofenceEvent } from '../../schemas/geofence-event.ts'
 import type { LiveEvent } from '../../schemas/live-port.ts'
 import { PositionBatch } from '../../schemas/position-batch.ts'
-import { ENCODINGS } from '../format/encoding.ts'
-import type { Encoding } from '../subscriptions/feed.ts'
-import { behindItem, type LogCursor, wholeCommit } from './cursor.ts'
+import { ENCODINGS, type Encoding } from '../format/encoding.ts'
+import { behindItem, compareKey, type LogCursor, wholeCommit } from './cursor.ts'
 
 interface HeldEvent {
   /** Of the geofence. */
@@ -121,6 +120,28 @@ export class LogSegment {
   /** Item behind the last of a commit. */
   endOf(commit: number): number {
     return this.starts[commit + 1] ?? this.length
+  }
+
+  /** First item behind the cursor, which lies within the commits of the segment, or before them. */
+  locate({ sequence, row, event }: LogCursor): number {
+    const { sequences } = this
+    let commit = 0
+    while (commit < sequences.length && sequences[commit]! < sequence) commit++
+    if (sequences[commit] !== sequence) return this.starts[commit] ?? this.length
+    const end = this.endOf(commit)
+    if (row === undefined && event === undefined) return end
+    let index = this.starts[commit]!
+    for (; index < end; index++) {
+      const held = this.eventAt(index)
+      if (held === undefined ? row && compareKey(this.batch, index, row) > 0 : held.event.id > (event ?? 0))
+        break
+    }
+    return index
+  }
+
+  /** Items that are events. */
+  eventIndexes(): Iterable<number> {
+    return this.events.keys()
   }
 
   /** Cursor of a message whose last row is the item. */

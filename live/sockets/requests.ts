@@ -1,17 +1,12 @@
 /** Messages of clients: reads them, checks them against the user's rights and the limits, and answers. */
-import { ClientMessage, type Scope, type StreamErrorCode } from '../../schemas/stream.ts'
+import { ClientMessage, type ReceivedMessage } from '../../schemas/stream.ts'
+import { encodingOf } from '../format/encoding.ts'
 import type { StreamFormat } from '../format/stream-format.ts'
-import type { LiveScope } from '../log/chunks.ts'
-import type { Client, Hub } from './client.ts'
-
-/** Unknown devices that an error lists. */
-const LISTED_DEVICES_MAX = 20
-
-interface Refusal {
-  readonly code: StreamErrorCode
-  readonly detail: string
-  readonly devices?: readonly number[]
-}
+import type { Refusal } from '../subscriptions/feed.ts'
+import type { Hub } from '../subscriptions/hub.ts'
+import { openFeed, type SubscribeMessage } from '../subscriptions/open-feed.ts'
+import { openScope } from '../subscriptions/scopes.ts'
+import type { Client } from './client.ts'
 
 /** Does what a message asks for. The bytes are not used afterwards. */
 export function handleMessage(client: Client, hub: Hub, bytes: Buffer, isBinary: boolean): void {
@@ -31,37 +26,34 @@ export function handleMessage(client: Client, hub: Hub, bytes: Buffer, isBinary:
     refuse(idOf(received), { code: 'invalid-message', detail: detail.slice(0, 300) })
     return
   }
-  const { id } = parsed.data
-  if (parsed.data.type === 'unsubscribe') {
-    if (client.unsubscribe(id)) return
-    refuse(id, { code: 'unknown-subscription', detail: `no subscription ${id} is open` })
-    return
-  }
-  if (parsed.data.type !== 'subscribe') {
-    refuse(id, { code: 'not-a-replay', detail: `subscription ${id} is live` })
-    return
-  }
-  const scope = liveScope(client, hub, id, parsed.data.scope)
-  if ('code' in scope) refuse(id, scope)
-  else client.subscribe(id, scope)
+  const refusal = answer(client, hub, parsed.data)
+  if (refusal !== undefined) refuse(parsed.data.id, refusal)
 }
 
-function decode(format: StreamFormat, bytes: Buffer, isBinary: boolean): unknown {
-  if (isBinary !== format.isBinary) {
-    throw new TypeError(format.isBinary ? 'send it in a binary frame' : 'send it in a text frame')
+function answer(client: Client, hub: Hub, message: ReceivedMessage): Refusal | undefined {
+  if (message.type === 'subscribe') return subscribe(client, hub, message)
+  const { id } = message
+  const feed = client.subscriptions.get(id)
+  if (feed === undefined) return { code: 'unknown-subscription', detail: `no subscription ${id} is open` }
+  if (message.type === 'unsubscribe') {
+    client.unsubscribe(id)
+    return undefined
   }
-  return format.decode(bytes)
+  if (message.type === 'scope') {
+    if (feed.move === undefined) return { code: 'scope-fixed', detail: 'a replay keeps its scope' }
+    const room = hub.limits.devicesPerSocketMax - client.deviceCount + (feed.deviceCount ?? 0)
+    const filter = openScope(hub, client.user, message.scope, room)
+    if ('code' in filter) return filter
+    feed.move(filter)
+    return undefined
+  }
+  if (feed.control === undefined) return { code: 'not-a-replay', detail: `subscription ${id} is live` }
+  return feed.control(message)
 }
 
-/** Id of a message that is otherwise wrong, so that the client can tell which it was. */
-function idOf(received: unknown): number | null {
-  const id = (received as { id?: unknown } | null | undefined)?.id
-  return Number.isSafeInteger(id) ? (id as number) : null
-}
-
-function liveScope(client: Client, hub: Hub, id: number, scope: Scope): LiveScope | Refusal {
-  const { limits, metrics, positions } = hub
-  const { organizationId, grant } = client.user
+function subscribe(client: Client, hub: Hub, message: SubscribeMessage): Refusal | undefined {
+  const { limits, metrics } = hub
+  const { id, rows } = message
   if (client.subscriptions.has(id)) {
     return {
       code: 'id-in-use',
@@ -75,34 +67,23 @@ function liveScope(client: Client, hub: Hub, id: number, scope: Scope): LiveScop
       detail: `a socket may have ${limits.subscriptionsPerSocketMax} subscriptions: unsubscribe one first`,
     }
   }
-  if (grant !== null) return { code: 'forbidden', detail: 'you may not watch the fleet' }
-  if ('all' in scope) return { organizationId, slots: null }
+  const encoding = encodingOf(client.format, rows, client.user.kind === 'user')
+  const room = limits.devicesPerSocketMax - client.deviceCount
+  const feed = openFeed(hub, client.user, message, client.outlet(id, encoding), room)
+  if ('code' in feed) return feed
+  client.subscribe(id, feed, encoding.header(id))
+  return undefined
+}
 
-  if (!('devices' in scope)) {
-    return { code: 'invalid-area', detail: 'subscribe to all, or to devices' }
+function decode(format: StreamFormat, bytes: Buffer, isBinary: boolean): unknown {
+  if (isBinary !== format.isBinary) {
+    throw new TypeError(format.isBinary ? 'send it in a binary frame' : 'send it in a text frame')
   }
-  const slots = new Set<number>()
-  const unknown: number[] = []
-  for (const device of scope.devices) {
-    const slot = positions.slotIn(organizationId, device)
-    if (slot === undefined) unknown.push(device)
-    else slots.add(slot)
-  }
-  if (unknown.length > 0) {
-    const more = unknown.length > LISTED_DEVICES_MAX ? ' and more' : ''
-    const devices = unknown.slice(0, LISTED_DEVICES_MAX)
-    return {
-      code: 'unknown-device',
-      detail: `there is no device ${devices.join(', ')}${more} that you may see: nothing was subscribed`,
-      devices,
-    }
-  }
-  if (client.slotCount + slots.size > limits.devicesPerSocketMax) {
-    metrics.limitMet('devicesPerSocketMax')
-    return {
-      code: 'too-many-devices',
-      detail: `the subscriptions of a socket may name ${limits.devicesPerSocketMax} devices: subscribe to all, or to less`,
-    }
-  }
-  return { organizationId, slots: Uint32Array.from(slots).sort() }
+  return format.decode(bytes)
+}
+
+/** Id of a message that is otherwise wrong, so that the client can tell which it was. */
+function idOf(received: unknown): number | null {
+  const id = (received as { id?: unknown } | null | undefined)?.id
+  return Number.isSafeInteger(id) ? (id as number) : null
 }

@@ -2,24 +2,11 @@
  * What feeds a subscription, and where it writes. A socket has several subscriptions; each has a feed of its own: of
  * the log, or of a replay. The feed decides what is sent, the outlet how, and when the socket has enough.
  */
-import type { GeofenceEvent } from '../../schemas/geofence-event.ts'
-import type { PositionBatch } from '../../schemas/position-batch.ts'
-import type { ServerMessage } from '../../schemas/stream.ts'
+import type { ReceivedMessage, ServerMessage, StreamErrorCode } from '../../schemas/stream.ts'
+import type { Encoding } from '../format/encoding.ts'
+import type { ScopeFilter } from './scope-filter.ts'
 
-/** How rows are written: format of the socket, and objects or arrays as the subscription asked. */
-export interface Encoding {
-  /** Place among all encodings, 0 and up: what is encoded once is kept by it. */
-  readonly index: number
-  /** Stands between two rows of a message. */
-  readonly separator: string
-  /** Row `row` of a batch, which must have a place; one character a byte. */
-  encodePosition(batch: PositionBatch, row: number): string
-  encodeEvent(event: GeofenceEvent): string
-  /** The `header` of a subscription whose rows are arrays; null where they are objects. */
-  header(id: number): ServerMessage | null
-  /** A message of `count` encoded rows that are joined by the separator. */
-  encodeRows(type: 'positions' | 'events', id: number, cursor: string, count: number, joined: string): Buffer
-}
+export type { Encoding }
 
 /** A subscription's way to its socket. */
 export interface Outlet {
@@ -38,11 +25,28 @@ export interface Outlet {
   end(): void
 }
 
+/** What a replay is told. */
+export type ReplayMessage = Extract<ReceivedMessage, { type: 'pause' | 'resume' | 'seek' | 'speed' }>
+
+/** Why something is not done; the subscription stays as it was. */
+export interface Refusal {
+  readonly code: StreamErrorCode
+  readonly detail: string
+  /** With `unknown-device`: the first of them. */
+  readonly devices?: readonly number[]
+}
+
 export interface Feed {
-  /** The log has grown, or a tick has come: send what is due, as long as the outlet is not full. */
+  /** Devices that its scope names, for the limit of the socket; undefined = none. */
+  readonly deviceCount?: number
+  /** It has begun, the log has grown, or a tick has come: send what is due, as long as the outlet is not full. */
   tick(): void
   /** The outlet was full, and takes more now. */
   drained(): void
   /** The subscription has ended, by whomever. Nothing may be sent any more. */
   close(): void
+  /** Gives it another scope; what has none of this can not be moved. */
+  move?(filter: ScopeFilter): void
+  /** Of replays only. */
+  control?(message: ReplayMessage): Refusal | undefined
 }

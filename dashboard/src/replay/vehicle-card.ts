@@ -168,12 +168,8 @@ export class VehicleCard {
           'p',
           { class: 'summary' },
           figure(formatDistance(lengthM), 'driven'),
-          ...(shown.exact
-            ? [
-                figure(formatSpeed(fastestKmh), 'at most'),
-                figure(formatCount(shown.track.length), 'positions'),
-              ]
-            : []),
+          figure(formatSpeed(fastestKmh), 'at most'),
+          figure(formatCount(shown.track.length), 'points'),
         ),
       )
     }

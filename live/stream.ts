@@ -1,0 +1,233 @@
+/**
+ * The stream without its sockets: commits come in from shards and, where they are lost on the way, from storage; devices
+ * from the registry. What has come goes into the log at once; a tick later every subscription gets what it has not got of
+ * it yet. Between ticks nothing is sent except to one that begins, or whose socket has drained.
+ */
+import type { MessagePort } from 'node:worker_threads'
+import type { Logger } from 'pino'
+import { orderCommit } from '../schemas/commit-order.ts'
+import type { Commit, ShardToLive } from '../schemas/live-port.ts'
+import { PositionBatch } from '../schemas/position-batch.ts'
+import { createPool } from '../storage/pools.ts'
+import { DeviceFeed } from './log/device-feed.ts'
+import type { Move } from './log/last-positions.ts'
+import { Sequencer } from './log/sequencer.ts'
+import { CommitStorage } from './log/stored-commits.ts'
+import { StreamLog } from './log/stream-log.ts'
+import type { LiveMetrics } from './metrics.ts'
+import { CLOCK_MS, type LiveLimits, type LiveOptions, TICK_MS } from './options.ts'
+import { Chunks } from './subscriptions/chunks.ts'
+import { CommitPages } from './subscriptions/commit-pages.ts'
+import type { Hub } from './subscriptions/hub.ts'
+import { SlotIndex } from './subscriptions/slot-filter.ts'
+
+/** Connections that read commits: those of clients that come back leave one for the stream itself. */
+const POOL_MAX = 3
+/** Positions of a tick whose latency is observed, at most: one observation costs as much as encoding. */
+const LATENCY_SAMPLES_MAX = 100
+
+export interface StreamOptions {
+  readonly options: LiveOptions
+  readonly limits: LiveLimits
+  readonly metrics: LiveMetrics
+  readonly log: Logger
+  /** Devices, or their groups, have changed. */
+  onDevices(): void
+}
+
+export class Stream {
+  readonly hub: Hub
+  private readonly metrics: LiveMetrics
+  private readonly log: Logger
+  private readonly tickMs: number
+  private readonly pool: ReturnType<typeof createPool>
+  private readonly storage: CommitStorage
+  private readonly devices: DeviceFeed
+  private readonly limits: LiveLimits
+  private readonly clock: NodeJS.Timeout
+  private readonly ports: MessagePort[] = []
+  private sequencer: Sequencer | undefined
+  private untold = 0
+  /** Item up to which ticks have come. */
+  private published = 0
+  private timer: NodeJS.Timeout | undefined
+  private lastTickMs = 0
+  /** Devices that have been asked for, since the next commit has something of them. */
+  private asked = new Set<number>()
+
+  constructor({ options, limits, metrics, log, onDevices }: StreamOptions) {
+    this.metrics = metrics
+    this.log = log
+    this.limits = limits
+    this.tickMs = options.tickMs ?? TICK_MS
+    this.pool = createPool(options.databaseUrl, {
+      max: POOL_MAX,
+      applicationName: 'fleetflow live log',
+      log,
+    })
+    this.storage = new CommitStorage(this.pool, limits.resumePageRows)
+    const stream = new StreamLog(limits.rowsKept, () => this.tick())
+    const slots = new SlotIndex()
+    stream.dispatchers.push(slots)
+    this.hub = {
+      stream,
+      chunks: new Chunks(stream),
+      pages: new CommitPages(this.storage, limits, metrics, (device) => stream.positions.slotOf(device)),
+      slots,
+      logFeeds: new Set(),
+      clocked: new Set(),
+      limits,
+      metrics,
+    }
+    this.devices = new DeviceFeed({
+      databaseUrl: options.databaseUrl,
+      log,
+      onDevices: (devices) => {
+        this.moved(stream.setDevices(devices))
+        onDevices()
+      },
+      onGone: (ids) => {
+        this.moved(stream.removeDevices(ids))
+        onDevices()
+      },
+      onAll: (ids) => {
+        // A device that only a position has told of so far is asked for by itself.
+        const { positions } = stream
+        const gone = [...positions.devices()].filter((id) => !ids.has(id) && positions.isKnown(id))
+        this.moved(stream.removeDevices(gone))
+      },
+      onUp: (up) => metrics.databaseUp.set(up ? 1 : 0),
+    })
+    this.clock = setInterval(() => {
+      for (const feed of this.hub.clocked) feed.tick()
+    }, CLOCK_MS)
+  }
+
+  /** @throws Error if the database can not be read. */
+  async start(): Promise<void> {
+    await this.devices.start()
+    const { sequence, batches } = await this.storage.snapshot()
+    this.hub.stream.restart(sequence, batches)
+    this.published = this.hub.stream.commits.end
+    this.untold = sequence
+    this.sequencer = new Sequencer({
+      sequence,
+      reader: this.storage,
+      log: this.log,
+      waitingRowsMax: this.limits.waitingRowsMax,
+      catchUpRowsMax: this.limits.rowsKept,
+      deliver: (batch, commit) => this.deliver(batch, commit),
+      jump: () => this.jump(),
+      onLookedUp: (commits) => this.metrics.lookedUp.inc(commits),
+    })
+  }
+
+  /** Takes what a shard tells. */
+  listen(port: MessagePort): void {
+    let untaken: Int32Array | undefined
+    this.ports.push(port)
+    port.on('message', (message: ShardToLive) => {
+      // Until ingest tells the commits of what it has stored, it is taken in the order in which it comes.
+      if (!('type' in message)) {
+        const batch = PositionBatch.fromMessage(message)
+        const rows = Uint32Array.from({ length: batch.length }, (_, row) => row)
+        orderCommit(batch, rows)
+        this.receive(batch, [{ sequence: ++this.untold, rows, events: [] }])
+        if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
+      } else if (message.type === 'events') {
+        this.receive(null, [{ sequence: ++this.untold, rows: new Uint32Array(0), events: message.events }])
+        if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
+      } else if (message.type === 'count') untaken = message.untaken
+      else if (message.type === 'stored') {
+        this.receive(message.batch && PositionBatch.fromMessage(message.batch), message.commits)
+        if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
+      }
+    })
+  }
+
+  /** Takes commits from wherever they come, in any order. The batch is not the caller's afterwards. */
+  receive(batch: PositionBatch | null, commits: readonly Commit[]): void {
+    this.sequencer!.receive(batch, commits)
+  }
+
+  /** Reads from storage soon what has been stored and was not told. */
+  catchUp(): void {
+    void this.sequencer?.poll()
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.clock)
+    clearTimeout(this.timer)
+    for (const port of this.ports) port.close()
+    this.hub.pages.close()
+    await this.devices.close()
+    await this.sequencer?.close()
+    await this.pool.end()
+  }
+
+  private deliver(batch: PositionBatch | null, commit: Commit): boolean {
+    const { stream } = this.hub
+    const unknown = stream.unknownDevices(batch, commit)
+    if (unknown.size > 0) {
+      const asked = [...unknown].filter((device) => !this.asked.has(device))
+      for (const device of asked) this.asked.add(device)
+      this.devices.check(asked)
+      return false
+    }
+    this.asked.clear()
+    stream.append(batch, commit)
+    this.changed()
+    return true
+  }
+
+  private async jump(): Promise<number> {
+    const { sequence, batches } = await this.storage.snapshot()
+    this.tick()
+    for (const feed of this.hub.logFeeds) feed.jump()
+    this.hub.stream.restart(sequence, batches)
+    this.metrics.jumps.inc()
+    this.log.warn({ sequence }, 'live was too far behind: it goes on with last positions')
+    this.changed()
+    this.tick()
+    return sequence
+  }
+
+  private moved(moves: readonly Move[]): void {
+    if (moves.length > 0) {
+      this.hub.chunks.changed()
+      for (const feed of this.hub.logFeeds) feed.moved(moves)
+      this.changed()
+    }
+    this.sequencer?.resume()
+  }
+
+  /** To be called when the log has grown, or who sees what has changed. */
+  private changed(): void {
+    this.hub.chunks.changed()
+    if (this.hub.stream.commits.end === this.published || this.timer !== undefined) return
+    const waitMs = this.lastTickMs + this.tickMs - performance.now()
+    // At once after a pause; the next tick waits for what comes with it.
+    if (waitMs <= 0) this.tick()
+    else this.timer = setTimeout(() => this.tick(), waitMs)
+  }
+
+  private tick(): void {
+    clearTimeout(this.timer)
+    this.timer = undefined
+    this.lastTickMs = performance.now()
+    this.observeLatency()
+    this.published = this.hub.stream.commits.end
+    for (const feed of this.hub.logFeeds) feed.tick()
+  }
+
+  private observeLatency(): void {
+    const nowMs = Date.now()
+    const { commits } = this.hub.stream
+    const step = Math.ceil((commits.end - this.published) / LATENCY_SAMPLES_MAX)
+    for (let item = Math.max(this.published, commits.first); item < commits.end; item += step) {
+      if (commits.isEvent(item)) continue
+      const receivedMs = commits.segmentOf(item).batch.receivedMs[commits.indexOf(item)]!
+      this.metrics.latencySeconds.observe(Math.max(0, nowMs - receivedMs) / 1_000)
+    }
+  }
+}

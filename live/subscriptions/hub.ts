@@ -1,0 +1,30 @@
+/** What all subscriptions share. */
+import type { Move } from '../log/last-positions.ts'
+import type { StreamLog } from '../log/stream-log.ts'
+import type { LiveMetrics } from '../metrics.ts'
+import type { LiveLimits } from '../options.ts'
+import type { Chunks } from './chunks.ts'
+import type { CommitPages } from './commit-pages.ts'
+import type { Feed } from './feed.ts'
+import type { SlotIndex } from './slot-filter.ts'
+
+/** What is fed by the log. */
+export interface LogSubscriber extends Feed {
+  /** The organisation of devices has changed, or they are disabled or gone. */
+  moved(moves: readonly Move[]): void
+  /** The stream is about to leave out what it can not catch up with: only the newest follows. */
+  jump(): void
+}
+
+export interface Hub {
+  readonly stream: StreamLog
+  readonly chunks: Chunks
+  readonly pages: CommitPages
+  readonly slots: SlotIndex
+  /** Feeds of the log that are open. */
+  readonly logFeeds: Set<LogSubscriber>
+  /** Feeds that also want a {@link Feed.tick} when the log does not grow, about every 50 ms: those with a clock. */
+  readonly clocked: Set<Feed>
+  readonly limits: LiveLimits
+  readonly metrics: LiveMetrics
+}

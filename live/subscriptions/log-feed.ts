@@ -1,0 +1,448 @@
+/**
+ * A subscription to the log. It is in one of three modes:
+ *
+ * - `resume`: everything behind a cursor, until it has caught up; see resume.ts.
+ * - `walk`: the last position of each device that is newer than where it stands: from the start that is a snapshot, and
+ *   where a slow socket stopped the conflated rest. With `intervalMs` one walk follows the other.
+ * - `live`: every row and event as it comes.
+ *
+ * When the socket has enough, nothing more is written before it has drained. Who was `live` walks from there on, and is
+ * told how much that leaves out; who resumes has lost nothing and goes on.
+ */
+
+import type { StreamErrorCode } from '../../schemas/stream.ts'
+import { type LogCursor, writeCursor } from '../log/cursor.ts'
+import type { Move } from '../log/last-positions.ts'
+import { type Chunk, collect, type View } from './chunks.ts'
+import type { Outlet } from './feed.ts'
+import type { Hub, LogSubscriber } from './hub.ts'
+import { Resume, type Resuming } from './resume.ts'
+import { Sampling } from './sampling.ts'
+import type { ScopeFilter, ScopeSink } from './scope-filter.ts'
+import { ScopeItems } from './scope-items.ts'
+
+export interface LogFeedOptions {
+  readonly hub: Hub
+  readonly outlet: Outlet
+  readonly filter: ScopeFilter
+  readonly events: boolean
+  /** What it goes on behind; undefined = it begins with a snapshot. */
+  readonly from: LogCursor | undefined
+  /** Undefined = every row. */
+  readonly intervalMs: number | undefined
+}
+
+/** An item, or a device that is shown or has left without one. */
+type Due = number | { readonly show: number } | { readonly left: number }
+
+/** Devices of one `left` message at most. */
+const LEFT_DEVICES_MAX = 1_000
+
+export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
+  readonly view: View
+  filter: ScopeFilter
+  private items: ScopeItems
+  private readonly hub: Hub
+  private readonly outlet: Outlet
+  private mode: 'resume' | 'walk' | 'live'
+  private readonly resume: Resume | undefined
+  private readonly sampling: Sampling | undefined
+  /** Item that it gets next, but for events of a walk: those stand by themselves. */
+  private position = 0
+  private nextEvent: number
+  /** Cursor of what is older than the item where a walk began. */
+  private floor: string
+  private floorItem: number
+  /** Cursor of the last message. */
+  private sent: string
+  /** Whether `live` was sent. */
+  private announced = false
+  /** Whether the socket has enough. */
+  private waiting = false
+  private closed = false
+  /** What is due at the next tick, in `live`, of a filter that tells. */
+  private due: Due[] = []
+  /** In the other modes: slots that are shown whatever the age of their row, and that have left. */
+  private readonly shown = new Set<number>()
+  private readonly leaves = new Set<number>()
+  /** While the socket has enough: what it would have been sent, counted up to an item. */
+  private owed = { rows: 0, events: 0 }
+  private owedTo = 0
+
+  constructor({ hub, outlet, filter, events, from, intervalMs }: LogFeedOptions) {
+    const { commits } = hub.stream
+    this.hub = hub
+    this.outlet = outlet
+    this.filter = filter
+    this.view = { organizationId: outlet.organizationId, encoding: outlet.encoding, events }
+    this.items = new ScopeItems(hub, this.view, filter)
+    this.mode = from === undefined ? 'walk' : 'resume'
+    this.nextEvent = commits.end
+    this.floorItem = commits.end
+    this.floor = writeCursor(from ?? commits.cursor)
+    this.sent = this.floor
+    this.sampling = intervalMs === undefined ? undefined : new Sampling(intervalMs)
+    if (from !== undefined) this.resume = new Resume(this, hub, outlet, from)
+    hub.logFeeds.add(this)
+    if (this.sampling !== undefined) hub.clocked.add(this)
+    filter.open(this)
+  }
+
+  get deviceCount(): number {
+    return this.filter.deviceCount
+  }
+
+  tick(): void {
+    if (this.waiting) this.owe()
+    else this.pump()
+  }
+
+  drained(): void {
+    if (!this.waiting || this.closed) return
+    this.waiting = false
+    this.tellLagging()
+    this.pump()
+  }
+
+  close(): void {
+    if (this.closed) return
+    this.closed = true
+    this.filter.close()
+    this.hub.logFeeds.delete(this)
+    this.hub.clocked.delete(this)
+  }
+
+  /** Ends it with an error. */
+  fail(code: StreamErrorCode, detail: string): void {
+    this.outlet.send({ type: 'error', id: this.outlet.id, code, detail })
+    this.outlet.end()
+  }
+
+  get isClosed(): boolean {
+    return this.closed
+  }
+
+  /** Moves the subscription: what it had and has no more leaves, and what it had not is shown. */
+  move(filter: ScopeFilter): void {
+    this.pump()
+    const before = this.items.slots()
+    this.filter.close()
+    this.filter = filter
+    this.items = new ScopeItems(this.hub, this.view, filter)
+    if (this.mode === 'live') this.beginWalk(this.hub.stream.commits.end)
+    filter.open(this)
+    const after = this.items.slots()
+    for (const slot of before) if (!after.has(slot)) this.left(slot)
+    for (const slot of after) if (!before.has(slot)) this.show(slot)
+    this.pump()
+  }
+
+  /** The organisation of devices has changed, or they are disabled or gone. */
+  moved(moves: readonly Move[]): void {
+    const { organizationId } = this.view
+    for (const { from, to, slot } of moves) {
+      const isLost = from !== null && (organizationId === null ? to === null : from === organizationId)
+      if (isLost && this.filter.lose(slot)) this.leaves.add(slot)
+    }
+    if (!this.outlet.full) this.sendLeaves()
+  }
+
+  /** The stream is about to leave out what it can not catch up with: only the newest follows. */
+  jump(): void {
+    if (this.mode !== 'live') return
+    this.leaveLive(this.due)
+    this.waiting = this.outlet.full
+    this.hub.metrics.lagging.inc()
+    this.outlet.send({ type: 'lagging', id: this.outlet.id, dropped: 0, events: 0 })
+  }
+
+  take(item: number): void {
+    const isEvent = this.hub.stream.commits.isEvent(item)
+    if (isEvent && !this.view.events) return
+    if (this.mode === 'live') this.due.push(item)
+    else if (this.counts) this.owed[isEvent ? 'events' : 'rows']++
+  }
+
+  show(slot: number): void {
+    if (this.mode === 'live') this.due.push({ show: slot })
+    else {
+      this.leaves.delete(slot)
+      this.shown.add(slot)
+    }
+  }
+
+  left(slot: number): void {
+    if (this.mode === 'live') this.due.push({ left: slot })
+    else {
+      this.shown.delete(slot)
+      this.leaves.add(slot)
+    }
+  }
+
+  /** Sends what is due, as far as the socket takes it. */
+  pump(): void {
+    if (this.closed || this.waiting) return
+    if (this.mode === 'resume') {
+      if (!this.resume!.advance()) {
+        this.waiting = this.outlet.full
+        return
+      }
+      this.beginWalk(this.hub.stream.commits.end)
+    }
+    if (this.mode === 'walk') this.walk()
+    if (this.mode === 'live') this.follow()
+  }
+
+  /** @returns Whether the socket is still open. */
+  write(chunk: Chunk, cursor: string): boolean {
+    if (chunk.count === 0) return true
+    this.sent = cursor
+    return this.outlet.writeRows(chunk.message(this.outlet.id, cursor), chunk.type, chunk.count)
+  }
+
+  private follow(): void {
+    if (this.leaves.size > 0 && this.outlet.full) {
+      this.leaveLive(this.due)
+      return
+    }
+    if (!this.sendLeaves()) return
+    if (this.filter.slots() !== null) {
+      this.sendDue()
+      return
+    }
+    const { chunks, stream } = this.hub
+    while (this.position < stream.commits.end) {
+      if (this.outlet.full) {
+        this.leaveLive([])
+        return
+      }
+      const chunk = chunks.everything(this.view, this.position)
+      if (!this.write(chunk, chunk.next === undefined ? chunks.head : chunk.cursor!)) return
+      this.position = chunk.next ?? stream.commits.end
+    }
+  }
+
+  private sendDue(): void {
+    const { due } = this
+    this.due = []
+    for (let at = 0; at < due.length; ) {
+      if (this.outlet.full) {
+        this.leaveLive(due.slice(at))
+        return
+      }
+      const first = due[at]!
+      if (typeof first === 'number') at = this.sendItems(due, at)
+      else if ('left' in first) {
+        this.leaves.add(first.left)
+        at++
+        const next = due[at]
+        if (typeof next === 'object' && 'left' in next) continue
+        if (!this.sendLeaves()) return
+      } else {
+        at++
+        this.sendShown(first.show, due, at)
+      }
+      if (this.closed) return
+    }
+    this.position = this.hub.stream.commits.end
+  }
+
+  /** @returns The place in `due` behind what was sent. */
+  private sendItems(due: readonly Due[], at: number): number {
+    let end = at
+    while (typeof due[end] === 'number') end++
+    const items = (due.slice(at, end) as number[]).filter((item) => this.items.sees(item))
+    const chunk = collect(this.hub.stream.commits, items, this.view.encoding)
+    const isAll = chunk.next === undefined && end === due.length
+    this.write(chunk, isAll ? this.hub.chunks.head : (chunk.cursor ?? this.sent))
+    return chunk.next === undefined ? end : due.indexOf(chunk.next, at)
+  }
+
+  private sendShown(slot: number, due: readonly Due[], at: number): void {
+    const { positions } = this.hub.stream
+    const row = positions.rowInSlot(slot)
+    if (row < 0 || !positions.sees(this.view.organizationId, slot)) return
+    const item = positions.itemOf(row)
+    // It is due itself.
+    if (due.includes(item, at)) return
+    this.write(collect(this.hub.chunks.walked, [item], this.view.encoding), this.sent)
+  }
+
+  /** What is due, and what follows, is walked over later. */
+  private leaveLive(due: readonly Due[]): void {
+    const { chunks, stream } = this.hub
+    const { end } = stream.commits
+    this.due = []
+    if (this.filter.slots() === null) {
+      this.owed = { ...chunks.count(this.view, this.position, end) }
+      this.beginWalk(this.position)
+    } else {
+      const items = due.filter((entry) => typeof entry === 'number')
+      const seen = items.filter((item) => this.items.sees(item))
+      const events = seen.filter((item) => stream.commits.isEvent(item)).length
+      this.owed = { rows: seen.length - events, events }
+      this.beginWalk(items[0] ?? end)
+    }
+    this.owedTo = end
+    this.waiting = true
+    for (const entry of due) {
+      if (typeof entry === 'number') continue
+      if ('show' in entry) this.show(entry.show)
+      else this.left(entry.left)
+    }
+  }
+
+  private beginWalk(from: number): void {
+    this.mode = 'walk'
+    this.position = from
+    this.nextEvent = from
+    this.floorItem = from
+    this.floor = this.sent
+  }
+
+  /** Sends what is newer than where it stands, of each device the last. */
+  private walk(): void {
+    if (this.announced && this.sampling !== undefined) {
+      if (!this.sendEvents()) return
+      if (!this.sampling.isDue()) return
+    }
+    if (this.outlet.full) {
+      this.wait()
+      return
+    }
+    if (!this.sendLeaves()) return
+    const { chunks, stream } = this.hub
+    const list = this.filter.slots() === null && this.shown.size === 0 ? undefined : this.walkList()
+    for (let at = 0; ; ) {
+      const chunk =
+        list === undefined
+          ? chunks.walk(this.view, this.position, this.walkedEvents)
+          : collect(chunks.walked, itemsFrom(list, at), this.view.encoding)
+      if (chunk.count === 0) break
+      if (this.outlet.full) {
+        this.wait()
+        return
+      }
+      const behind = chunk.last < this.floorItem ? this.floor : (chunk.cursor ?? this.floor)
+      if (!this.write(chunk, chunk.next === undefined ? chunks.head : behind)) return
+      if (list !== undefined) {
+        const { positions } = stream
+        for (const item of list.slice(at, at + chunk.count)) {
+          this.shown.delete(positions.slotOfLast(positions.rowFrom(item)))
+        }
+        at += chunk.count
+      }
+      this.position = Math.max(this.position, chunk.last + 1)
+      this.nextEvent = Math.max(this.nextEvent, chunk.last + 1)
+      if (chunk.next === undefined) break
+    }
+    this.walked()
+  }
+
+  /** A walk has come to the end of the log. */
+  private walked(): void {
+    const { end } = this.hub.stream.commits
+    this.position = end
+    this.floorItem = end
+    this.floor = this.hub.chunks.head
+    this.sent = this.floor
+    this.shown.clear()
+    this.owed = { rows: 0, events: 0 }
+    if (this.sampling === undefined) {
+      this.mode = 'live'
+      this.nextEvent = end
+    } else this.sampling.done()
+    if (this.announced) return
+    this.announced = true
+    this.outlet.send({ type: 'live', id: this.outlet.id, cursor: this.floor })
+  }
+
+  /** Items of a walk that is not the same for all, ascending. */
+  private walkList(): number[] {
+    const items = this.items.lastPositions(this.position, this.shown)
+    items.push(...this.items.events(this.walkedEvents))
+    return items.sort((a, b) => a - b)
+  }
+
+  /** Events that a walk sends, too: with `intervalMs` they do not wait for it. */
+  private get walkedEvents(): number {
+    return this.sampling === undefined ? this.nextEvent : Number.POSITIVE_INFINITY
+  }
+
+  /**
+   * Events between two walks. Their cursor is that of the last walk: whoever goes on behind it gets the rows that are not
+   * sent yet, and may get these events once more.
+   * @returns Whether all are sent.
+   */
+  private sendEvents(): boolean {
+    const { commits } = this.hub.stream
+    const items = this.items.events(this.nextEvent)
+    for (let at = 0; at < items.length; ) {
+      if (this.outlet.full) {
+        this.waiting = true
+        return false
+      }
+      const chunk = collect(commits, itemsFrom(items, at), this.view.encoding)
+      if (!this.write(chunk, this.floor)) return false
+      at += chunk.count
+      this.nextEvent = chunk.last + 1
+    }
+    this.nextEvent = commits.end
+    return true
+  }
+
+  /** @returns Whether the socket is still open. */
+  private sendLeaves(): boolean {
+    if (this.leaves.size === 0) return true
+    const { positions } = this.hub.stream
+    const devices = Array.from(this.leaves, (slot) => positions.deviceIn(slot))
+    this.leaves.clear()
+    for (let first = 0; first < devices.length; first += LEFT_DEVICES_MAX) {
+      const some = devices.slice(first, first + LEFT_DEVICES_MAX)
+      if (!this.outlet.send({ type: 'left', id: this.outlet.id, devices: some })) return false
+    }
+    return true
+  }
+
+  /** Whether what is left out is counted, to be told. A snapshot is only the newest anyway. */
+  private get counts(): boolean {
+    return this.waiting && this.announced && this.sampling === undefined
+  }
+
+  /** The socket has enough in the middle of a walk. */
+  private wait(): void {
+    this.waiting = true
+    if (!this.counts) return
+    this.owed = this.items.countWalk(this.position, this.nextEvent)
+    this.owedTo = this.hub.stream.commits.end
+  }
+
+  private owe(): void {
+    if (!this.counts || this.filter.slots() !== null) return
+    const { chunks, stream } = this.hub
+    const { rows, events } = chunks.count(this.view, this.owedTo, stream.commits.end)
+    this.owed.rows += rows
+    this.owed.events += events
+    this.owedTo = stream.commits.end
+  }
+
+  /** Says what is left out, if anything is. */
+  private tellLagging(): void {
+    const { owed } = this
+    if (owed.rows + owed.events === 0) return
+    const rest = this.items.countWalk(this.position, this.nextEvent)
+    const dropped = Math.max(0, owed.rows - rest.rows)
+    const events = Math.max(0, owed.events - rest.events)
+    this.owed = { rows: 0, events: 0 }
+    if (dropped + events === 0) return
+    const { metrics } = this.hub
+    metrics.lagging.inc()
+    metrics.dropped.inc(dropped)
+    metrics.droppedEvents.inc(events)
+    this.outlet.send({ type: 'lagging', id: this.outlet.id, dropped, events })
+  }
+}
+
+function* itemsFrom(items: readonly number[], at: number): Iterable<number> {
+  for (let i = at; i < items.length; i++) yield items[i]!
+}

@@ -1,0 +1,140 @@
+/**
+ * Everything behind a cursor, in the order in which it was stored: from pages of storage as far as memory does not reach
+ * back, then from memory. When the socket has enough nothing is held but the cursor.
+ */
+import type { StreamErrorCode } from '../../schemas/stream.ts'
+import { type LogCursor, wholeCommit, writeCursor } from '../log/cursor.ts'
+import type { LogSegment } from '../log/segment.ts'
+import { type Chunk, collect, type View } from './chunks.ts'
+import { type CommitPage, CommitPages } from './commit-pages.ts'
+import type { Outlet } from './feed.ts'
+import type { Hub } from './hub.ts'
+import type { ScopeFilter } from './scope-filter.ts'
+
+/** The feed that it is of. */
+export interface Resuming {
+  readonly view: View
+  readonly filter: ScopeFilter
+  readonly isClosed: boolean
+  /** @returns Whether the socket is still open. */
+  write(chunk: Chunk, cursor: string): boolean
+  /** Ends it with an error. */
+  fail(code: StreamErrorCode, detail: string): void
+  /** Goes on. */
+  pump(): void
+}
+
+/** Item of a resume that is not in memory. */
+const NOT_IN_MEMORY = -1
+
+export class Resume {
+  private readonly feed: Resuming
+  private readonly hub: Hub
+  private readonly outlet: Outlet
+  /** All up to here was sent. */
+  private cursor: LogCursor
+  /** Sequence behind which the page begins that has what follows. */
+  private pageAfter: number
+  private position = NOT_IN_MEMORY
+  private reading = false
+  /** Sequence of the log for which storage had nothing more: what follows comes with the log. */
+  private complete: number | undefined
+
+  constructor(feed: Resuming, hub: Hub, outlet: Outlet, from: LogCursor) {
+    this.feed = feed
+    this.hub = hub
+    this.outlet = outlet
+    this.cursor = from
+    this.pageAfter = CommitPages.startFor(from.sequence)
+  }
+
+  /**
+   * Sends what the socket takes. What has to be read first goes on by itself.
+   * @returns Whether it has caught up with the log.
+   */
+  advance(): boolean {
+    const { commits } = this.hub.stream
+    while (!this.reading && !this.feed.isClosed && !this.outlet.full) {
+      if (this.position < commits.first) {
+        this.position = commits.locate(this.cursor) ?? NOT_IN_MEMORY
+        if (this.position === NOT_IN_MEMORY) {
+          if (this.complete !== commits.sequence) void this.read()
+          return false
+        }
+      }
+      if (this.position >= commits.end) return true
+      if (!this.sendFromMemory()) return false
+    }
+    return false
+  }
+
+  /** @returns Whether the socket is still open. */
+  private sendFromMemory(): boolean {
+    const { chunks, stream } = this.hub
+    const { commits } = stream
+    const { filter, view } = this.feed
+    const chunk =
+      filter.slots() === null
+        ? chunks.everything(view, this.position)
+        : collect(commits, this.inMemory(this.position), view.encoding)
+    this.cursor = chunk.next === undefined ? commits.cursor : commits.cursorBehind(chunk.last)
+    this.position = chunk.next ?? commits.end
+    return this.feed.write(chunk, writeCursor(this.cursor))
+  }
+
+  private async read(): Promise<void> {
+    this.reading = true
+    try {
+      const { sequence } = this.hub.stream.commits
+      const page = await this.hub.pages.get(this.pageAfter)
+      if (this.feed.isClosed) return
+      if (this.cursor.sequence < page.oldest - 1) {
+        this.feed.fail('cursor-expired', 'what follows the cursor is no longer kept: subscribe without it')
+        return
+      }
+      if (page.last > page.after) this.sendPage(page)
+      else if (this.cursor.sequence > page.after) {
+        this.feed.fail('cursor-invalid', 'nothing was stored yet up to the cursor: subscribe without it')
+        return
+      } else this.complete = sequence
+    } catch {
+      this.feed.fail('storage-unavailable', 'the database can not be read: subscribe again later')
+      return
+    } finally {
+      this.reading = false
+    }
+    this.feed.pump()
+  }
+
+  private sendPage({ segment, last }: CommitPage): void {
+    const end = wholeCommit(Math.max(last, this.cursor.sequence))
+    for (let index: number | undefined = segment.locate(this.cursor); index !== undefined; ) {
+      if (this.outlet.full) return
+      const chunk = collect(segment, this.inPage(segment, index), this.feed.view.encoding)
+      const cursor: LogCursor = chunk.next === undefined ? end : segment.cursorBehind(chunk.last)
+      if (!this.feed.write(chunk, writeCursor(cursor))) return
+      this.cursor = cursor
+      index = chunk.next
+    }
+    this.pageAfter = last
+  }
+
+  private *inMemory(from: number): Iterable<number> {
+    const { chunks, stream } = this.hub
+    const { filter, view } = this.feed
+    for (const { segment, base, first, end } of stream.commits.spans(from, stream.commits.end)) {
+      for (let index = first; index < end; index++) {
+        if (!view.events && segment.isEvent(index)) continue
+        if (chunks.sees(view.organizationId, segment, index) && filter.has(segment, index)) yield base + index
+      }
+    }
+  }
+
+  private *inPage(segment: LogSegment, from: number): Iterable<number> {
+    const { filter, view } = this.feed
+    for (let index = from; index < segment.length; index++) {
+      if (!view.events && segment.isEvent(index)) continue
+      if (this.hub.chunks.sees(view.organizationId, segment, index) && filter.has(segment, index)) yield index
+    }
+  }
+}
