@@ -42,6 +42,9 @@ async function contents(): Promise<string> {
     'device_group_members',
     'geofences',
     'geofence_backfills',
+    'driver_devices',
+    'share_links',
+    'share_link_devices',
   ]
   const dumps = tables.map((table) => api.pool.query(`SELECT ${table}::text FROM ${table} ORDER BY 1`))
   return JSON.stringify((await Promise.all(dumps)).map(({ rows }) => rows))
@@ -91,6 +94,10 @@ describe('tenancy', () => {
       'device-groups': await insertedBySouth(
         `INSERT INTO device_groups (organization_id, name) VALUES ($1, 'south group') RETURNING id`,
       ),
+      'share-links': await insertedBySouth(
+        `INSERT INTO share_links (organization_id, name, delay_s, expires_at, token_hash, created_by)
+         VALUES ($1, 'south link', 0, now() + interval '1 day', 'south', 1) RETURNING id`,
+      ),
     }
     const bodies: Partial<Record<Operation, object>> = {
       updateOrganization: { name: 'mine' },
@@ -100,6 +107,7 @@ describe('tenancy', () => {
       updateGeofence: { name: 'mine' },
       createGeofenceBackfill: { from: '2026-01-01T00:00:00Z' },
       updateDeviceGroup: { name: 'mine' },
+      putDriverDevices: { devices: [] },
     }
     const before = await contents()
     const tried = operations.filter(({ path }) => path.includes('{id}'))
@@ -121,7 +129,7 @@ describe('tenancy', () => {
     await api.addDevice(api.south.id, 'listed south')
     await api.addDevice(api.north.id, 'listed north')
     const lists = ['/organizations', '/users', '/devices', '/devices?search=listed', '/positions']
-    lists.push('/geofences', '/device-groups', '/events')
+    lists.push('/geofences', '/device-groups', '/events', '/share-links', '/snapshot?at=2030-01-01T00:00:00Z')
     for (const path of lists) {
       for (const query of ['', `organizationId=${api.south.id}`]) {
         const url = `/api/v1${path}${path.includes('?') ? '&' : '?'}${query}`

@@ -30,6 +30,8 @@ export const ACCESS = {
   createUser: ADMINS,
   updateUser: ADMINS,
   deleteUser: ADMINS,
+  getDriverDevices: ADMINS,
+  putDriverDevices: ADMINS,
 
   /** Of drivers only their own. */
   listDevices: EVERYONE,
@@ -91,6 +93,13 @@ export const ACCESS = {
   exportDeviceTrackGeojson: EVERYONE,
   exportDeviceTrackCsv: EVERYONE,
   createStreamTicket: EVERYONE,
+
+  listShareLinks: DISPATCHERS,
+  createShareLink: DISPATCHERS,
+  deleteShareLink: DISPATCHERS,
+  /** Whoever has the link: the token is looked for in the database, see shares.ts. */
+  getShared: 'public',
+  createSharedStreamTicket: 'public',
 
   getHealth: 'public',
   getReadiness: 'public',

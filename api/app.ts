@@ -13,6 +13,7 @@ import { databaseProblem } from './database-error.ts'
 import { deviceGroups } from './device-groups.ts'
 import { devices } from './devices.ts'
 import { docs } from './docs.ts'
+import { driverDevices } from './driver-devices.ts'
 import { geofenceBackfills } from './geofence-backfills.ts'
 import { geofenceEvents } from './geofence-events.ts'
 import { geofenceImport } from './geofence-import.ts'
@@ -25,6 +26,8 @@ import { positions } from './positions.ts'
 import { ApiError, invalidRequest, problemResponse } from './problem.ts'
 import { quarantine } from './quarantine.ts'
 import { type ApiEnv, authentication, notJson } from './route.ts'
+import { shareLinks } from './share-links.ts'
+import { shares } from './shares.ts'
 import { snapshot } from './snapshot.ts'
 import { streamTickets } from './stream-tickets.ts'
 import { tracks } from './tracks.ts'
@@ -34,6 +37,7 @@ const RESOURCES = [
   auth,
   organizations,
   users,
+  driverDevices,
   // Their paths would else be taken for those of a device.
   nearby,
   devices,
@@ -48,6 +52,8 @@ const RESOURCES = [
   snapshot,
   tracks,
   streamTickets,
+  shareLinks,
+  shares,
   auditEvents,
 ]
 
@@ -131,7 +137,7 @@ function refuseOtherMethods(app: OpenAPIHono<ApiEnv>): void {
 
 function answerError(error: Error, c: Context<ApiEnv>, { log }: HealthOptions): Response {
   const problem = error instanceof ApiError ? error : (requestProblem(error, c) ?? databaseProblem(error))
-  const request = { method: c.req.method, path: c.req.path }
+  const request = { method: c.req.method, path: loggedPath(c.req.path) }
   if (problem === undefined) {
     log.error({ err: error, ...request }, 'request failed')
     return problemResponse(
@@ -140,6 +146,11 @@ function answerError(error: Error, c: Context<ApiEnv>, { log }: HealthOptions): 
   }
   if (problem.status >= 500) log.warn({ err: problem.cause ?? problem, ...request }, 'request refused')
   return problemResponse(problem)
+}
+
+/** A path without the token of a share link, which is a secret. */
+function loggedPath(path: string): string {
+  return path.replace(/^(.*?\/share\/)[^/]+/, '$1…')
 }
 
 /** What is wrong with a body that could not be read. */

@@ -50,7 +50,7 @@ const OVERLAY_PATH = '/basemap/overlay.geojson'
 const NO_OVERLAY = Buffer.from('{"type":"FeatureCollection","features":[]}')
 const GZIP_MAGIC = 0x1f8b
 
-/** Routes of the dashboard: `/`, its files, `/basemap/overlay.geojson`. */
+/** Routes of the dashboard: `/`, `/share/TOKEN`, its files, `/basemap/overlay.geojson`. */
 export function dashboard(options: ApiOptions): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>()
   const { dashboardDir, overlayFile, streamUrl } = options
@@ -65,7 +65,10 @@ export function dashboard(options: ApiOptions): Hono<ApiEnv> {
     if (!entry.isFile()) continue
     const file = join(entry.parentPath, entry.name)
     const path = `/${relative(folder, file).split(sep).join('/')}`
-    serve(path === '/index.html' ? '/' : path, staticFile(readFileSync(file), path))
+    const read = staticFile(readFileSync(file), path)
+    if (path !== '/index.html') serve(path, read)
+    // The page finds out itself which of its parts is asked for.
+    else for (const page of ['/', '/share/:token']) serve(page, read)
   }
   return app
 }

@@ -13,7 +13,7 @@ export const STREAM_TICKET_S = 30
 /** Tickets of one user that may wait at a time. */
 export const STREAM_TICKETS_MAX = 100
 
-const StreamTicket = z
+export const StreamTicket = z
   .object({
     ticket: TokenText.describe('can be redeemed once'),
     url: z.string().describe('URL of the stream; add `?ticket=TICKET`'),
