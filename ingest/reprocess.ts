@@ -21,7 +21,7 @@ import { JournalDecoder } from './shards/journal-decoder.ts'
 const COLUMNS = COPY_COLUMNS.join(', ')
 /** Which rows are the same position, and which columns do not tell positions apart. */
 const KEY = ['device_id', 'fix_time', 'digest']
-const NOT_COMPARED = new Set([...KEY, 'received_at', 'decoder', 'quality'])
+const NOT_COMPARED = new Set([...KEY, 'received_at', 'decoder', 'quality', 'batch'])
 const COMPARED = COPY_COLUMNS.filter((column) => !NOT_COMPARED.has(column))
 const BATCH_ROWS = 8192
 const SHOWN_AT_ONCE = 1_000
@@ -172,7 +172,7 @@ class Reprocess {
     }
     await this.days.ensure(client, batch.fixTimeMs, batch.length)
     const order = Uint32Array.from({ length: batch.length }, (_, row) => row)
-    const data = this.encoder.encode(batch, order, batch.length)
+    const data = this.encoder.encode(batch, order)
     await copyQuery(client, `COPY decoded (${COLUMNS}) FROM STDIN (FORMAT binary)`, data)
     await client.query(
       `INSERT INTO frames SELECT timestamptz 'epoch' + ms * interval '1 ms', readable
@@ -188,7 +188,8 @@ class Reprocess {
   private async compare(device: number): Promise<Pick<Reprocessed, 'added' | 'changed' | 'removed'>> {
     const { client } = this
     // As text: it has more digits than a number of JSON is read with.
-    const json = (row: string) => `to_jsonb(${row}) || jsonb_build_object('digest', ${row}.digest::text)`
+    const json = (row: string) =>
+      `to_jsonb(${row}) - 'batch' || jsonb_build_object('digest', ${row}.digest::text)`
     const differs = COMPARED.map((column) => `d.${column} IS DISTINCT FROM p.${column}`).join(' OR ')
     const [first, last] = [this.options.fromMs, this.options.toMs].map((ms) => new Date(ms))
     // Whether a position jumped is known from those before it only: that mark stays while the place does.
@@ -231,13 +232,22 @@ class Reprocess {
   }
 
   private async apply(): Promise<void> {
-    // As a removed and an added row: so it is right whatever the columns are, also in a compressed chunk.
+    // As a removed and an added row: so it is right whatever the columns are, also in a compressed chunk. What is added
+    // is committed like what comes in, in pieces that the stream can take.
     await this.client.query(`
+      WITH placed AS (
+        SELECT device_id, fix_time, digest, (row_number() OVER (ORDER BY fix_time, digest) - 1) / ${BATCH_ROWS} AS piece
+        FROM changes WHERE change <> 'removed'),
+      pieces AS MATERIALIZED (
+        SELECT piece, nextval('batch_numbers') AS number FROM (SELECT DISTINCT piece FROM placed) AS p)
+      UPDATE wanted d SET batch = number FROM placed c JOIN pieces USING (piece)
+        WHERE c.device_id = d.device_id AND c.fix_time = d.fix_time AND c.digest = d.digest;
       DELETE FROM positions p USING changes c WHERE c.change <> 'added'
         AND p.device_id = c.device_id AND p.fix_time = c.fix_time AND p.digest = c.digest;
-      INSERT INTO positions (${COLUMNS}) SELECT ${COLUMNS} FROM wanted d WHERE EXISTS (SELECT FROM changes c
-        WHERE c.change <> 'removed' AND c.device_id = d.device_id AND c.fix_time = d.fix_time AND c.digest = d.digest)
-      ON CONFLICT DO NOTHING`)
+      INSERT INTO positions (${COLUMNS}) SELECT ${COLUMNS} FROM wanted WHERE batch IS NOT NULL ON CONFLICT DO NOTHING;
+      SELECT commit_batch(batch, row_count, fix_from, fix_to) FROM (
+        SELECT batch, count(*)::integer AS row_count, min(fix_time) AS fix_from, max(fix_time) AS fix_to
+        FROM wanted WHERE batch IS NOT NULL GROUP BY batch ORDER BY batch) AS b`)
   }
 }
 

@@ -56,6 +56,16 @@ BEGIN
   RETURN place;
 END $$;
 
+-- The same for a transaction that stored events only, which it keeps.
+CREATE FUNCTION commit_events(events json) RETURNS bigint
+  LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+  number bigint := nextval('batch_numbers');
+BEGIN
+  PERFORM keep_batch_events(number, events);
+  RETURN commit_batch(number, 0, NULL, NULL);
+END $$;
+
 -- Forgets what was committed before a time; the last commit stays, since the order goes on behind it. So much at once,
 -- lest who stores waits. Returns how many were forgotten.
 CREATE FUNCTION forget_batches(before timestamptz, row_limit integer) RETURNS integer
@@ -74,5 +84,5 @@ BEGIN
   RETURN forgotten;
 END $$;
 
-REVOKE ALL ON FUNCTION keep_batch_events, commit_batch, forget_batches FROM PUBLIC;
+REVOKE ALL ON FUNCTION keep_batch_events, commit_batch, commit_events, forget_batches FROM PUBLIC;
 REVOKE ALL ON batches, batch_events FROM PUBLIC;

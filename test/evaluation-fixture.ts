@@ -4,8 +4,9 @@ import { buildFenceIndex, type FenceSource } from '../geofence/index/fence-index
 import type { Terms } from '../geofence/index/fence-map.ts'
 import { compileShape } from '../geofence/shapes/shape.ts'
 import { Evaluator } from '../ingest/geofences/evaluation/evaluator.ts'
-import { PositionWriter } from '../ingest/shards/writer.ts'
+import { PositionWriter, type Written } from '../ingest/shards/writer.ts'
 import { GeofenceRule, type GeofenceShape } from '../schemas/geofence.ts'
+import type { LiveEvent } from '../schemas/live-port.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'
 import { createPool } from '../storage/pools.ts'
 import { testDatabase } from './database.ts'
@@ -190,4 +191,13 @@ export function batchOf(fixes: readonly DrivenFix[]): PositionBatch {
     batch.digestLow[row] = digest
   }
   return batch
+}
+
+/** Writes a batch. @returns What came of it, with the events of all of its commits. */
+export async function writeFixes(
+  writer: PositionWriter,
+  batch: PositionBatch,
+): Promise<Written & { events: LiveEvent[] }> {
+  const written = await writer.write(batch)
+  return { ...written, events: written.commits.flatMap(({ events }) => events) }
 }

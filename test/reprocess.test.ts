@@ -7,6 +7,7 @@ import { type Adapter, defineAdapter } from '../device-adapters/adapter.ts'
 import { delimitedBy } from '../device-adapters/framing.ts'
 import { openJournalReader } from '../ingest/journal/reader.ts'
 import { type Reprocessed, type RowChange, reprocess } from '../ingest/reprocess.ts'
+import { readCommits, readHead } from '../storage/commit-log.ts'
 import { IngestHarness } from './ingest-harness.ts'
 
 const START_MS = Math.floor(Date.now() / 1000) * 1000 - 3_600_000
@@ -134,6 +135,20 @@ test('a corrected version corrects the rows, and those only, and once', async ()
   await run(inKnots)
   expect((await rowsOf(id)).map(({ speed_kmh }) => speed_kmh)).toEqual([
     0, 10, 20, 30, 40, 50, 60, 70, 80, 90,
+  ])
+})
+
+test('rows that are added or changed are committed anew, so that cursors lead to them', async () => {
+  const client = await harness.pool.connect()
+  const before = await readHead(client)
+  await run(inKmh)
+  const { batch, commits } = await readCommits(client, before.last, { rowsMax: 100 })
+  client.release()
+  expect(commits).toHaveLength(1)
+  expect(Array.from(commits[0]!.rows, (row) => batch!.speedKmh[row])).toEqual([120, 140, 160, 180])
+  await run(inKmh)
+  expect((await harness.pool.query('SELECT max(sequence)::integer AS last FROM batches')).rows).toEqual([
+    { last: commits[0]!.sequence },
   ])
 })
 

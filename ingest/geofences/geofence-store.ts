@@ -68,9 +68,15 @@ export async function lostDevices(
  *
  * @param changes Empty ones cost the check of the guard only.
  * @param nowMs What `advance` and `revise` were given as such, the earliest of it, ms UTC.
+ * @param batch Number under which the events are kept for the stream; undefined = they are not sent.
  * @returns Ends with a semicolon.
  */
-export function applyStatement(changes: GeofenceChanges, guard: Guard, nowMs: number): string {
+export function applyStatement(
+  changes: GeofenceChanges,
+  guard: Guard,
+  nowMs: number,
+  batch?: number,
+): string {
   const check = `SELECT geofence_guard(${guard.owner}, ${guard.losses});`
   if (isEmpty(changes)) return check
   const fences = new Set<number>()
@@ -84,7 +90,8 @@ export function applyStatement(changes: GeofenceChanges, guard: Guard, nowMs: nu
   const { opened, changed, removed, events } = changes
   const lists = [opened, changed, removed, events].map(jsonLiteral)
   const now = `to_timestamp(${nowMs} / 1000.0)`
-  return `${check} SELECT geofence_apply('{${[...fences]}}', '{${[...devices]}}', ${now}, ${lists});`
+  const apply = `geofence_apply('{${[...fences]}}', '{${[...devices]}}', ${now}, ${lists})`
+  return `${check} SELECT ${batch === undefined ? apply : `keep_batch_events(${batch}, ${apply})`};`
 }
 
 /** NaN becomes null, which is what the tables have for "none". */

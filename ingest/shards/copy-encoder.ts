@@ -26,6 +26,7 @@ export const COPY_COLUMNS = [
   'valid',
   ...READINGS.map((reading) => reading.sql),
   'attributes',
+  'batch',
 ] as const
 
 type NumberType = 'int2' | 'int4' | 'float4' | 'float8'
@@ -71,9 +72,11 @@ export class CopyEncoder {
 
   /**
    * Encodes the rows `order[0..]` of `batch` as one CopyData message and a CopyDone.
+   * @param number Of the batch in the database; undefined = none.
    * @returns A view of the encoder's own buffer, good until the next call.
    */
-  encode(batch: PositionBatch, order: ArrayLike<number>, count: number = order.length): Buffer {
+  encode(batch: PositionBatch, order: ArrayLike<number>, number?: number): Buffer {
+    const count = order.length
     this.at = 0
     this.room(5 + SIGNATURE.length)
     this.at = 5
@@ -85,6 +88,8 @@ export class CopyEncoder {
       const row = order[i]!
       this.room(ROW_BYTES_MAX + attributesBytesMax(batch, row, keys))
       this.row(batch, row, readings, keys)
+      if (number === undefined) this.null()
+      else this.int8(number)
     }
     this.room(2 + 5)
     this.view.setInt16(this.at, -1)
@@ -210,6 +215,14 @@ export class CopyEncoder {
     this.view.setInt32(this.at, 4)
     this.view.setFloat32(this.at + 4, value)
     this.at += 8
+  }
+
+  /** @param value Whole number, from 0 to below 2^53. */
+  private int8(value: number): void {
+    this.view.setInt32(this.at, 8)
+    this.view.setUint32(this.at + 4, Math.floor(value / TWO_32))
+    this.view.setUint32(this.at + 8, value >>> 0)
+    this.at += 12
   }
 
   private int4(value: number): void {

@@ -1,9 +1,9 @@
 /** Finds the frames of positions that the database refused: the batch has rows only, the journal has the bytes. */
 import { PositionBatch } from '../../schemas/position-batch.ts'
 import type { JournalReader } from '../journal/journal.ts'
+import type { RefusedRow } from './delivery.ts'
 import type { JournalDecoder } from './journal-decoder.ts'
 import type { JournalRange, RefusedFrame } from './shard-messages.ts'
-import type { RefusedRow } from './writer.ts'
 
 const NO_BYTES = new Uint8Array(0)
 

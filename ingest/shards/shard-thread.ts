@@ -27,7 +27,6 @@ const writer = new PositionWriter(
   `fleetflow shard ${index}`,
   {
     onDatabase: (up, error) => post({ type: 'database', up, message: error?.message ?? '' }),
-    onEventsLeftOut: (events) => live?.leaveOutEvents(events),
   },
   evaluator,
 )
@@ -60,7 +59,7 @@ async function store(batch: PositionBatch, range: JournalRange): Promise<StoredR
   await firstFences
   const startMs = performance.now()
   quality.mark(batch)
-  const { rows, duplicates, refused, events } = await writer.write(batch)
+  const { rows, duplicates, refused, commits } = await writer.write(batch)
   if (refused.length > 0) {
     post({ type: 'refused', frames: await refusedFrames(reader, await decoder(), range, batch, refused) })
     // Live passes over what is not in the database as over what is doubtful.
@@ -68,7 +67,7 @@ async function store(batch: PositionBatch, range: JournalRange): Promise<StoredR
   }
   lastFixes.note(batch)
   live?.publish(batch)
-  live?.publishEvents(events)
+  live?.publishEvents(commits.flatMap(({ events }) => events))
   const storeMs = performance.now() - startMs
   return { rows, duplicates, refused: refused.length, storeMs, evaluation: evaluator.takeFigures() }
 }

@@ -125,8 +125,10 @@ describe('what is stored', () => {
     batch.receivedMs[row] = TIME_MS
     batch.device[row] = 1
     await writer.write(batch)
-    const [{ fix_time, received_at, device_id, digest, quality, valid, ...others }] = await stored()
+    const [{ fix_time, received_at, device_id, digest, quality, valid, batch: number, ...others }] =
+      await stored()
     expect(new Set(Object.values(others))).toEqual(new Set([null]))
+    expect(Number(number)).toBeGreaterThan(0)
     expect({ device_id, digest, quality, valid }).toEqual({
       device_id: 1,
       digest: '0',
@@ -180,8 +182,8 @@ test('batches that wait for one another keep their bytes apart', async () => {
   })
   await lock.query('COMMIT')
   lock.release()
-  expect(await Promise.all(written)).toEqual(
-    devices.map(() => ({ rows: 2_000, duplicates: 0, refused: [], events: [] })),
+  expect(await Promise.all(written)).toMatchObject(
+    devices.map(() => ({ rows: 2_000, duplicates: 0, refused: [] })),
   )
   const { rows } = await pool.query(`
     SELECT device_id, count(*)::int AS rows FROM positions
@@ -191,18 +193,13 @@ test('batches that wait for one another keep their bytes apart', async () => {
 
 describe('a row that is there already', () => {
   test('is not stored again, nor does it keep its neighbours out', async () => {
-    expect(await writer.write(batchOf(1, 2, 3))).toEqual({ rows: 3, duplicates: 0, refused: [], events: [] })
-    expect(await writer.write(batchOf(3, 4, 1, 5))).toEqual({
-      rows: 4,
-      duplicates: 2,
-      refused: [],
-      events: [],
-    })
+    expect(await writer.write(batchOf(1, 2, 3))).toMatchObject({ rows: 3, duplicates: 0, refused: [] })
+    expect(await writer.write(batchOf(3, 4, 1, 5))).toMatchObject({ rows: 4, duplicates: 2, refused: [] })
     expect((await stored()).map((row) => row.device_id)).toEqual([1, 2, 3, 4, 5])
   })
 
   test('may be twice in one batch', async () => {
-    expect(await writer.write(batchOf(1, 1, 2))).toEqual({ rows: 3, duplicates: 1, refused: [], events: [] })
+    expect(await writer.write(batchOf(1, 1, 2))).toMatchObject({ rows: 3, duplicates: 1, refused: [] })
     expect(await stored()).toHaveLength(2)
   })
 
@@ -210,7 +207,7 @@ describe('a row that is there already', () => {
     const batch = new PositionBatch(8)
     add(batch, 1, 0, 1)
     add(batch, 1, 0, 2)
-    expect(await writer.write(batch)).toEqual({ rows: 2, duplicates: 0, refused: [], events: [] })
+    expect(await writer.write(batch)).toMatchObject({ rows: 2, duplicates: 0, refused: [] })
     expect(await stored()).toHaveLength(2)
   })
 })
@@ -239,7 +236,7 @@ describe('a database that goes away', () => {
     const written = writer.write(batchOf(1))
     await new Promise((resolve) => setTimeout(resolve, 1_000))
     await pool.query('DROP FUNCTION fill_disk CASCADE')
-    expect(await written).toEqual({ rows: 1, duplicates: 0, refused: [], events: [] })
+    expect(await written).toMatchObject({ rows: 1, duplicates: 0, refused: [] })
     // After 0, 100, 300 and 700 ms.
     expect(databaseStates.filter((up) => !up).length).toBeLessThanOrEqual(4)
   })
@@ -262,7 +259,7 @@ describe('a database that goes away', () => {
     const behind = new PositionWriter(url.href, 'test behind', { onDatabase }, undefined, 300)
     await behind.write(batchOf(1))
     for (const socket of sockets) socket.unpipe().pause()
-    expect(await behind.write(batchOf(2))).toEqual({ rows: 1, duplicates: 0, refused: [], events: [] })
+    expect(await behind.write(batchOf(2))).toMatchObject({ rows: 1, duplicates: 0, refused: [] })
     expect(states).toEqual(['up', 'no answer within 300 ms', 'up'])
     await behind.close()
     for (const socket of sockets) socket.destroy()
@@ -324,7 +321,7 @@ describe('a row that the database refuses', () => {
     expect(result.refused.toSorted((a, b) => a.row - b.row)).toEqual(
       refused.map((row) => refusal(batch, row)),
     )
-    expect(await next).toEqual({ rows: 1, duplicates: 0, refused: [], events: [] })
+    expect(await next).toMatchObject({ rows: 1, duplicates: 0, refused: [] })
     const kept = devices.filter((_, row) => !refused.includes(row))
     expect((await stored()).map((row) => row.device_id)).toEqual([...kept, 600])
   })
@@ -366,12 +363,7 @@ describe('a row that the database refuses', () => {
 
   test('is not one that met a deadlock: it is sent again at once', async () => {
     databaseStates.length = 0
-    expect(await writer.write(batchOf(1, DEADLOCKS))).toEqual({
-      rows: 2,
-      duplicates: 0,
-      refused: [],
-      events: [],
-    })
+    expect(await writer.write(batchOf(1, DEADLOCKS))).toMatchObject({ rows: 2, duplicates: 0, refused: [] })
     expect(databaseStates).toEqual([])
     expect(await stored()).toHaveLength(2)
   })

@@ -9,13 +9,16 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { TooManyChanges } from '../../geofence/visits/changes.ts'
-import type { LiveEvent } from '../../schemas/live-port.ts'
+import { orderCommit } from '../../schemas/commit-order.ts'
+import type { Commit } from '../../schemas/live-port.ts'
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { PositionDays } from '../../storage/position-days.ts'
 import type { Evaluator } from '../geofences/evaluation/evaluator.ts'
+import { BatchNumbers } from './batch-numbers.ts'
 import { COPY_COLUMNS, CopyEncoder } from './copy-encoder.ts'
 import { copyQuery } from './copy-query.ts'
-import { notStored, orderByKey } from './position-keys.ts'
+import { Delivery, type RefusedRow } from './delivery.ts'
+import { notStored } from './position-keys.ts'
 
 const COLUMNS = COPY_COLUMNS.join(', ')
 const COPY = `COPY positions (${COLUMNS}) FROM STDIN (FORMAT binary)`
@@ -43,7 +46,7 @@ const RECONNECT_MS_MAX = 5_000
 const CONNECT_TIMEOUT_MS = 10_000
 /** A statement that waits longer for a lock fails, and is tried again. */
 const LOCK_TIMEOUT_MS = 60_000
-/** Events of a batch that are handed on: live keeps no more of them, and a batch may bring a thousand times as many. */
+/** Events of a batch that are handed on, but for those of its last commit: it may bring a thousand times as many. */
 const EVENTS_MAX = 10_000
 /** A server that does not answer a COPY is taken for lost: TCP alone takes a quarter of an hour to find out. */
 const ANSWER_TIMEOUT_MS = 90_000
@@ -55,24 +58,16 @@ export interface Written {
   readonly duplicates: number
   /** Rows of those that the database does not take. */
   readonly refused: readonly RefusedRow[]
-  /** Of geofences, that were committed with the rows; the last ones, where they are very many. */
-  readonly events: readonly LiveEvent[]
-}
-
-export interface RefusedRow {
-  /** Its place in the batch. */
-  readonly row: number
-  /** SQLSTATE. */
-  readonly code: string
-  /** What the database said. */
-  readonly message: string
+  /**
+   * What was committed, in its order: a commit that got through without an answer is not among it, nor are the first ones
+   * where there are very many events. All of them are in the table `batches`.
+   */
+  readonly commits: readonly Commit[]
 }
 
 export interface WriterEvents {
   /** The database is away or back; `error` says why it is away. */
   onDatabase(up: boolean, error?: Error): void
-  /** Events that were committed, and are too many to be handed on with their batch. */
-  onEventsLeftOut?(events: readonly LiveEvent[]): void
 }
 
 export class PositionWriter {
@@ -82,6 +77,7 @@ export class PositionWriter {
   private readonly evaluator: Evaluator | undefined
   private readonly answerTimeoutMs: number
   private readonly days = new PositionDays()
+  private readonly numbers = new BatchNumbers()
   /** Encoders whose bytes nobody needs any more. The next batch is encoded while those before are on their way. */
   private readonly idleEncoders: CopyEncoder[] = []
   private client: pg.Client | undefined
@@ -113,7 +109,7 @@ export class PositionWriter {
     const encoder = this.idleEncoders.pop() ?? new CopyEncoder()
     const delivery = new Delivery(batch, encoder)
     // Encoded while those before are on their way, unless it may not be needed.
-    if (!this.replayed) delivery.message(delivery.rows)
+    if (!this.replayed) delivery.encodeAhead(this.numbers.takeReserved())
     const written = this.last.then(() => this.store(delivery)).finally(() => this.idleEncoders.push(encoder))
     this.last = written.catch(() => undefined)
     return written
@@ -140,7 +136,7 @@ export class PositionWriter {
 
   private async store(delivery: Delivery): Promise<Written> {
     const refused: RefusedRow[] = []
-    const events: LiveEvent[] = []
+    const commits: Commit[] = []
     let inserted = 0
     let failures = 0
     // The last one is the next.
@@ -148,12 +144,11 @@ export class PositionWriter {
     for (let piece = pieces.pop(); piece !== undefined; piece = pieces.pop()) {
       const client = await this.connected()
       try {
-        const copied = await this.copy(client, delivery, piece)
-        inserted += copied.rows
-        for (const event of copied.events) events.push(event)
-        if (events.length > EVENTS_MAX) {
-          const leftOut = events.splice(0, events.length - EVENTS_MAX)
-          this.events.onEventsLeftOut?.(leftOut)
+        const commit = await this.copy(client, delivery, piece)
+        if (commit !== undefined) {
+          inserted += commit.rows.length
+          commits.push(commit)
+          while (commits.length > 1 && countEvents(commits) > EVENTS_MAX) commits.shift()
         }
         failures = 0
         continue
@@ -180,17 +175,19 @@ export class PositionWriter {
     }
     refused.push(...delivery.twinsOf(refused))
     const rows = delivery.batch.length
-    return { rows, duplicates: rows - inserted - refused.length, refused, events }
+    return { rows, duplicates: rows - inserted - refused.length, refused, commits }
   }
 
   /**
    * Stores those rows of a piece that are not stored yet, in one transaction.
+   * @returns undefined where all of them are.
    * @throws RowsRefused
    */
-  private async copy(client: pg.Client, delivery: Delivery, piece: Uint32Array): Promise<Copied> {
+  private async copy(client: pg.Client, delivery: Delivery, piece: Uint32Array): Promise<Commit | undefined> {
     const { batch } = delivery
     return this.answered(client, async (heard) => {
       await this.days.ensure(client, batch.fixTimeMs, batch.length)
+      await this.numbers.reserve(client)
       return this.copyNew(client, delivery, piece, heard).catch((error) => {
         throw isFaultOfRows(error) ? new RowsRefused(error) : error
       })
@@ -215,7 +212,7 @@ export class PositionWriter {
     delivery: Delivery,
     piece: Uint32Array,
     heard: () => void,
-  ): Promise<Copied> {
+  ): Promise<Commit | undefined> {
     const { batch } = delivery
     let rest = piece
     let unstored = false
@@ -231,10 +228,18 @@ export class PositionWriter {
       const evaluation = await this.evaluator?.evaluate(client, batch, rest, unstored, heard)
       rest = evaluation?.rows ?? rest
       if (rest.length === 0) break
+      // A number that may have been committed is not used again: it would name two transactions.
+      if (!this.numbers.holds(delivery.number)) delivery.number = await this.numbers.take(client)
+      const number = delivery.number!
       try {
-        const query = (evaluation?.statements ?? '') + COPY
-        const answer = await copyQuery(client, query, delivery.message(rest))
-        return { rows: rest.length, events: evaluation?.committed(answer) ?? [] }
+        const before = evaluation?.statements(number) ?? ''
+        const query = `${before}${COPY}; ${commitStatement(batch, rest, number)}`
+        const { counts, rows } = await copyQuery(client, query, delivery.message(rest))
+        this.numbers.spend(number)
+        const events = evaluation?.committed({ counts, rows: rows.slice(0, -1) }) ?? []
+        const committed = rest.slice()
+        orderCommit(batch, committed)
+        return { sequence: Number(rows.at(-1)![0]), rows: committed, events }
       } catch (error) {
         if (await evaluation?.failed(error as Error)) continue
         if ((error as pg.DatabaseError).code !== UNIQUE_VIOLATION) throw error
@@ -244,7 +249,7 @@ export class PositionWriter {
         if (rest.length === before) throw error
       }
     }
-    return { rows: 0, events: [] }
+    return undefined
   }
 
   /** @throws Error of the last attempt, if the writer was closed meanwhile. */
@@ -286,6 +291,7 @@ export class PositionWriter {
     if (this.client !== client) return
     this.client = undefined
     this.days.forget()
+    this.numbers.forget()
     this.events.onDatabase(false, error)
     // Also with nothing to store: whether the database is there is to be known before it is needed.
     this.last = this.last.then(() => this.reconnect())
@@ -296,10 +302,20 @@ export class PositionWriter {
   }
 }
 
-/** What of a piece was stored by one commit. */
-interface Copied {
-  readonly rows: number
-  readonly events: readonly LiveEvent[]
+function countEvents(commits: readonly Commit[]): number {
+  return commits.reduce((sum, { events }) => sum + events.length, 0)
+}
+
+/** Last statement of the transaction that stores the rows. */
+function commitStatement({ fixTimeMs }: PositionBatch, rows: Uint32Array, number: number): string {
+  let firstMs = Number.POSITIVE_INFINITY
+  let lastMs = Number.NEGATIVE_INFINITY
+  for (const row of rows) {
+    firstMs = Math.min(firstMs, fixTimeMs[row]!)
+    lastMs = Math.max(lastMs, fixTimeMs[row]!)
+  }
+  const times = [Math.floor(firstMs), Math.ceil(lastMs)].map((ms) => `to_timestamp(${ms} / 1000.0)`)
+  return `SELECT commit_batch(${number}, ${rows.length}, ${times})`
 }
 
 /** The database does not take a piece for what is in it; nothing of the piece is stored. */
@@ -326,39 +342,4 @@ function isTransient({ code, constraint }: pg.DatabaseError): boolean {
 function halves(piece: Uint32Array): [Uint32Array, Uint32Array] {
   const middle = piece.length >>> 1
   return [piece.subarray(middle), piece.subarray(0, middle)]
-}
-
-/** A batch on its way. */
-class Delivery {
-  readonly batch: PositionBatch
-  /** In the order of their keys, each key once. */
-  readonly rows: Uint32Array
-  private readonly twins: ReadonlyMap<number, number>
-  private readonly encoder: CopyEncoder
-  private encoded: Uint32Array | undefined
-  private bytes: Buffer | undefined
-
-  constructor(batch: PositionBatch, encoder: CopyEncoder) {
-    this.batch = batch
-    this.encoder = encoder
-    const { order, twins } = orderByKey(batch)
-    this.rows = order
-    this.twins = twins
-  }
-
-  /** @returns Good until it is called with other rows. */
-  message(rows: Uint32Array): Buffer {
-    if (this.bytes === undefined || this.encoded !== rows) {
-      this.bytes = this.encoder.encode(this.batch, rows)
-      this.encoded = rows
-    }
-    return this.bytes
-  }
-
-  /** What is refused once is refused also where it is in the batch again. */
-  twinsOf(refused: readonly RefusedRow[]): RefusedRow[] {
-    if (refused.length === 0) return []
-    const byRow = new Map(refused.map((one) => [one.row, one]))
-    return [...this.twins].flatMap(([row, twin]) => (byRow.has(twin) ? [{ ...byRow.get(twin)!, row }] : []))
-  }
 }

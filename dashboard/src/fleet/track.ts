@@ -36,14 +36,17 @@ export function summarize(points: readonly TrackPoint[]): TrackSummary {
   return { lengthM, fastestKmh }
 }
 
-/** The track as features: lines of kind `drive` and `gap`, and a point of kind `start`. */
-export function trackFeatures(points: readonly TrackPoint[]): FeatureCollection {
+/**
+ * The track as features: lines of kind `drive` and `gap`, and a point of kind `start`.
+ * @param gaps Whether a long time between two points means that nothing is known of it: not in a simplified track.
+ */
+export function trackFeatures(points: readonly TrackPoint[], gaps = true): FeatureCollection {
   const features: Feature[] = []
   let run: number[][] = []
   for (const [index, point] of points.entries()) {
     const place = [point.longitude, point.latitude]
     const before = points[index - 1]
-    if (before !== undefined && point.timeMs - before.timeMs > GAP_MS) {
+    if (gaps && before !== undefined && point.timeMs - before.timeMs > GAP_MS) {
       features.push(line('gap', [[before.longitude, before.latitude], place]))
       if (run.length > 1) features.push(line('drive', run))
       run = []

@@ -61,7 +61,7 @@ export class FleetMap {
   #pointer: { readonly x: number; readonly y: number } | null = null
   #following = false
   #track: readonly TrackPoint[] = []
-  #trackJoined = true
+  #trackHow = { joined: true, gaps: true }
   #tailMs = 0
   /** Layers between the track and the vehicles. */
   readonly #under: CustomLayerInterface[] = []
@@ -190,13 +190,14 @@ export class FleetMap {
 
   /**
    * Shows the way of the selected vehicle, oldest position first; an empty list takes it away.
-   * @param joined Whether the way goes on to where the vehicle is drawn.
+   * @param how Whether the way goes on to where the vehicle is drawn; whether a long time between points is a gap.
    */
-  setTrack(points: readonly TrackPoint[], joined = true): void {
+  setTrack(points: readonly TrackPoint[], how = { joined: true, gaps: true }): void {
     this.#track = points
-    this.#trackJoined = joined
+    this.#trackHow = how
     if (!this.#ready) return
-    this.#map.getSource<GeoJSONSource>('track')?.setData(points.length === 0 ? EMPTY : trackFeatures(points))
+    const features = points.length === 0 ? EMPTY : trackFeatures(points, how.gaps)
+    this.#map.getSource<GeoJSONSource>('track')?.setData(features)
     this.#tailMs = 0
     this.#moveTail()
   }
@@ -268,7 +269,7 @@ export class FleetMap {
       for (const overlay of this.#overlays) overlay.attach(map, this.#palette, LOWEST_TRACK_LAYER)
       this.#ready = true
       this.setPalette(this.#palette)
-      this.setTrack(this.#track, this.#trackJoined)
+      this.setTrack(this.#track, this.#trackHow)
       this.#drawGrid()
       loadBasemap(map).catch(() => undefined)
     })
@@ -352,7 +353,7 @@ export class FleetMap {
     this.#tailMs = now
     const last = this.#track.at(-1)
     const source = this.#map.getSource<GeoJSONSource>('track-tail')
-    if (last === undefined || this.#selected === null || !this.#trackJoined) source?.setData(EMPTY)
+    if (last === undefined || this.#selected === null || !this.#trackHow.joined) source?.setData(EMPTY)
     else {
       const coordinates = [[last.longitude, last.latitude], this.#placeOf(this.#selected)]
       source?.setData({ type: 'LineString', coordinates })

@@ -15,7 +15,9 @@ const EVENT_PAGES_MAX = 10
 const NAME_PAGES_MAX = 50
 /** Vehicles whose events are asked for one by one; of more, all events of the range are looked through. */
 const EVENT_DEVICES_MAX = 8
-/** A track is drawn to this, m: less is not seen. */
+/** The track of more time is read as fine as it is drawn, without most of its speeds and rests. */
+const EXACT_TRACK_MS = 25 * 3_600_000
+/** Less is not seen. */
 const TRACK_TOLERANCE_M = 5
 
 export const EXPORTS = ['gpx', 'kml', 'geojson', 'csv'] as const
@@ -66,21 +68,30 @@ export async function readSnapshot(
   await readPages<SnapshotRow>(session, '/api/v1/snapshot', query, SNAPSHOT_PAGES_MAX, onRows)
 }
 
-/** The whole track of a vehicle in the range, oldest first, as fine as it is drawn. @throws RequestError */
+/** A track, and whether it has every fix. */
+export interface TrackRead {
+  /** Oldest first. */
+  readonly track: readonly TrackPoint[]
+  readonly exact: boolean
+}
+
+/** The whole track of a vehicle in the range. @throws RequestError */
 export async function readTrack(
   session: Session,
   device: number,
   { fromMs, toMs }: Pick<ReplayView, 'fromMs' | 'toMs'>,
-): Promise<TrackPoint[]> {
+): Promise<TrackRead> {
+  const exact = toMs - fromMs <= EXACT_TRACK_MS
   const query = rangeQuery(fromMs, toMs)
-  query.set('tolerance', String(TRACK_TOLERANCE_M))
+  query.set('tolerance', String(exact ? 0 : TRACK_TOLERANCE_M))
   const positions = await session.get<readonly SnapshotRow[]>(`/api/v1/devices/${device}/track?${query}`)
-  return positions.map(({ fixTime, latitude, longitude, speed }) => ({
+  const track = positions.map(({ fixTime, latitude, longitude, speed }) => ({
     timeMs: Date.parse(fixTime),
     latitude,
     longitude,
     speedKmh: speed,
   }))
+  return { track, exact }
 }
 
 /** Address of a track as a file. */

@@ -333,7 +333,7 @@ export class ReplayPage implements Page {
     this.#shownTrack = shown
     this.#card.setTrack(shown)
     const track = shown.kind === 'loaded' ? shown.track : []
-    this.#map?.setTrack(track, false)
+    this.#map?.setTrack(track, { joined: false, gaps: shown.kind === 'loaded' && shown.exact })
     if (!this.#fitted && track.length > 0) {
       this.#fitted = true
       this.#map?.fit(trackExtent(track))

@@ -1,15 +1,14 @@
 /** The whole track of the chosen vehicle in the range. */
 import type { Vehicle } from '../fleet/fleet.ts'
-import type { TrackPoint } from '../fleet/track.ts'
 import { type Session, wordsOf } from '../wire/session.ts'
-import { readTrack } from './history.ts'
+import { readTrack, type TrackRead } from './history.ts'
 import type { ReplayView } from './replay-view.ts'
 
 export type TrackShown =
   | { readonly kind: 'loading' }
   /** `detail` is fit to be shown. */
   | { readonly kind: 'failed'; readonly detail: string }
-  | { readonly kind: 'loaded'; readonly track: readonly TrackPoint[] }
+  | ({ readonly kind: 'loaded' } & TrackRead)
 
 export class TrackReader {
   readonly #session: Session
@@ -26,13 +25,13 @@ export class TrackReader {
   load(vehicle: Vehicle | null, view: ReplayView): void {
     const generation = ++this.#generation
     if (vehicle === null) {
-      this.#onChange({ kind: 'loaded', track: [] })
+      this.#onChange({ kind: 'loaded', track: [], exact: true })
       return
     }
     this.#onChange({ kind: 'loading' })
     readTrack(this.#session, vehicle.id, view).then(
-      (track) => {
-        if (generation === this.#generation) this.#onChange({ kind: 'loaded', track })
+      (read) => {
+        if (generation === this.#generation) this.#onChange({ kind: 'loaded', ...read })
       },
       (error: unknown) => {
         if (generation === this.#generation) this.#onChange({ kind: 'failed', detail: wordsOf(error) })

@@ -168,8 +168,12 @@ export class VehicleCard {
           'p',
           { class: 'summary' },
           figure(formatDistance(lengthM), 'driven'),
-          figure(formatSpeed(fastestKmh), 'at most'),
-          figure(formatCount(shown.track.length), 'points'),
+          ...(shown.exact
+            ? [
+                figure(formatSpeed(fastestKmh), 'at most'),
+                figure(formatCount(shown.track.length), 'positions'),
+              ]
+            : []),
         ),
       )
     }

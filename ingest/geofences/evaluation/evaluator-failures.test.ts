@@ -6,6 +6,7 @@ import {
   type ShardWriter,
   START_MS,
   square,
+  writeFixes,
 } from '../../../test/evaluation-fixture.ts'
 import { LossyWay } from '../../../test/lossy-way.ts'
 import { PositionWriter } from '../../shards/writer.ts'
@@ -31,7 +32,7 @@ const OUTSIDE = 2
 const INSIDE = 0.5
 
 const at = (s: number, longitudeDeg: number): DrivenFix => ({ device, s, longitudeDeg })
-const write = (fixes: readonly DrivenFix[], { writer } = shard) => writer.write(batchOf(fixes))
+const write = (fixes: readonly DrivenFix[], { writer } = shard) => writeFixes(writer, batchOf(fixes))
 const current = async () => (await fixture.currentEvents([device])).map(({ type, s }) => `${type} ${s}`)
 const stored = () => fixture.count('positions WHERE device_id = $1', [device])
 

@@ -1,5 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { batchOf, type DrivenFix, EvaluationFixture, square } from '../../../test/evaluation-fixture.ts'
+import { readCommits, readHead } from '../../../storage/commit-log.ts'
+import {
+  batchOf,
+  type DrivenFix,
+  EvaluationFixture,
+  square,
+  writeFixes,
+} from '../../../test/evaluation-fixture.ts'
 
 const FENCES = 12
 
@@ -45,7 +52,7 @@ test('a batch that changes more than is stored as one is stored in parts, in ord
 
 test('a position that changes more than can be stored is stored without', async () => {
   const { writer, evaluator } = fixture.shard({ changesMax: 2 })
-  expect(await writer.write(batchOf([at(0), at(1), at(2)]))).toMatchObject({
+  expect(await writeFixes(writer, batchOf([at(0), at(1), at(2)]))).toMatchObject({
     rows: 3,
     refused: [],
     events: [],
@@ -68,12 +75,23 @@ test('each page of the history that is read for a late position counts as an ans
   expect(heard).toBe(2)
 })
 
-test('of the events of a batch as many as live keeps are handed on, the last ones', async () => {
-  const { writer } = fixture.shard()
+test('commits of a batch that have too many events together are left to be read, the first ones', async () => {
+  const { writer } = fixture.shard({ changesMax: 8_000 })
   const fixes = Array.from({ length: 1_000 }, (_, s) => at(s))
-  const { events } = await writer.write(batchOf(fixes))
+  const client = await fixture.pool.connect()
+  const before = await readHead(client)
+  const { commits, events } = await writeFixes(writer, batchOf(fixes))
   expect(await current()).toBe(999 * FENCES)
-  expect(events).toHaveLength(10_000)
-  const { rows } = await fixture.pool.query('SELECT max(id)::integer AS id FROM events')
-  expect(events.at(-1)!.id).toBe(rows[0].id)
+  expect(events.length).toBeLessThanOrEqual(10_000)
+  const { last } = await readHead(client)
+  expect(commits.at(-1)!.sequence).toBe(last)
+  const all: number[] = []
+  for (let after = before.last; after < last; ) {
+    const page = await readCommits(client, after, { rowsMax: 1 })
+    all.push(...page.commits[0]!.events.map(({ id }) => id))
+    after = page.commits[0]!.sequence
+  }
+  client.release()
+  expect(all.slice(-events.length)).toEqual(events.map(({ id }) => id))
+  expect(all.length).toBeGreaterThan(events.length)
 })

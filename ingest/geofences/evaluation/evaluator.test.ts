@@ -6,6 +6,7 @@ import {
   type ShardWriter,
   START_MS,
   square,
+  writeFixes,
 } from '../../../test/evaluation-fixture.ts'
 
 let fixture: EvaluationFixture
@@ -35,7 +36,7 @@ const at = (s: number, longitudeDeg: number, more: Partial<DrivenFix> = {}): Dri
   longitudeDeg,
   ...more,
 })
-const write = (fixes: readonly DrivenFix[], { writer } = shard) => writer.write(batchOf(fixes))
+const write = (fixes: readonly DrivenFix[], { writer } = shard) => writeFixes(writer, batchOf(fixes))
 const current = async (of = device) =>
   (await fixture.currentEvents([of])).map(({ type, s }) => `${type} ${s}`)
 const visits = async () =>
@@ -71,7 +72,7 @@ describe('what a batch changes', () => {
   test('is that of doubtless rows', async () => {
     const batch = batchOf([at(0, OUTSIDE), at(10, INSIDE), at(20, OUTSIDE)])
     batch.quality[1]! |= 16
-    expect((await shard.writer.write(batch)).events).toEqual([])
+    expect((await writeFixes(shard.writer, batch)).events).toEqual([])
     expect(await fixture.count('positions WHERE device_id = $1', [device])).toBe(3)
   })
 

@@ -52,8 +52,11 @@ const ROW_CHANGES_FACTOR = 10
 export interface Evaluation {
   /** Those rows that are to be copied: it turned out that the others are stored. */
   readonly rows: Uint32Array
-  /** To go before the COPY; may be empty. */
-  readonly statements: string
+  /**
+   * Text of what is to go before the COPY.
+   * @param batchNumber Under which the rows are stored.
+   */
+  statements(batchNumber: number): string
   /** @returns The events that were stored. */
   committed(answer: CopyAnswer): readonly LiveEvent[]
   /**
@@ -198,10 +201,10 @@ export class Evaluator {
         await this.reviseRun(client, run, fixes, { nowMs, changesMax, heard }, changes)
       }
     }
-    const statements = applyStatement(changes, this.guard!, nowMs)
+    const guard = this.guard!
     return {
       rows: rest,
-      statements,
+      statements: (batchNumber) => applyStatement(changes, guard, nowMs, batchNumber),
       committed: (answer) => this.committed(runs, answer),
       failed: (error) => this.failed(client, runs, error),
     }

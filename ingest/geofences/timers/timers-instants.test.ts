@@ -49,7 +49,7 @@ const timers = (more: Partial<TimerOptions> = {}) =>
   new Timers({
     pool,
     storedUntilMs: () => Infinity,
-    publish: (events) => published.push(...events),
+    publish: ({ events }) => published.push(...events),
     limits: { geofenceTimersPerSecondMax: 20_000, geofenceTimerBackMs: 8 * DAY_MS },
     limitMet: () => {},
     metrics: timerMetrics(new Registry()),

@@ -3,9 +3,10 @@ import type pg from 'pg'
 import type { Terms } from '../../../geofence/index/fence-map.ts'
 import { ruleFor } from '../../../geofence/visits/rules.ts'
 import { inWindows, nextInstant } from '../../../geofence/visits/schedule.ts'
-import type { LiveEvent } from '../../../schemas/live-port.ts'
+import type { Commit } from '../../../schemas/live-port.ts'
+import type { StoredEvent } from '../../../storage/stored-event.ts'
 import { milliseconds, moment } from '../sql-times.ts'
-import { fire, type TimerEvent } from './timers-events.ts'
+import { commitEvents, fire, type TimerEvent } from './timers-events.ts'
 
 /** A rule whose moment may have come. */
 export interface DueInstant {
@@ -24,9 +25,12 @@ export interface InstantOptions {
   readonly storedUntilMs: (device: number) => number
 }
 
-export interface InstantStep {
-  /** That were stored, to be published. */
-  readonly events: readonly LiveEvent[]
+export interface InstantStep extends Progress {
+  /** What was stored, to be published; undefined where no event was. */
+  readonly commit: Commit | undefined
+}
+
+interface Progress {
   readonly devices: number
   /** Whether the next step has something to do now. */
   readonly more: boolean
@@ -65,16 +69,19 @@ export async function fireInstant(
 ): Promise<InstantStep> {
   await client.query('BEGIN')
   try {
-    const step = await locked(client, due, options)
-    await client.query('COMMIT')
-    return step
+    const { events, ...progress } = await locked(client, due, options)
+    return { ...progress, commit: await commitEvents(client, events) }
   } catch (error) {
     await client.query('ROLLBACK').catch(() => undefined)
     throw error
   }
 }
 
-const NOTHING: InstantStep = { events: [], devices: 0, more: false }
+interface UncommittedStep extends Progress {
+  readonly events: readonly StoredEvent[]
+}
+
+const NOTHING: UncommittedStep = { events: [], devices: 0, more: false }
 
 interface InstantRow {
   readonly doneUntilMs: number
@@ -88,7 +95,7 @@ async function locked(
   client: pg.ClientBase,
   { geofence, rule: place }: DueInstant,
   { nowMs, backMs, devices: limit, storedUntilMs }: InstantOptions,
-): Promise<InstantStep> {
+): Promise<UncommittedStep> {
   // Waits for those who store visits of the geofence; they wait for this transaction. Both are short.
   const { rows } = await client.query<InstantRow>(
     `SELECT ${milliseconds('i.done_until')} AS "doneUntilMs", i.done_device AS "doneDevice", g.version,

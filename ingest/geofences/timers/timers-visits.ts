@@ -3,9 +3,9 @@ import type pg from 'pg'
 import type { Terms } from '../../../geofence/index/fence-map.ts'
 import { ruleFor } from '../../../geofence/visits/rules.ts'
 import { inWindows } from '../../../geofence/visits/schedule.ts'
-import type { LiveEvent } from '../../../schemas/live-port.ts'
+import type { Commit } from '../../../schemas/live-port.ts'
 import { milliseconds, moment } from '../sql-times.ts'
-import { fire, type TimerEvent } from './timers-events.ts'
+import { commitEvents, fire, type TimerEvent } from './timers-events.ts'
 
 /** Key of a visit, with the time for which it waits. Times are ms UTC. */
 export interface DueVisit {
@@ -59,13 +59,13 @@ export async function dueVisits(
  * Makes the events of due visits and says when they are due next, in one transaction. What another process has at hand
  * or has done is passed over.
  *
- * @returns The events that were stored, to be published.
+ * @returns What was stored, to be published; undefined where no event was.
  */
 export async function fireVisits(
   client: pg.ClientBase,
   due: readonly DueVisit[],
   nowMs: number,
-): Promise<LiveEvent[]> {
+): Promise<Commit | undefined> {
   await client.query('BEGIN')
   try {
     const visits = await lockVisits(client, due, nowMs)
@@ -104,8 +104,7 @@ export async function fireVisits(
         decisions.map(({ eventMs }) => numberOrNull(eventMs)),
       ],
     )
-    await client.query('COMMIT')
-    return stored
+    return await commitEvents(client, stored)
   } catch (error) {
     await client.query('ROLLBACK').catch(() => undefined)
     throw error

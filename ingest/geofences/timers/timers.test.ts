@@ -57,7 +57,7 @@ function timers(more: Partial<TimerOptions> = {}): Timers {
   const one = new Timers({
     pool,
     storedUntilMs: () => Infinity,
-    publish: (events) => published.push(...events),
+    publish: ({ events }) => published.push(...events),
     limits: { geofenceTimersPerSecondMax: 20_000, geofenceTimerBackMs: 8 * DAY_MS },
     limitMet: () => {},
     metrics: timerMetrics(new Registry()),

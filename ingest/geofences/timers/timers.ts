@@ -6,7 +6,7 @@
  */
 import type pg from 'pg'
 import type { Logger } from 'pino'
-import type { LiveEvent } from '../../../schemas/live-port.ts'
+import type { Commit } from '../../../schemas/live-port.ts'
 import type { LimitName, Limits } from '../../limits.ts'
 import type { TimerMetrics } from './timer-metrics.ts'
 import { dueInstants, fireInstant, type HeldInstant } from './timers-instants.ts'
@@ -23,7 +23,7 @@ export interface TimerOptions {
   /** All positions of a device that were received before it are stored; see `Store`. */
   readonly storedUntilMs: (device: number) => number
   /** Takes events that are committed. */
-  readonly publish: (events: readonly LiveEvent[]) => void
+  readonly publish: (commit: Commit) => void
   readonly limits: Pick<Limits, 'geofenceTimersPerSecondMax' | 'geofenceTimerBackMs'>
   readonly limitMet: (limit: LimitName) => void
   readonly metrics: TimerMetrics
@@ -138,7 +138,7 @@ export class Timers {
           devices: PAGE_ROWS,
           storedUntilMs,
         })
-        this.publish(step.events)
+        this.publish(step.commit)
         looked += step.devices
         more = step.more
         held = step.held
@@ -148,9 +148,9 @@ export class Timers {
     return looked
   }
 
-  private publish(events: readonly LiveEvent[]): void {
-    if (events.length === 0) return
-    for (const { type } of events) this.options.metrics.events.inc({ type })
-    this.options.publish(events)
+  private publish(commit: Commit | undefined): void {
+    if (commit === undefined) return
+    for (const { type } of commit.events) this.options.metrics.events.inc({ type })
+    this.options.publish(commit)
   }
 }
