@@ -15,6 +15,7 @@ test('nothing given is a server on this machine only', () => {
     databaseUrl: undefined,
     // What is stored stays until somebody says otherwise.
     positionPolicies: { compressAfterDays: 7, keepDays: 0 },
+    streamResumeHours: 24,
     unknownDevices: 'quarantine',
     adminPassword: undefined,
   })

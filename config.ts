@@ -99,6 +99,7 @@ const environment = z
       .default(64 * MEBIBYTE),
     POSITIONS_COMPRESS_AFTER_DAYS: days.default(7),
     POSITIONS_KEEP_DAYS: days.default(0),
+    STREAM_RESUME_HOURS: z.coerce.number().int().min(1).max(720).default(24),
     LIMITS: limits.default({}),
     UNKNOWN_DEVICES: z.enum(['quarantine', 'register']).default('quarantine'),
     DEFAULT_ORGANIZATION: z.string().min(1).max(200).optional(),
@@ -163,6 +164,8 @@ export interface Config {
   /** Bytes of a file of the journal, allocated before it is used. */
   readonly journalSegmentBytes: number
   readonly positionPolicies: PositionPolicies
+  /** How old a cursor of the stream may be. */
+  readonly streamResumeHours: number
   /** Limits of ingest that are not the defaults. */
   readonly limits: Partial<Limits>
   /** Speed above which a vehicle is not told to stop its engine, km/h. */
@@ -236,6 +239,7 @@ export function readConfig(
       compressAfterDays: values.POSITIONS_COMPRESS_AFTER_DAYS,
       keepDays: values.POSITIONS_KEEP_DAYS,
     },
+    streamResumeHours: values.STREAM_RESUME_HOURS,
     limits: values.LIMITS,
     engineStopSpeedKmhMax: values.ENGINE_STOP_SPEED_KMH_MAX,
     unknownDevices: values.UNKNOWN_DEVICES,

@@ -20,6 +20,7 @@ import type { Listener } from './ingest/listeners/listener.ts'
 import { LiveThread } from './live-thread-handle.ts'
 import type { ProcessRole } from './process-roles.ts'
 import { readBusAddress } from './storage/bus-address.ts'
+import { startCommitPruning } from './storage/commit-pruning.ts'
 import { startEmbeddedPostgres } from './storage/embedded-postgres.ts'
 import { migrate } from './storage/migrate.ts'
 import { createPool } from './storage/pools.ts'
@@ -171,6 +172,7 @@ async function start(
   }
   if (roles.has('ingest')) {
     stops.push(await startPositionPolicies(pool, config.positionPolicies, log))
+    stops.push(startCommitPruning(pool, config.streamResumeHours, log))
     const ingest = await startIngest({
       host: config.deviceHost,
       adapters,
