@@ -11,7 +11,7 @@ import type { Geofence } from '../../../schemas/geofence.ts'
 import { EMPTY } from '../map/basemap.ts'
 import type { MapOverlay } from '../map/overlay.ts'
 import type { MapPalette } from '../ui/theme.ts'
-import { shapeBox, shapeFeature, shapeMiddle } from './outline.ts'
+import { type ShapeBox, shapeBox, shapeFeature, shapeMiddle } from './outline.ts'
 
 const AREAS = 'geofence-areas'
 const CORRIDORS = 'geofence-corridors'
@@ -24,7 +24,7 @@ const FIT_ZOOM_MAX = 16
 const AREA_LAYERS = ['geofence-fill', 'geofence-corridor-fill']
 
 /** Width of a corridor that doubles with each zoom, as the map does. */
-const CORRIDOR_WIDTH: ExpressionSpecification = [
+export const CORRIDOR_WIDTH: ExpressionSpecification = [
   'interpolate',
   ['exponential', 2],
   ['zoom'],
@@ -101,7 +101,19 @@ export class GeofenceOverlay implements MapOverlay {
 
   /** Brings one into view. @param rightPx What is covered of the map at its right. */
   fit({ shape }: Pick<Geofence, 'shape'>, rightPx: number): void {
-    const [west, south, east, north] = shapeBox(shape)
+    this.#fitBox(shapeBox(shape), rightPx)
+  }
+
+  /** Brings all into view. @param rightPx What is covered of the map at its right. */
+  fitAll(rightPx: number): void {
+    const boxes = this.#geofences.map(({ shape }) => shapeBox(shape))
+    if (boxes.length === 0) return
+    const edge = (side: 0 | 1 | 2 | 3, of: (...values: number[]) => number) =>
+      boxes.reduce((value, box) => of(value, box[side]), boxes[0]![side])
+    this.#fitBox([edge(0, Math.min), edge(1, Math.min), edge(2, Math.max), edge(3, Math.max)], rightPx)
+  }
+
+  #fitBox([west, south, east, north]: ShapeBox, rightPx: number): void {
     const corners: [LngLatLike, LngLatLike] = [
       [west, Math.max(-85, south)],
       [east, Math.min(85, north)],

@@ -3,11 +3,9 @@ import {
   AttributionControl,
   type CustomLayerInterface,
   type GeoJSONSource,
-  type LayerSpecification,
   Map as MapLibre,
   NavigationControl,
   ScaleControl,
-  type StyleSpecification,
   setWorkerUrl,
 } from 'maplibre-gl'
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url'
@@ -15,13 +13,14 @@ import type { Fleet, Vehicle } from '../fleet/fleet.ts'
 import { latitudeOf, longitudeOf } from '../fleet/mercator.ts'
 import { type TrackPoint, trackFeatures } from '../fleet/track.ts'
 import type { MapPalette } from '../ui/theme.ts'
-import { BASEMAP_SOURCES, basemapLayers, EMPTY, loadBasemap } from './basemap.ts'
+import { EMPTY, loadBasemap } from './basemap.ts'
 import { FitControl } from './fit-control.ts'
 import { gridLines, type View } from './grid.ts'
 import { LabelCanvas } from './labels.ts'
+import { layersOf, styleOf } from './map-style.ts'
 import type { MapOverlay } from './overlay.ts'
 import { trackArrow, vehicleAtlas } from './sprites.ts'
-import { LOWEST_TRACK_LAYER, TRACK_ARROW, trackLayers } from './track-layers.ts'
+import { LOWEST_TRACK_LAYER, TRACK_ARROW } from './track-layers.ts'
 import { VehicleLayer, vehicleSizePx } from './vehicle-layer.ts'
 import { vehicleNames } from './vehicle-names.ts'
 
@@ -46,6 +45,10 @@ export interface FleetMapListener {
   onFollowEnd(): void
   /** The map shows another part of the world. */
   onView?(view: View): void
+  /** A click at a place of the screen, px from the top left; with it, none is a vehicle's. */
+  onPlace?(x: number, y: number): void
+  /** What the button shows that shows all, and how; without it, the whole fleet. */
+  readonly fit?: { readonly label: string; readonly run: () => void }
 }
 
 export class FleetMap {
@@ -99,7 +102,10 @@ export class FleetMap {
     map.touchZoomRotate.disableRotation()
     map.keyboard.disableRotation()
     map.addControl(new NavigationControl({ showCompass: false }), 'top-left')
-    map.addControl(new FitControl(() => this.fit()), 'top-left')
+    map.addControl(
+      new FitControl(listener.fit ?? { label: 'Show the whole fleet', run: () => this.fit() }),
+      'top-left',
+    )
     map.addControl(
       new AttributionControl({ compact: true, customAttribution: 'Natural Earth' }),
       'bottom-left',
@@ -283,6 +289,7 @@ export class FleetMap {
     map.on('resize', () => this.#fitLabels())
     this.#fitLabels()
     map.on('click', (event) => {
+      if (this.#listener.onPlace !== undefined) return this.#listener.onPlace(event.point.x, event.point.y)
       const row = this.#layer.pick(event.point.x, event.point.y, PICK_REACH_PX)
       this.#listener.onPick(this.#fleet.byRow[row] ?? null)
     })
@@ -382,18 +389,5 @@ export class FleetMap {
     const { clientWidth, clientHeight } = this.#container
     const right = clientWidth - this.coveredRightPx - EDGE_PX
     return x > EDGE_PX && y > EDGE_PX && x < right && y < clientHeight - EDGE_PX
-  }
-}
-
-function layersOf(palette: MapPalette): (LayerSpecification & { paint?: object })[] {
-  return [...basemapLayers(palette), ...trackLayers(palette)]
-}
-
-function styleOf(palette: MapPalette): StyleSpecification {
-  const sources = [...BASEMAP_SOURCES, 'track', 'track-tail']
-  return {
-    version: 8,
-    sources: Object.fromEntries(sources.map((id) => [id, { type: 'geojson', data: EMPTY }])),
-    layers: layersOf(palette),
   }
 }

@@ -64,6 +64,16 @@ export function formatWait(durationMs: number): string {
   return hours < 48 ? words(hours, 'hour') : words(Math.round(hours / 24), 'day')
 }
 
+/** A length of time: `45 s`, `1 min 30 s`, `2 h`, `1 h 30 min`. */
+export function formatDuration(lengthS: number): string {
+  const parts = [
+    [Math.floor(lengthS / 3600), 'h'],
+    [Math.floor(lengthS / 60) % 60, 'min'],
+    [lengthS % 60, 's'],
+  ] as const
+  return parts.flatMap(([count, unit]) => (count === 0 ? [] : [`${integer.format(count)} ${unit}`])).join(' ')
+}
+
 /** Local date and time to the second. */
 export function formatTime(timeMs: number): string {
   return dateTime.format(timeMs)
