@@ -226,8 +226,9 @@ export class LastPositions {
     return this.rowOf[slot]!
   }
 
-  slotOfLast(row: number): number {
-    return this.slotOfRow[row]!
+  /** Slot of the device whose row has that number as an item. */
+  slotOfItem(item: number): number {
+    return this.slotOfRow[this.rowFrom(item)]!
   }
 
   /** Number of the row as an item of the commit log. */

@@ -89,6 +89,11 @@ export function collect(source: ItemSource, items: Iterable<number>, encoding: E
   }
 }
 
+/** Those from a place on. */
+export function* itemsFrom(items: readonly number[], at: number): Iterable<number> {
+  for (let i = at; i < items.length; i++) yield items[i]!
+}
+
 /** Chunks kept for others who ask for the same, 32 KiB each. */
 const SHARED_MAX = 128
 

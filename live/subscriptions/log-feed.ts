@@ -13,9 +13,11 @@
 import type { StreamErrorCode } from '../../schemas/stream.ts'
 import { type LogCursor, writeCursor } from '../log/cursor.ts'
 import type { Move } from '../log/last-positions.ts'
-import { type Chunk, collect, type View } from './chunks.ts'
+import { type Chunk, collect, itemsFrom, type View } from './chunks.ts'
 import type { Outlet } from './feed.ts'
 import type { Hub, LogSubscriber } from './hub.ts'
+import { Leaves } from './leaves.ts'
+import { Owed } from './owed.ts'
 import { Resume, type Resuming } from './resume.ts'
 import { Sampling } from './sampling.ts'
 import type { ScopeFilter, ScopeSink } from './scope-filter.ts'
@@ -34,9 +36,6 @@ export interface LogFeedOptions {
 
 /** An item, or a device that is shown or has left without one. */
 type Due = number | { readonly show: number } | { readonly left: number }
-
-/** Devices of one `left` message at most. */
-const LEFT_DEVICES_MAX = 1_000
 
 export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
   readonly view: View
@@ -64,10 +63,9 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
   private due: Due[] = []
   /** In the other modes: slots that are shown whatever the age of their row, and that have left. */
   private readonly shown = new Set<number>()
-  private readonly leaves = new Set<number>()
-  /** While the socket has enough: what it would have been sent, counted up to an item. */
-  private owed = { rows: 0, events: 0 }
-  private owedTo = 0
+  private readonly leaves: Leaves
+  /** While the socket has enough. */
+  private readonly owed: Owed
 
   constructor({ hub, outlet, filter, events, from, intervalMs }: LogFeedOptions) {
     const { commits } = hub.stream
@@ -76,6 +74,8 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
     this.filter = filter
     this.view = { organizationId: outlet.organizationId, encoding: outlet.encoding, events }
     this.items = new ScopeItems(hub, this.view, filter)
+    this.leaves = new Leaves(outlet, hub.stream.positions)
+    this.owed = new Owed(hub)
     this.mode = from === undefined ? 'walk' : 'resume'
     this.nextEvent = commits.end
     this.floorItem = commits.end
@@ -93,14 +93,15 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
   }
 
   tick(): void {
-    if (this.waiting) this.owe()
-    else this.pump()
+    if (!this.waiting) this.pump()
+    else if (this.counts && this.filter.slots() === null) this.owed.addEverything(this.view)
   }
 
   drained(): void {
     if (!this.waiting || this.closed) return
     this.waiting = false
-    this.tellLagging()
+    if (this.mode === 'walk')
+      this.owed.tell(this.outlet, () => this.items.countWalk(this.position, this.nextEvent))
     this.pump()
   }
 
@@ -144,7 +145,7 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
       const isLost = from !== null && (organizationId === null ? to === null : from === organizationId)
       if (isLost && this.filter.lose(slot)) this.leaves.add(slot)
     }
-    if (!this.outlet.full) this.sendLeaves()
+    this.leaves.send()
   }
 
   /** The stream is about to leave out what it can not catch up with: only the newest follows. */
@@ -160,7 +161,7 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
     const isEvent = this.hub.stream.commits.isEvent(item)
     if (isEvent && !this.view.events) return
     if (this.mode === 'live') this.due.push(item)
-    else if (this.counts) this.owed[isEvent ? 'events' : 'rows']++
+    else if (this.counts && this.items.sees(item)) this.owed.add(isEvent)
   }
 
   show(slot: number): void {
@@ -201,11 +202,10 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
   }
 
   private follow(): void {
-    if (this.leaves.size > 0 && this.outlet.full) {
+    if (!this.leaves.send()) {
       this.leaveLive(this.due)
       return
     }
-    if (!this.sendLeaves()) return
     if (this.filter.slots() !== null) {
       this.sendDue()
       return
@@ -237,7 +237,9 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
         at++
         const next = due[at]
         if (typeof next === 'object' && 'left' in next) continue
-        if (!this.sendLeaves()) return
+        if (this.leaves.send()) continue
+        this.leaveLive(due.slice(at))
+        return
       } else {
         at++
         this.sendShown(first.show, due, at)
@@ -274,16 +276,15 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
     const { end } = stream.commits
     this.due = []
     if (this.filter.slots() === null) {
-      this.owed = { ...chunks.count(this.view, this.position, end) }
+      this.owed.begin(chunks.count(this.view, this.position, end))
       this.beginWalk(this.position)
     } else {
       const items = due.filter((entry) => typeof entry === 'number')
       const seen = items.filter((item) => this.items.sees(item))
       const events = seen.filter((item) => stream.commits.isEvent(item)).length
-      this.owed = { rows: seen.length - events, events }
+      this.owed.begin({ rows: seen.length - events, events })
       this.beginWalk(items[0] ?? end)
     }
-    this.owedTo = end
     this.waiting = true
     for (const entry of due) {
       if (typeof entry === 'number') continue
@@ -306,13 +307,15 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
       if (!this.sendEvents()) return
       if (!this.sampling.isDue()) return
     }
-    if (this.outlet.full) {
+    if (this.outlet.full || !this.leaves.send()) {
       this.wait()
       return
     }
-    if (!this.sendLeaves()) return
     const { chunks, stream } = this.hub
-    const list = this.filter.slots() === null && this.shown.size === 0 ? undefined : this.walkList()
+    const list =
+      this.filter.slots() === null && this.shown.size === 0
+        ? undefined
+        : this.items.walk(this.position, this.shown, this.walkedEvents)
     for (let at = 0; ; ) {
       const chunk =
         list === undefined
@@ -325,13 +328,9 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
       }
       const behind = chunk.last < this.floorItem ? this.floor : (chunk.cursor ?? this.floor)
       if (!this.write(chunk, chunk.next === undefined ? chunks.head : behind)) return
-      if (list !== undefined) {
-        const { positions } = stream
-        for (const item of list.slice(at, at + chunk.count)) {
-          this.shown.delete(positions.slotOfLast(positions.rowFrom(item)))
-        }
-        at += chunk.count
-      }
+      for (const item of list?.slice(at, at + chunk.count) ?? [])
+        this.shown.delete(stream.positions.slotOfItem(item))
+      at += chunk.count
       this.position = Math.max(this.position, chunk.last + 1)
       this.nextEvent = Math.max(this.nextEvent, chunk.last + 1)
       if (chunk.next === undefined) break
@@ -347,7 +346,7 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
     this.floor = this.hub.chunks.head
     this.sent = this.floor
     this.shown.clear()
-    this.owed = { rows: 0, events: 0 }
+    this.owed.begin({ rows: 0, events: 0 })
     if (this.sampling === undefined) {
       this.mode = 'live'
       this.nextEvent = end
@@ -355,13 +354,6 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
     if (this.announced) return
     this.announced = true
     this.outlet.send({ type: 'live', id: this.outlet.id, cursor: this.floor })
-  }
-
-  /** Items of a walk that is not the same for all, ascending. */
-  private walkList(): number[] {
-    const items = this.items.lastPositions(this.position, this.shown)
-    items.push(...this.items.events(this.walkedEvents))
-    return items.sort((a, b) => a - b)
   }
 
   /** Events that a walk sends, too: with `intervalMs` they do not wait for it. */
@@ -391,19 +383,6 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
     return true
   }
 
-  /** @returns Whether the socket is still open. */
-  private sendLeaves(): boolean {
-    if (this.leaves.size === 0) return true
-    const { positions } = this.hub.stream
-    const devices = Array.from(this.leaves, (slot) => positions.deviceIn(slot))
-    this.leaves.clear()
-    for (let first = 0; first < devices.length; first += LEFT_DEVICES_MAX) {
-      const some = devices.slice(first, first + LEFT_DEVICES_MAX)
-      if (!this.outlet.send({ type: 'left', id: this.outlet.id, devices: some })) return false
-    }
-    return true
-  }
-
   /** Whether what is left out is counted, to be told. A snapshot is only the newest anyway. */
   private get counts(): boolean {
     return this.waiting && this.announced && this.sampling === undefined
@@ -413,36 +392,6 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
   private wait(): void {
     this.waiting = true
     if (!this.counts) return
-    this.owed = this.items.countWalk(this.position, this.nextEvent)
-    this.owedTo = this.hub.stream.commits.end
+    this.owed.begin(this.items.countWalk(this.position, this.nextEvent))
   }
-
-  private owe(): void {
-    if (!this.counts || this.filter.slots() !== null) return
-    const { chunks, stream } = this.hub
-    const { rows, events } = chunks.count(this.view, this.owedTo, stream.commits.end)
-    this.owed.rows += rows
-    this.owed.events += events
-    this.owedTo = stream.commits.end
-  }
-
-  /** Says what is left out, if anything is. */
-  private tellLagging(): void {
-    const { owed } = this
-    if (owed.rows + owed.events === 0) return
-    const rest = this.items.countWalk(this.position, this.nextEvent)
-    const dropped = Math.max(0, owed.rows - rest.rows)
-    const events = Math.max(0, owed.events - rest.events)
-    this.owed = { rows: 0, events: 0 }
-    if (dropped + events === 0) return
-    const { metrics } = this.hub
-    metrics.lagging.inc()
-    metrics.dropped.inc(dropped)
-    metrics.droppedEvents.inc(events)
-    this.outlet.send({ type: 'lagging', id: this.outlet.id, dropped, events })
-  }
-}
-
-function* itemsFrom(items: readonly number[], at: number): Iterable<number> {
-  for (let i = at; i < items.length; i++) yield items[i]!
 }

@@ -41,6 +41,13 @@ export class ScopeItems {
     return items.sort((a, b) => a - b)
   }
 
+  /** Items of a walk: those, and events from an item on; ascending. */
+  walk(from: number, shown: ReadonlySet<number>, eventsFrom: number): number[] {
+    const items = this.lastPositions(from, shown)
+    items.push(...this.events(eventsFrom))
+    return items.sort((a, b) => a - b)
+  }
+
   /** Events that are seen, from an item of the log on. */
   events(from: number): number[] {
     const { chunks, stream } = this.hub
