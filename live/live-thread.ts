@@ -1,7 +1,8 @@
 /** Thread of the live stream: starts the server of server.ts, and answers the thread that started it. */
 import { setImmediate } from 'node:timers/promises'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import type { MetricObjectWithValues, MetricValue } from 'prom-client'
+import { type MetricObjectWithValues, type MetricValue, Registry } from 'prom-client'
+import type { StatusMessage } from './bus/bus.ts'
 import { LiveError, type LiveErrorCode } from './live-error.ts'
 import type { LiveOptions } from './options.ts'
 import { startLive } from './server.ts'
@@ -18,8 +19,9 @@ export interface LiveThreadData {
 /** Main to live. After `stop` the thread ends by itself. */
 export type ToLive = { readonly type: 'metrics'; readonly id: number } | { readonly type: 'stop' }
 
-/** Live to main: first `listening` or `failed`; after `failed` the thread ends by itself. */
+/** Live to main: `listening` or `failed`, after which the thread ends by itself; `status` whenever it changes. */
 export type FromLive =
+  | StatusMessage
   | { readonly type: 'listening'; readonly port: number }
   | { readonly type: 'failed'; readonly code: LiveErrorCode; readonly message: string }
   | {
@@ -45,7 +47,7 @@ async function handlesClosed(): Promise<void> {
 }
 
 try {
-  const live = await startLive(options, ports)
+  const live = await startLive(options, ports, new Registry(), post)
   main.on('message', async (message: ToLive) => {
     if (message.type === 'metrics') {
       post({ type: 'metrics', id: message.id, metrics: await live.registry.getMetricsAsJSON() })

@@ -9,6 +9,7 @@ import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { STREAM_CLOSE, STREAM_PATH } from '../schemas/stream.ts'
 import { createPool } from '../storage/pools.ts'
+import { Bus, type StatusMessage } from './bus/bus.ts'
 import { LiveError } from './live-error.ts'
 import { liveMetrics } from './metrics.ts'
 import { type LiveLimits, type LiveOptions, limitsOf, USER_CHECK_MS } from './options.ts'
@@ -40,12 +41,14 @@ export interface LiveServer {
 
 /**
  * @param ports Each delivers the {@link ShardToLive} of a shard.
+ * @param onStatus Told what clients are told of delays.
  * @throws LiveError if the stream can not be started.
  */
 export async function startLive(
   options: LiveOptions,
   ports: readonly MessagePort[],
   registry: Registry = new Registry(),
+  onStatus: (status: StatusMessage) => void = () => undefined,
 ): Promise<LiveServer> {
   const limits = limitsOf(options)
   const uws = loadUws()
@@ -64,6 +67,7 @@ export async function startLive(
     onDevices: () => grants.devicesChanged(),
   })
   const { hub } = stream
+  let bus: Bus | undefined
 
   /** Places taken: sockets, upgrades under way, and closed sockets that still hold what they did not send. */
   let places = 0
@@ -103,6 +107,7 @@ export async function startLive(
       const client = new Client(socket, hub)
       socket.getUserData().client = client
       clients.add(client)
+      if (bus?.greeting !== undefined) client.send(bus.greeting)
     },
     message(socket, message, isBinary) {
       const client = socket.getUserData().client!
@@ -142,6 +147,7 @@ export async function startLive(
 
   const stop = async () => {
     clearInterval(seconds)
+    bus?.close()
     userChecks.stop()
     for (const client of [...clients]) client.close(STREAM_CLOSE.stopping, 'the server stops')
     app.close()
@@ -167,6 +173,19 @@ export async function startLive(
     })
     const port = await listen(uws, app, options)
     for (const source of ports) stream.listen(source)
+    if (options.bus !== undefined) {
+      bus = new Bus({
+        ...options.bus,
+        receive: (batch, commits) => stream.receive(batch, commits),
+        catchUp: () => stream.catchUp(),
+        tell(status) {
+          for (const client of [...clients]) client.send(status)
+          onStatus(status)
+        },
+        log,
+        registry,
+      })
+    }
     return { port, registry, stop }
   } catch (error) {
     await stop()

@@ -150,9 +150,10 @@ export class Stream {
     this.sequencer!.receive(batch, commits)
   }
 
-  /** Reads from storage soon what has been stored and was not told. */
-  catchUp(): void {
-    void this.sequencer?.poll()
+  /** Reads from storage what has been stored and was not told; resolves when it is delivered. */
+  async catchUp(): Promise<void> {
+    await this.sequencer?.poll()
+    await this.sequencer?.caughtUp()
   }
 
   async close(): Promise<void> {

@@ -101,6 +101,11 @@ export class Sequencer {
     }
   }
 
+  /** Resolves when what is being read from storage is delivered. */
+  async caughtUp(): Promise<void> {
+    await this.catchingUp
+  }
+
   async close(): Promise<void> {
     this.closed = true
     clearInterval(this.pollTimer)
