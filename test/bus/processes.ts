@@ -85,7 +85,6 @@ export class Fleet {
     this.environment = {
       PORT: '0',
       STREAM_PORT: '0',
-      STREAM_URL: 'ws://stream.fleetflow.test',
       PROTOCOLS: 'json-lines:0',
       DATABASE_URL: database.url,
       REDIS_URL: redis.url(),
@@ -115,7 +114,9 @@ export class Fleet {
 
   /** Starts a process, and waits until it is ready. */
   async start(role: string, environment: Readonly<Record<string, string>> = {}): Promise<Process> {
-    const started = new Process(role, { ...this.environment, ...environment })
+    // Clients of the tests know where processes of live are.
+    const elsewhere = role.includes('live') ? {} : { STREAM_URL: 'ws://stream.fleetflow.test' }
+    const started = new Process(role, { ...this.environment, ...elsewhere, ...environment })
     this.processes.push(started)
     await started.ready
     return started
