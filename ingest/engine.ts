@@ -109,7 +109,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   const timers = new Timers({
     pool,
     storedUntilMs: (device) => store.storedUntilMs(device),
-    publish: ({ events }) => outlet?.publishEvents(events),
+    publish: (commit) => outlet?.publish(null, [commit]),
     limits,
     limitMet: metrics.limitMet,
     metrics: timerMetrics(options.registry),

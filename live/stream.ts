@@ -5,7 +5,6 @@
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { Logger } from 'pino'
-import { orderCommit } from '../schemas/commit-order.ts'
 import type { Commit, ShardToLive } from '../schemas/live-port.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'
 import { createPool } from '../storage/pools.ts'
@@ -47,7 +46,6 @@ export class Stream {
   private readonly clock: NodeJS.Timeout
   private readonly ports: MessagePort[] = []
   private sequencer: Sequencer | undefined
-  private untold = 0
   /** Item up to which ticks have come. */
   private published = 0
   private timer: NodeJS.Timeout | undefined
@@ -109,7 +107,6 @@ export class Stream {
     const { sequence, batches } = await this.storage.snapshot()
     this.hub.stream.restart(sequence, batches)
     this.published = this.hub.stream.commits.end
-    this.untold = sequence
     this.sequencer = new Sequencer({
       sequence,
       reader: this.storage,
@@ -127,18 +124,8 @@ export class Stream {
     let untaken: Int32Array | undefined
     this.ports.push(port)
     port.on('message', (message: ShardToLive) => {
-      // Until ingest tells the commits of what it has stored, it is taken in the order in which it comes.
-      if (!('type' in message)) {
-        const batch = PositionBatch.fromMessage(message)
-        const rows = Uint32Array.from({ length: batch.length }, (_, row) => row)
-        orderCommit(batch, rows)
-        this.receive(batch, [{ sequence: ++this.untold, rows, events: [] }])
-        if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
-      } else if (message.type === 'events') {
-        this.receive(null, [{ sequence: ++this.untold, rows: new Uint32Array(0), events: message.events }])
-        if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
-      } else if (message.type === 'count') untaken = message.untaken
-      else if (message.type === 'stored') {
+      if (message.type === 'count') untaken = message.untaken
+      else {
         this.receive(message.batch && PositionBatch.fromMessage(message.batch), message.commits)
         if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
       }

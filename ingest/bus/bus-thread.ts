@@ -47,9 +47,8 @@ const publisher = new Publisher({
 for (const [source, port] of ports.entries()) {
   let untaken: Int32Array | undefined
   port.on('message', (message: ShardToLive) => {
-    if (!('type' in message)) return
     if (message.type === 'count') untaken = message.untaken
-    else if (message.type === 'stored') {
+    else {
       publisher.publish(source, message)
       if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
     }

@@ -1,9 +1,7 @@
-import { once } from 'node:events'
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { ShardToLive } from '../../schemas/live-port.ts'
+import type { LiveEvent, ShardToLive } from '../../schemas/live-port.ts'
 import { PositionBatch } from '../../schemas/position-batch.ts'
-import { QUALITY } from '../../schemas/quality.ts'
 import { testEvent } from '../../test/stream-fixture.ts'
 import { LIVE_BATCHES_MAX, LiveOutlet } from './live-outlet.ts'
 
@@ -15,111 +13,72 @@ beforeEach(() => {
   const { port1, port2 } = new MessageChannel()
   live = port2
   outlet = new LiveOutlet(port1)
-  const count = taken()
-  untaken = 'type' in count && count.type === 'count' ? count.untaken : new Int32Array(1)
+  untaken = (taken() as ShardToLive & { type: 'count' }).untaken
 })
 afterEach(() => outlet.close())
 
-function publish(...devices: number[]): void {
+/** Publishes a row of the device as one commit. */
+function publish(sequence: number, events: readonly LiveEvent[] = []): void {
   const batch = new PositionBatch(8)
-  for (const device of devices) batch.device[batch.add(1_000, 50, 10)] = device
-  outlet.publish(batch)
+  batch.device[batch.add(1_000, 50, 10)] = sequence
+  outlet.publish(batch, [{ sequence, rows: Uint32Array.of(0), events }])
 }
 
-/** What came next, which must be there. */
-function taken(): ShardToLive {
-  const { message } = receiveMessageOnPort(live)! as { message: ShardToLive }
-  return message
+/** What came next; undefined = nothing. */
+function taken(): ShardToLive | undefined {
+  return (receiveMessageOnPort(live) as { message: ShardToLive } | undefined)?.message
 }
 
-function takeBatches(count: number): void {
-  for (let i = 0; i < count; i++) {
-    expect(taken()).toMatchObject({ length: 1 })
+/** As live does it. @returns Numbers of the commits, up to where nothing follows. */
+function takeAll(): number[] {
+  const sequences: number[] = []
+  for (let message = taken(); message !== undefined; message = taken()) {
+    const { commits } = message as ShardToLive & { type: 'stored' }
+    sequences.push(...commits.map(({ sequence }) => sequence))
     Atomics.sub(untaken, 0, 1)
   }
+  return sequences
 }
 
+test('a batch goes on with its commits and their events', () => {
+  const event = testEvent({ id: 1, device: 7, organizationId: 3 })
+  publish(7, [event])
+  const message = taken() as ShardToLive & { type: 'stored' }
+  expect(message.commits).toEqual([{ sequence: 7, rows: Uint32Array.of(0), events: [event] }])
+  expect(PositionBatch.fromMessage(message.batch!).device[0]).toBe(7)
+})
+
+test('commits of events alone have no batch', () => {
+  const commit = {
+    sequence: 3,
+    rows: new Uint32Array(0),
+    events: [testEvent({ id: 2, device: 1, organizationId: 3 })],
+  }
+  outlet.publish(null, [commit])
+  expect(taken()).toEqual({ type: 'stored', batch: null, commits: [commit] })
+})
+
+test('nothing is sent where nothing was committed', () => {
+  outlet.publish(new PositionBatch(8), [])
+  expect(taken()).toBeUndefined()
+  expect(Atomics.load(untaken, 0)).toBe(0)
+})
+
 test('batches go on as long as live takes them', () => {
-  for (let i = 0; i < 3 * LIVE_BATCHES_MAX; i++) {
-    publish(1)
-    takeBatches(1)
+  for (let sequence = 1; sequence <= 3 * LIVE_BATCHES_MAX; sequence++) {
+    publish(sequence)
+    expect(takeAll()).toEqual([sequence])
   }
   expect(Atomics.load(untaken, 0)).toBe(0)
 })
 
-test('batches that live is too slow for are left out, and their devices told once it has caught up', async () => {
-  for (let device = 1; device <= LIVE_BATCHES_MAX; device++) publish(device)
-  publish(101, 102)
-  publish(102, 103)
-  takeBatches(LIVE_BATCHES_MAX)
-  expect(receiveMessageOnPort(live)).toBeUndefined()
-  // Not before what was left out: live is to have caught up first.
-  publish(104)
-  expect(receiveMessageOnPort(live)).toBeUndefined()
-
-  const [missed] = (await once(live, 'message')) as [ShardToLive]
-  expect(missed).toEqual({ type: 'missed', devices: Uint32Array.of(101, 102, 103, 104) })
-  publish(105)
-  expect((await once(live, 'message'))[0]).toMatchObject({ length: 1 })
-  expect(Atomics.load(untaken, 0)).toBe(1)
-})
-
-test('devices of doubtful rows are not told, as these are not shown', async () => {
-  for (let device = 1; device <= LIVE_BATCHES_MAX; device++) publish(device)
-  const batch = new PositionBatch(8)
-  for (const device of [7, 8]) batch.device[batch.add(1_000, 50, 10)] = device
-  batch.quality[0]! |= QUALITY.jump
-  outlet.publish(batch)
-  takeBatches(LIVE_BATCHES_MAX)
-  expect((await once(live, 'message'))[0]).toEqual({ type: 'missed', devices: Uint32Array.of(8) })
-})
-
-test('events follow their batch and count as one, and no message is made where there is none', () => {
-  publish(1)
-  outlet.publishEvents([
-    testEvent({ id: 1, device: 1, organizationId: 3 }),
-    testEvent({ id: 2, device: 1, organizationId: 3 }),
-  ])
-  outlet.publishEvents([])
-  takeBatches(1)
-  expect(taken()).toEqual({
-    type: 'events',
-    events: [
-      testEvent({ id: 1, device: 1, organizationId: 3 }),
-      testEvent({ id: 2, device: 1, organizationId: 3 }),
-    ],
-  })
-  expect(receiveMessageOnPort(live)).toBeUndefined()
-  expect(Atomics.load(untaken, 0)).toBe(1)
-})
-
-test('events that live is too slow for are left out, and how many of each device is told', async () => {
-  for (let device = 1; device <= LIVE_BATCHES_MAX; device++) publish(device)
-  outlet.publishEvents([
-    testEvent({ id: 1, device: 1, organizationId: 3 }),
-    testEvent({ id: 2, device: 2, organizationId: 3 }),
-    testEvent({ id: 3, device: 1, organizationId: 3 }),
-  ])
-  outlet.publishEvents([testEvent({ id: 4, device: 1, organizationId: 3 })])
-  takeBatches(LIVE_BATCHES_MAX)
-  expect((await once(live, 'message'))[0]).toEqual({
-    type: 'missed-events',
-    missed: [
-      { organizationId: 3, device: 1, count: 3 },
-      { organizationId: 3, device: 2, count: 1 },
-    ],
-  })
-  outlet.publishEvents([testEvent({ id: 5, device: 1, organizationId: 3 })])
-  expect((await once(live, 'message'))[0]).toEqual({
-    type: 'events',
-    events: [testEvent({ id: 5, device: 1, organizationId: 3 })],
-  })
-})
-
-test('events that are too many for their batch are left out although live is fast enough', async () => {
-  outlet.leaveOutEvents([1, 2].map((id) => testEvent({ id, device: 1, organizationId: 3 })))
-  expect((await once(live, 'message'))[0]).toEqual({
-    type: 'missed-events',
-    missed: [{ organizationId: 3, device: 1, count: 2 }],
-  })
+test('what live is too slow for is left out, and what follows goes on', () => {
+  const all = Array.from({ length: LIVE_BATCHES_MAX }, (_, i) => i + 1)
+  for (const sequence of all) publish(sequence)
+  publish(101)
+  publish(102)
+  expect(takeAll()).toEqual(all)
+  publish(103)
+  expect(takeAll()).toEqual([103])
+  expect(Atomics.load(untaken, 0)).toBe(0)
 })

@@ -62,12 +62,11 @@ async function store(batch: PositionBatch, range: JournalRange): Promise<StoredR
   const { rows, duplicates, refused, commits } = await writer.write(batch)
   if (refused.length > 0) {
     post({ type: 'refused', frames: await refusedFrames(reader, await decoder(), range, batch, refused) })
-    // Live passes over what is not in the database as over what is doubtful.
+    // A last fix is none that is not in the database: it is passed over as one that is doubtful.
     for (const { row } of refused) batch.quality[row] = 255
   }
   lastFixes.note(batch)
-  live?.publish(batch)
-  live?.publishEvents(commits.flatMap(({ events }) => events))
+  live?.publish(batch, commits)
   const storeMs = performance.now() - startMs
   return { rows, duplicates, refused: refused.length, storeMs, evaluation: evaluator.takeFigures() }
 }
