@@ -142,7 +142,7 @@ export async function startLive(
     sockets: clients,
     intervalMs: options.userCheckMs ?? USER_CHECK_MS,
     log,
-    onGrants: () => undefined,
+    onGrants: (changes) => stream.grantsChanged(changes),
   })
 
   const stop = async () => {

@@ -15,8 +15,10 @@ import { CommitStorage } from './log/stored-commits.ts'
 import { StreamLog } from './log/stream-log.ts'
 import type { LiveMetrics } from './metrics.ts'
 import { CLOCK_MS, type LiveLimits, type LiveOptions, TICK_MS } from './options.ts'
+import type { GrantChange } from './sockets/grants.ts'
 import { Chunks } from './subscriptions/chunks.ts'
 import { CommitPages } from './subscriptions/commit-pages.ts'
+import { GrantedScopes } from './subscriptions/granted-scopes.ts'
 import type { Hub } from './subscriptions/hub.ts'
 import { SlotIndex } from './subscriptions/slot-filter.ts'
 
@@ -72,6 +74,7 @@ export class Stream {
       chunks: new Chunks(stream),
       pages: new CommitPages(this.storage, limits, metrics, (device) => stream.positions.slotOf(device)),
       slots,
+      granted: new GrantedScopes(stream.positions, slots),
       logFeeds: new Set(),
       clocked: new Set(),
       limits,
@@ -135,6 +138,11 @@ export class Stream {
   /** Takes commits from wherever they come, in any order. The batch is not the caller's afterwards. */
   receive(batch: PositionBatch | null, commits: readonly Commit[]): void {
     this.sequencer!.receive(batch, commits)
+  }
+
+  /** Devices have been granted to users, or are not any more: their subscriptions follow. */
+  grantsChanged(changes: readonly GrantChange[]): void {
+    if (this.hub.granted.changed(changes)) this.tick()
   }
 
   /** Reads from storage what has been stored and was not told; resolves when it is delivered. */

@@ -20,7 +20,7 @@ export interface UserChecksOptions {
   readonly sockets: ReadonlySet<CheckedSocket>
   readonly intervalMs: number
   readonly log: Logger
-  /** Devices came to the grants of sockets, or went from them. */
+  /** Called with each check: what came to the grants of sockets and went from them, if anything. */
   onGrants(changes: readonly GrantChange[]): void
 }
 
@@ -65,7 +65,7 @@ export class UserChecks {
     }
     const used = new Set(checked.flatMap(({ user }): Grant[] => (user.grant === null ? [] : [user.grant])))
     const changes = await grants.refresh(used)
-    if (changes.length > 0 && !this.stopped) onGrants(changes)
+    if (!this.stopped) onGrants(changes)
   }
 }
 

@@ -6,6 +6,7 @@ import type { LiveLimits } from '../options.ts'
 import type { Chunks } from './chunks.ts'
 import type { CommitPages } from './commit-pages.ts'
 import type { Feed } from './feed.ts'
+import type { GrantedScopes } from './granted-scopes.ts'
 import type { SlotIndex } from './slot-filter.ts'
 
 /** What is fed by the log. */
@@ -21,6 +22,7 @@ export interface Hub {
   readonly chunks: Chunks
   readonly pages: CommitPages
   readonly slots: SlotIndex
+  readonly granted: GrantedScopes
   /** Feeds of the log that are open. */
   readonly logFeeds: Set<LogSubscriber>
   /** Feeds that also want a {@link Feed.tick} when the log does not grow, about every 50 ms: those with a clock. */

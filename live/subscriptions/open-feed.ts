@@ -18,6 +18,10 @@ export function openFeed(
   devicesRoom: number,
 ): Feed | Refusal {
   const { scope, from, to, speed, intervalMs, events } = request
+  const isShare = user.kind === 'share'
+  if (isShare && (from ?? to ?? speed) !== undefined) {
+    return { code: 'forbidden', detail: 'a link shows the present only: leave from, to and speed out' }
+  }
   const isTime = from?.includes(':') ?? false
   const cursor = from === undefined || isTime ? undefined : readCursor(from)
   if (isTime) return { code: 'invalid-times', detail: 'there is no replay here' }
@@ -32,5 +36,5 @@ export function openFeed(
   }
   const filter = openScope(hub, user, scope, devicesRoom)
   if ('code' in filter) return filter
-  return new LogFeed({ hub, outlet, filter, events, from: cursor, intervalMs })
+  return new LogFeed({ hub, outlet, filter, events: events && !isShare, from: cursor, intervalMs })
 }

@@ -16,15 +16,21 @@ export function openScope(
   scope: Scope,
   devicesRoom: number,
 ): ScopeFilter | Refusal {
-  if (user.grant !== null) return { code: 'forbidden', detail: 'you may not watch the fleet' }
+  const { grant, organizationId } = user
+  if (grant !== null) {
+    if ('all' in scope) return hub.granted.filter(grant, organizationId, null)
+    if (!('devices' in scope)) {
+      return { code: 'forbidden', detail: 'subscribe to all, which is all that you may see, or to devices' }
+    }
+  }
   if ('all' in scope) return EVERYTHING
-  if ('devices' in scope) return ofDevices(hub, user.organizationId, scope.devices, devicesRoom)
+  if ('devices' in scope) return ofDevices(hub, user, scope.devices, devicesRoom)
   return { code: 'invalid-area', detail: 'subscribe to all, or to devices' }
 }
 
 function ofDevices(
   hub: Hub,
-  organizationId: number | null,
+  { organizationId, grant }: StreamUser,
   devices: readonly number[],
   devicesRoom: number,
 ): ScopeFilter | Refusal {
@@ -32,7 +38,7 @@ function ofDevices(
   const unknown: number[] = []
   for (const device of devices) {
     const slot = hub.stream.positions.slotIn(organizationId, device)
-    if (slot === undefined) unknown.push(device)
+    if (slot === undefined || grant?.devices.has(device) === false) unknown.push(device)
     else slots.add(slot)
   }
   if (unknown.length > 0) {
@@ -52,5 +58,6 @@ function ofDevices(
       detail: `the subscriptions of a socket may name ${limits.devicesPerSocketMax} devices: subscribe to all, or to less`,
     }
   }
+  if (grant !== null) return hub.granted.filter(grant, organizationId, new Set(devices))
   return new SlotFilter(hub.slots, slots, slots.size)
 }
