@@ -136,6 +136,12 @@ export class CommitLog {
     return this.segments[place]!.isEvent(item - this.bases[place]!)
   }
 
+  /** Slot of its device. */
+  slotOf(item: number): number {
+    const place = this.placeOf(item)
+    return this.segments[place]!.slots[item - this.bases[place]!]!
+  }
+
   text(item: number, encoding: Encoding): string {
     const place = this.placeOf(item)
     return this.segments[place]!.text(item - this.bases[place]!, encoding)

@@ -205,6 +205,25 @@ export class LastPositions {
     for (const slot of this.slots.values()) if (this.sees(organizationId, slot)) yield slot
   }
 
+  /** Organisation that sees the device in the slot; 0 or less = none. */
+  ownerIn(slot: number): number {
+    return this.ownerOf[slot]!
+  }
+
+  /** Whether the item of the log is the last position in the slot. */
+  isNewest(slot: number, item: number): boolean {
+    const row = this.rowOf[slot]!
+    return row !== NO_ROW && this.itemOfRow[row] === item
+  }
+
+  /** Places of all last positions, degrees. */
+  *places(): Iterable<readonly [slot: number, latitudeDeg: number, longitudeDeg: number]> {
+    for (let slot = 0; slot < this.slotCount; slot++) {
+      const row = this.rowOf[slot]!
+      if (row !== NO_ROW) yield [slot, this.log.latitudeDeg[row]!, this.log.longitudeDeg[row]!]
+    }
+  }
+
   /** Whether the registry has told of the device. */
   isKnown(device: number): boolean {
     const slot = this.slots.get(device)

@@ -59,6 +59,7 @@ export class StreamLog {
       item += batch.length
     }
     commits.restart(sequence, item - commits.end)
+    for (const dispatcher of this.dispatchers) dispatcher.restarted?.()
   }
 
   /** Takes what the registry says. @returns Who came into sight of somebody, or went out of it. */

@@ -19,15 +19,13 @@ export class Leaves {
     this.slots.add(slot)
   }
 
-  /** The device is back, or was never gone. */
-  delete(slot: number): void {
-    this.slots.delete(slot)
-  }
-
-  /** @returns Whether all are told of; false = the socket has enough, or is closed. */
-  send(): boolean {
+  /**
+   * @param when Those who have to follow a row at once do not wait: they are few.
+   * @returns Whether all are told of; false = the socket has enough, or is closed.
+   */
+  send(when?: 'also when full'): boolean {
     while (this.slots.size > 0) {
-      if (this.outlet.full) return false
+      if (this.outlet.full && when === undefined) return false
       const some: number[] = []
       for (const slot of this.slots) {
         if (some.length === LEFT_DEVICES_MAX) break

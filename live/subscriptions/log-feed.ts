@@ -34,9 +34,6 @@ export interface LogFeedOptions {
   readonly intervalMs: number | undefined
 }
 
-/** An item, or a device that is shown or has left without one. */
-type Due = number | { readonly show: number } | { readonly left: number }
-
 export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
   readonly view: View
   filter: ScopeFilter
@@ -59,9 +56,9 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
   /** Whether the socket has enough. */
   private waiting = false
   private closed = false
-  /** What is due at the next tick, in `live`, of a filter that tells. */
-  private due: Due[] = []
-  /** In the other modes: slots that are shown whatever the age of their row, and that have left. */
+  /** Items that are due at the next tick, in `live`, of a filter that tells. */
+  private due: number[] = []
+  /** Slots that are shown whatever the age of their row, and that have left. */
   private readonly shown = new Set<number>()
   private readonly leaves: Leaves
   /** While the socket has enough. */
@@ -123,7 +120,7 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
     return this.closed
   }
 
-  /** Moves the subscription: what it had and has no more leaves, and what it had not is shown. */
+  /** Moves the subscription: what it had and has no more leaves, what it had not is shown; `live` says that this is all. */
   move(filter: ScopeFilter): void {
     this.pump()
     const before = this.items.slots()
@@ -131,6 +128,7 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
     this.filter = filter
     this.items = new ScopeItems(this.hub, this.view, filter)
     if (this.mode === 'live') this.beginWalk(this.hub.stream.commits.end)
+    this.announced = false
     filter.open(this)
     const after = this.items.slots()
     for (const slot of before) if (!after.has(slot)) this.left(slot)
@@ -143,7 +141,7 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
     const { organizationId } = this.view
     for (const { from, to, slot } of moves) {
       const isLost = from !== null && (organizationId === null ? to === null : from === organizationId)
-      if (isLost && this.filter.lose(slot)) this.leaves.add(slot)
+      if (isLost && this.filter.includes(slot)) this.leaves.add(slot)
     }
     this.leaves.send()
   }
@@ -165,19 +163,12 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
   }
 
   show(slot: number): void {
-    if (this.mode === 'live') this.due.push({ show: slot })
-    else {
-      this.leaves.delete(slot)
-      this.shown.add(slot)
-    }
+    this.shown.add(slot)
   }
 
   left(slot: number): void {
-    if (this.mode === 'live') this.due.push({ left: slot })
-    else {
-      this.shown.delete(slot)
-      this.leaves.add(slot)
-    }
+    this.shown.delete(slot)
+    this.leaves.add(slot)
   }
 
   /** Sends what is due, as far as the socket takes it. */
@@ -222,56 +213,51 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
     }
   }
 
+  /** Rows behind what has left and what is shown, so that no cursor is ahead of these. */
   private sendDue(): void {
-    const { due } = this
+    const { chunks, stream } = this.hub
+    const due = this.due.filter((item) => this.items.sees(item))
+    if (this.shown.size > 0 && !this.sendShown(due)) return
     this.due = []
     for (let at = 0; at < due.length; ) {
       if (this.outlet.full) {
         this.leaveLive(due.slice(at))
         return
       }
-      const first = due[at]!
-      if (typeof first === 'number') at = this.sendItems(due, at)
-      else if ('left' in first) {
-        this.leaves.add(first.left)
-        at++
-        const next = due[at]
-        if (typeof next === 'object' && 'left' in next) continue
-        if (this.leaves.send()) continue
-        this.leaveLive(due.slice(at))
-        return
-      } else {
-        at++
-        this.sendShown(first.show, due, at)
-      }
-      if (this.closed) return
+      const chunk = collect(stream.commits, itemsFrom(due, at), this.view.encoding)
+      if (!this.write(chunk, chunk.next === undefined ? chunks.head : (chunk.cursor ?? this.sent))) return
+      const sent = due.slice(at, at + chunk.count)
+      this.sendStrays(sent.map((item) => stream.commits.slotOf(item)))
+      at += chunk.count
     }
-    this.position = this.hub.stream.commits.end
+    this.position = stream.commits.end
   }
 
-  /** @returns The place in `due` behind what was sent. */
-  private sendItems(due: readonly Due[], at: number): number {
-    let end = at
-    while (typeof due[end] === 'number') end++
-    const items = (due.slice(at, end) as number[]).filter((item) => this.items.sees(item))
-    const chunk = collect(this.hub.stream.commits, items, this.view.encoding)
-    const isAll = chunk.next === undefined && end === due.length
-    this.write(chunk, isAll ? this.hub.chunks.head : (chunk.cursor ?? this.sent))
-    return chunk.next === undefined ? end : due.indexOf(chunk.next, at)
+  /** @returns Whether what is due may follow. */
+  private sendShown(due: readonly number[]): boolean {
+    const isDue = new Set(due)
+    const items = this.items.lastOf(this.shown).filter((item) => !isDue.has(item))
+    for (let at = 0; at < items.length; ) {
+      if (this.outlet.full) {
+        this.leaveLive(due)
+        return false
+      }
+      const chunk = collect(this.hub.chunks.walked, itemsFrom(items, at), this.view.encoding)
+      if (!this.write(chunk, this.sent)) return false
+      at += chunk.count
+    }
+    this.shown.clear()
+    return true
   }
 
-  private sendShown(slot: number, due: readonly Due[], at: number): void {
-    const { positions } = this.hub.stream
-    const row = positions.rowInSlot(slot)
-    if (row < 0 || !positions.sees(this.view.organizationId, slot)) return
-    const item = positions.itemOf(row)
-    // It is due itself.
-    if (due.includes(item, at)) return
-    this.write(collect(this.hub.chunks.walked, [item], this.view.encoding), this.sent)
+  /** Of these devices, of which rows were sent, those leave at once that are not in the scope: the rows were late. */
+  sendStrays(slots: Iterable<number>): void {
+    for (const slot of slots) if (!this.filter.includes(slot)) this.leaves.add(slot)
+    this.leaves.send('also when full')
   }
 
   /** What is due, and what follows, is walked over later. */
-  private leaveLive(due: readonly Due[]): void {
+  private leaveLive(due: readonly number[]): void {
     const { chunks, stream } = this.hub
     const { end } = stream.commits
     this.due = []
@@ -279,18 +265,12 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
       this.owed.begin(chunks.count(this.view, this.position, end))
       this.beginWalk(this.position)
     } else {
-      const items = due.filter((entry) => typeof entry === 'number')
-      const seen = items.filter((item) => this.items.sees(item))
+      const seen = due.filter((item) => this.items.sees(item))
       const events = seen.filter((item) => stream.commits.isEvent(item)).length
       this.owed.begin({ rows: seen.length - events, events })
-      this.beginWalk(items[0] ?? end)
+      this.beginWalk(due[0] ?? end)
     }
     this.waiting = true
-    for (const entry of due) {
-      if (typeof entry === 'number') continue
-      if ('show' in entry) this.show(entry.show)
-      else this.left(entry.left)
-    }
   }
 
   private beginWalk(from: number): void {

@@ -20,6 +20,8 @@ export interface Resuming {
   write(chunk: Chunk, cursor: string): boolean
   /** Ends it with an error. */
   fail(code: StreamErrorCode, detail: string): void
+  /** Tells of those of the devices that are not in the scope now. */
+  sendStrays(slots: Iterable<number>): void
   /** Goes on. */
   pump(): void
 }
@@ -37,6 +39,10 @@ export class Resume {
   private pageAfter: number
   private position = NOT_IN_MEMORY
   private reading = false
+  /** Of an area: slots of devices that have reported since the last message, and whether in the area. */
+  private readonly passed = new Map<number, boolean>()
+  /** Slots of those that have been told to have left. */
+  private readonly gone = new Set<number>()
   /** Sequence of the log for which storage had nothing more: what follows comes with the log. */
   private complete: number | undefined
 
@@ -79,7 +85,34 @@ export class Resume {
         : collect(commits, this.inMemory(this.position), view.encoding)
     this.cursor = chunk.next === undefined ? commits.cursor : commits.cursorBehind(chunk.last)
     this.position = chunk.next ?? commits.end
-    return this.feed.write(chunk, writeCursor(this.cursor))
+    return this.write(chunk, this.cursor)
+  }
+
+  /** Whether the item is in the scope; notes that its device has reported. */
+  private isIn(segment: LogSegment, index: number): boolean {
+    const { filter } = this.feed
+    const has = filter.has(segment, index)
+    const slot = segment.slots[index]!
+    if (filter.byPlace && (has || !this.passed.has(slot))) this.passed.set(slot, has)
+    return has
+  }
+
+  /**
+   * A client that was away may still show a device that is no longer in the area. It is told so before a cursor that is
+   * behind the row that says it, and again where rows follow that are from when the device was there.
+   * @returns Whether the socket is still open.
+   */
+  private write(chunk: Chunk, cursor: LogCursor): boolean {
+    const { feed, gone, passed } = this
+    const outside = [...passed.keys()].filter((slot) => !feed.filter.includes(slot))
+    const again = outside.filter((slot) => passed.get(slot))
+    feed.sendStrays(outside.filter((slot) => !gone.has(slot)))
+    for (const slot of passed.keys()) gone.delete(slot)
+    for (const slot of outside) gone.add(slot)
+    passed.clear()
+    if (!feed.write(chunk, writeCursor(cursor))) return false
+    feed.sendStrays(again)
+    return true
   }
 
   private async read(): Promise<void> {
@@ -112,7 +145,7 @@ export class Resume {
       if (this.outlet.full) return
       const chunk = collect(segment, this.inPage(segment, index), this.feed.view.encoding)
       const cursor: LogCursor = chunk.next === undefined ? end : segment.cursorBehind(chunk.last)
-      if (!this.feed.write(chunk, writeCursor(cursor))) return
+      if (!this.write(chunk, cursor)) return
       this.cursor = cursor
       index = chunk.next
     }
@@ -121,20 +154,20 @@ export class Resume {
 
   private *inMemory(from: number): Iterable<number> {
     const { chunks, stream } = this.hub
-    const { filter, view } = this.feed
+    const { view } = this.feed
     for (const { segment, base, first, end } of stream.commits.spans(from, stream.commits.end)) {
       for (let index = first; index < end; index++) {
         if (!view.events && segment.isEvent(index)) continue
-        if (chunks.sees(view.organizationId, segment, index) && filter.has(segment, index)) yield base + index
+        if (chunks.sees(view.organizationId, segment, index) && this.isIn(segment, index)) yield base + index
       }
     }
   }
 
   private *inPage(segment: LogSegment, from: number): Iterable<number> {
-    const { filter, view } = this.feed
+    const { view } = this.feed
     for (let index = from; index < segment.length; index++) {
       if (!view.events && segment.isEvent(index)) continue
-      if (this.hub.chunks.sees(view.organizationId, segment, index) && filter.has(segment, index)) yield index
+      if (this.hub.chunks.sees(view.organizationId, segment, index) && this.isIn(segment, index)) yield index
     }
   }
 }

@@ -6,6 +6,7 @@
  * What is said here of a device is said of its slot in `LastPositions`; a slot means one device for ever. Whether the
  * organisation may see the device is judged by the feed, not here.
  */
+import type { StreamErrorCode } from '../../schemas/stream.ts'
 import type { LogSegment } from '../log/segment.ts'
 
 /** Where a filter tells its feed what it wants. Of use between `open` and `close`; nothing is sent before the next tick. */
@@ -16,6 +17,8 @@ export interface ScopeSink {
   show(slot: number): void
   /** The device is in the scope no more, and is to be taken off the map. */
   left(slot: number): void
+  /** There is no such scope any more: the subscription ends with an error. */
+  fail(code: StreamErrorCode, detail: string): void
 }
 
 export interface ScopeFilter {
@@ -23,8 +26,10 @@ export interface ScopeFilter {
   slots(): Iterable<number> | null
   /** Whether an item is in the scope, for what is read again: from memory or storage, behind a cursor. */
   has(segment: LogSegment, index: number): boolean
-  /** The organisation sees the device no more. @returns Whether it was in the scope, and so is to be taken off the map. */
-  lose(slot: number): boolean
+  /** Whether the device is in the scope now. */
+  includes(slot: number): boolean
+  /** Whether devices come and go by where they are, so that who has heard nothing for a while may show some that left. */
+  readonly byPlace: boolean
   /** Begins to tell the sink. What is in {@link slots} at this moment it is not told of. */
   open(sink: ScopeSink): void
   /** Tells no more, and frees what it holds. */
@@ -37,13 +42,16 @@ export interface ScopeFilter {
 export interface Dispatcher {
   /** Called once for every new item of the log. */
   dispatch(segment: LogSegment, index: number, item: number): void
+  /** Last positions have been read anew, in the place of items. */
+  restarted?(): void
 }
 
 /** Every device that the organisation sees. */
 export const EVERYTHING: ScopeFilter = {
   slots: () => null,
   has: () => true,
-  lose: () => true,
+  includes: () => true,
+  byPlace: false,
   open: () => undefined,
   close: () => undefined,
   deviceCount: 0,

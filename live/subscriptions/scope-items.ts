@@ -28,15 +28,18 @@ export class ScopeItems {
 
   /** Last positions from an item on, and those of some slots whatever their age; ascending. */
   lastPositions(from: number, shown: ReadonlySet<number>): number[] {
+    const slots = shown.size === 0 ? (this.filter.slots() ?? []) : new Set([...this.slots(), ...shown])
+    const { positions } = this.hub.stream
+    return this.lastOf(slots).filter((item) => item >= from || shown.has(positions.slotOfItem(item)))
+  }
+
+  /** Last positions of some slots, those that are seen; ascending. */
+  lastOf(slots: Iterable<number>): number[] {
     const { positions } = this.hub.stream
     const items: number[] = []
-    for (const slot of shown.size === 0
-      ? (this.filter.slots() ?? [])
-      : new Set([...this.slots(), ...shown])) {
+    for (const slot of slots) {
       const row = positions.rowInSlot(slot)
-      if (row < 0 || !positions.sees(this.view.organizationId, slot)) continue
-      const item = positions.itemOf(row)
-      if (item >= from || shown.has(slot)) items.push(item)
+      if (row >= 0 && positions.sees(this.view.organizationId, slot)) items.push(positions.itemOf(row))
     }
     return items.sort((a, b) => a - b)
   }

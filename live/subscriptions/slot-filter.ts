@@ -28,6 +28,7 @@ export class SlotIndex implements Dispatcher {
 export class SlotFilter implements ScopeFilter {
   /** While it is open. */
   sink: ScopeSink | undefined
+  readonly byPlace = false
   readonly deviceCount: number
   private readonly index: SlotIndex
   private readonly held: Set<number>
@@ -47,7 +48,7 @@ export class SlotFilter implements ScopeFilter {
     return this.held.has(segment.slots[index]!)
   }
 
-  lose(slot: number): boolean {
+  includes(slot: number): boolean {
     return this.held.has(slot)
   }
 
