@@ -12,7 +12,8 @@ import { AREA_FINEST, ancestorKey, placeKey } from './area-cells.ts'
  */
 const LEVELS = [3, 6] as const
 const SLOTS_MIN = 1_024
-const NONE = -1
+/** Key of a slot without a place. */
+export const NO_PLACE = -1
 
 /** Slots of the cells of one resolution. */
 class Level {
@@ -32,34 +33,34 @@ class Level {
     this.previous = grown(this.previous, new Int32Array(slots))
   }
 
-  /** @param from @param to Keys of places, {@link NONE} = no place. */
+  /** @param from @param to Keys of places, {@link NO_PLACE} = no place. */
   move(slot: number, from: number, to: number): void {
-    const fromCell = from === NONE ? NONE : ancestorKey(from, this.resolution)
-    const toCell = to === NONE ? NONE : ancestorKey(to, this.resolution)
+    const fromCell = from === NO_PLACE ? NO_PLACE : ancestorKey(from, this.resolution)
+    const toCell = to === NO_PLACE ? NO_PLACE : ancestorKey(to, this.resolution)
     if (fromCell === toCell) return
-    if (fromCell !== NONE) this.unlink(slot, fromCell)
-    if (toCell !== NONE) this.link(slot, toCell)
+    if (fromCell !== NO_PLACE) this.unlink(slot, fromCell)
+    if (toCell !== NO_PLACE) this.link(slot, toCell)
   }
 
   /** Calls `visit` for the slots of the cell that has this cell, which is not coarser. */
   each(key: number, visit: (slot: number) => void): void {
-    for (let slot = this.first.get(key) ?? NONE; slot !== NONE; slot = this.next[slot]!) visit(slot)
+    for (let slot = this.first.get(key) ?? NO_PLACE; slot !== NO_PLACE; slot = this.next[slot]!) visit(slot)
   }
 
   private link(slot: number, cell: number): void {
-    const first = this.first.get(cell) ?? NONE
+    const first = this.first.get(cell) ?? NO_PLACE
     this.next[slot] = first
-    this.previous[slot] = NONE
-    if (first !== NONE) this.previous[first] = slot
+    this.previous[slot] = NO_PLACE
+    if (first !== NO_PLACE) this.previous[first] = slot
     this.first.set(cell, slot)
   }
 
   private unlink(slot: number, cell: number): void {
     const next = this.next[slot]!
     const previous = this.previous[slot]!
-    if (next !== NONE) this.previous[next] = previous
-    if (previous !== NONE) this.next[previous] = next
-    else if (next !== NONE) this.first.set(cell, next)
+    if (next !== NO_PLACE) this.previous[next] = previous
+    if (previous !== NO_PLACE) this.next[previous] = next
+    else if (next !== NO_PLACE) this.first.set(cell, next)
     else this.first.delete(cell)
   }
 }
@@ -68,10 +69,10 @@ export class PlaceIndex {
   private readonly levels = LEVELS.map((resolution) => new Level(resolution))
   /** Slots below it may have a place. */
   private end = 0
-  /** By slot: degrees, and key of the cell, {@link NONE} = no place. */
+  /** By slot: degrees, and key of the cell, {@link NO_PLACE} = no place. */
   private latitudes = new Float64Array(SLOTS_MIN)
   private longitudes = new Float64Array(SLOTS_MIN)
-  private keys = new Int32Array(SLOTS_MIN).fill(NONE)
+  private keys = new Int32Array(SLOTS_MIN).fill(NO_PLACE)
 
   /** Sets the place of a slot, degrees. @returns The key of its cell, see area-cells.ts. */
   set(slot: number, latitudeDeg: number, longitudeDeg: number): number {
@@ -87,22 +88,22 @@ export class PlaceIndex {
   /** Forgets the place of a slot, if it has one. */
   delete(slot: number): void {
     if (slot >= this.end) return
-    for (const level of this.levels) level.move(slot, this.keys[slot]!, NONE)
-    this.keys[slot] = NONE
+    for (const level of this.levels) level.move(slot, this.keys[slot]!, NO_PLACE)
+    this.keys[slot] = NO_PLACE
   }
 
   /** Whether the slot has a place in the area. */
   isWithin(slot: number, area: Area): boolean {
     return (
       slot < this.end &&
-      this.keys[slot] !== NONE &&
+      this.keys[slot] !== NO_PLACE &&
       area.contains(this.latitudes[slot]!, this.longitudes[slot]!)
     )
   }
 
-  /** Key of the cell of the slot, −1 = it has no place. */
+  /** Key of the cell of the slot, {@link NO_PLACE} if it has none. */
   keyOf(slot: number): number {
-    return slot < this.end ? this.keys[slot]! : NONE
+    return slot < this.end ? this.keys[slot]! : NO_PLACE
   }
 
   latitudeDeg(slot: number): number {
@@ -121,7 +122,7 @@ export class PlaceIndex {
       if (area.contains(this.latitudes[slot]!, this.longitudes[slot]!)) slots.push(slot)
     }
     if (Math.min(...resolutions) < LEVELS[0]) {
-      for (let slot = 0; slot < this.end; slot++) if (this.keys[slot] !== NONE) visit(slot)
+      for (let slot = 0; slot < this.end; slot++) if (this.keys[slot] !== NO_PLACE) visit(slot)
       return slots
     }
     // Of one list only: cells of different levels may lie in each other.
@@ -139,7 +140,7 @@ export class PlaceIndex {
       const length = Math.max(slot + 1, 2 * this.keys.length)
       this.latitudes = grown(this.latitudes, new Float64Array(length))
       this.longitudes = grown(this.longitudes, new Float64Array(length))
-      this.keys = grown(this.keys, new Int32Array(length).fill(NONE))
+      this.keys = grown(this.keys, new Int32Array(length).fill(NO_PLACE))
       for (const level of this.levels) level.grow(length)
     }
     this.end = Math.max(this.end, slot + 1)

@@ -1,0 +1,360 @@
+/**
+ * A fleet and those who watch it, for tests: what is stored comes in by hand, sockets take as much as they are told to, and
+ * what every map should show is known.
+ */
+import { Registry } from 'prom-client'
+import { seededRandom } from '../../geofence/index/fence-fixture.ts'
+import { PositionBatch } from '../../schemas/position-batch.ts'
+import type { ServerMessage, StreamRow } from '../../schemas/stream.ts'
+import { encodingOf } from '../format/encoding.ts'
+import { jsonFormat } from '../format/stream-format.ts'
+import { readCursor } from '../log/cursor.ts'
+import type { CommitReader } from '../log/stored-commits.ts'
+import { StreamLog } from '../log/stream-log.ts'
+import { liveMetrics } from '../metrics.ts'
+import { LIVE_LIMITS } from '../options.ts'
+import { Chunks } from '../subscriptions/chunks.ts'
+import { CommitPages } from '../subscriptions/commit-pages.ts'
+import type { Hub } from '../subscriptions/hub.ts'
+import { LogFeed } from '../subscriptions/log-feed.ts'
+import { EVERYTHING, type ScopeFilter } from '../subscriptions/scope-filter.ts'
+import { SlotFilter, SlotIndex } from '../subscriptions/slot-filter.ts'
+import { type Area, areaOfBox, areaOfPolygon } from './area.ts'
+import { AreaScopes } from './area-scopes.ts'
+import { GroupScopes } from './group-scopes.ts'
+
+const START_MS = Date.UTC(2026, 0, 1)
+/** Fewer than are stored, so that who comes back after a while goes on from storage. */
+const ROWS_KEPT = 256
+
+export const ORGANIZATIONS = [1, 2] as const
+export const GROUPS = [1, 2, 3] as const
+/** Id of the one geofence. */
+export const GEOFENCE = 7
+
+export interface Device {
+  readonly id: number
+  organizationId: number
+  disabled: boolean
+  groups: readonly number[]
+  /** Newest undoubted one. */
+  last: { readonly timeMs: number; readonly latitude: number; readonly longitude: number } | undefined
+}
+
+/** Something to watch, and what that should show. */
+export interface TestScope {
+  readonly text: string
+  /** Whether somebody may change what it means. */
+  readonly changes: boolean
+  open(organizationId: number | null): ScopeFilter
+  has(device: Device): boolean
+}
+
+interface Stored {
+  readonly batch: PositionBatch
+  readonly sequence: number
+  readonly rows: Uint32Array
+}
+
+export class World implements CommitReader {
+  readonly stream = new StreamLog(ROWS_KEPT, () => this.tick())
+  readonly hub: Hub
+  readonly devices = new Map<number, Device>()
+  readonly areas: AreaScopes
+  readonly groups: GroupScopes
+  readonly random: () => number
+  /** Of the geofence. */
+  geofenceArea: Area
+  private readonly stored: Stored[] = []
+  private timeMs = START_MS
+
+  constructor(seed: number) {
+    this.random = seededRandom(seed)
+    const { stream } = this
+    const slots = new SlotIndex()
+    this.areas = new AreaScopes(stream.positions)
+    this.groups = new GroupScopes(slots)
+    stream.dispatchers.push(slots, this.areas)
+    const metrics = liveMetrics(new Registry())
+    this.hub = {
+      stream,
+      chunks: new Chunks(stream),
+      pages: new CommitPages(this, LIVE_LIMITS, metrics, (device) => stream.positions.slotOf(device)),
+      slots,
+      logFeeds: new Set(),
+      clocked: new Set(),
+      limits: LIVE_LIMITS,
+      metrics,
+    }
+    stream.restart(0, [])
+    this.geofenceArea = areaOfBox(this.box())
+  }
+
+  /** 0 to `end` − 1. */
+  int(end: number): number {
+    return Math.floor(this.random() * end)
+  }
+
+  any<Item>(items: readonly Item[]): Item {
+    return items[this.int(items.length)]!
+  }
+
+  // ── what the database says
+
+  async head(): Promise<{ newest: number; oldest: number }> {
+    return { newest: this.stored.length, oldest: 1 }
+  }
+
+  async commits(after: number) {
+    const next = this.stored[after]
+    if (next === undefined) return { batch: null, commits: [] }
+    const { batch, sequence, rows } = next
+    return { batch, commits: [{ sequence, rows, events: [] }] }
+  }
+
+  async rowsBehind(): Promise<number> {
+    throw new Error('nobody is that far behind')
+  }
+
+  // ── what happens
+
+  setDevice(device: Device): void {
+    this.devices.set(device.id, device)
+    const moves = this.stream.setDevices([device])
+    this.groups.setGroups(this.stream.positions.slotOf(device.id), device.groups)
+    this.hub.chunks.changed()
+    for (const feed of this.hub.logFeeds) feed.moved(moves)
+  }
+
+  removeDevice({ id }: Device): void {
+    this.devices.delete(id)
+    this.groups.setGroups(this.stream.positions.slotOf(id), [])
+    const moves = this.stream.removeDevices([id])
+    this.hub.chunks.changed()
+    for (const feed of this.hub.logFeeds) feed.moved(moves)
+  }
+
+  setGeofence(area: Area): void {
+    this.geofenceArea = area
+    for (const filter of this.areas.filtersOf(GEOFENCE)) filter.replace(area)
+  }
+
+  /** Some devices report: most where they are now, some what they had kept for a while. */
+  commit(): void {
+    const batch = new PositionBatch(64)
+    const devices = [...this.devices.values()].sort((a, b) => a.id - b.id)
+    for (const device of devices) {
+      if (batch.length > 60 || this.random() < 0.7) continue
+      const times = Array.from({ length: 1 + this.int(3) }, () => this.fixTime(device)).sort((a, b) => a - b)
+      for (const timeMs of new Set(times)) this.addRow(batch, device, timeMs)
+    }
+    const rows = Uint32Array.from({ length: batch.length }, (_, row) => row)
+    const sequence = this.stored.length + 1
+    this.stored.push({ batch, sequence, rows })
+    this.stream.append(batch, { sequence, rows, events: [] })
+    this.hub.chunks.changed()
+  }
+
+  tick(): void {
+    for (const feed of this.hub.logFeeds) feed.tick()
+  }
+
+  // ── what is watched
+
+  scope(): TestScope {
+    const kind = this.int(8)
+    if (kind === 0) return { text: 'all', changes: false, open: () => EVERYTHING, has: () => true }
+    if (kind === 1) return this.devicesScope()
+    if (kind === 2) return this.groupsScope()
+    if (kind === 3) {
+      return {
+        text: 'geofence',
+        changes: true,
+        open: (organizationId) => this.areas.filter(this.geofenceArea, organizationId, GEOFENCE),
+        has: (device) => isIn(this.geofenceArea, device),
+      }
+    }
+    const area = kind === 4 ? this.triangle() : areaOfBox(this.box())
+    return {
+      text: 'area',
+      changes: false,
+      open: (organizationId) => this.areas.filter(area, organizationId),
+      has: (device) => isIn(area, device),
+    }
+  }
+
+  box(): [number, number, number, number] {
+    const [west, south] = [this.random() * 8, this.random() * 8]
+    return [west, south, west + 0.5 + this.random() * 3, south + 0.5 + this.random() * 3]
+  }
+
+  triangle(): Area {
+    const [west, south, east, north] = this.box()
+    return areaOfPolygon([
+      [
+        [west, south],
+        [east, south],
+        [west, north],
+        [west, south],
+      ],
+    ])
+  }
+
+  private devicesScope(): TestScope {
+    const ids = [...this.devices.keys()].filter(() => this.random() < 0.3)
+    const { positions } = this.stream
+    const slots = ids.map((id) => positions.slotOf(id))
+    return {
+      text: 'devices',
+      changes: false,
+      open: () => new SlotFilter(this.hub.slots, slots, slots.length),
+      has: ({ id }) => ids.includes(id),
+    }
+  }
+
+  private groupsScope(): TestScope {
+    const groups = GROUPS.filter(() => this.random() < 0.5)
+    return {
+      text: 'groups',
+      changes: true,
+      open: () => this.groups.filter(groups),
+      has: (device) => groups.some((group) => device.groups.includes(group)),
+    }
+  }
+
+  /** Of a new fix, or of one that was before the last and is heard of only now. */
+  private fixTime({ last }: Device): number {
+    if (last === undefined || this.random() < 0.7) return this.nextTime()
+    return last.timeMs - 10 * this.int(20) + 1 + this.int(9)
+  }
+
+  private nextTime(): number {
+    this.timeMs += 10
+    return this.timeMs
+  }
+
+  private addRow(batch: PositionBatch, device: Device, timeMs: number): void {
+    const { last } = device
+    const jump = last === undefined || this.random() < 0.2
+    const near = (degrees: number) => Math.max(0, Math.min(10, degrees + this.random() - 0.5))
+    const latitude = jump ? this.random() * 10 : near(last.latitude)
+    const longitude = jump ? this.random() * 10 : near(last.longitude)
+    const row = batch.add(timeMs, latitude, longitude)
+    batch.device[row] = device.id
+    batch.receivedMs[row] = timeMs
+    batch.digestHigh[row] = this.int(2 ** 32)
+    if (this.random() < 0.05) batch.quality[row] = 1
+    else if (last === undefined || timeMs > last.timeMs) device.last = { timeMs, latitude, longitude }
+  }
+}
+
+function isIn(area: Area, { last }: Device): boolean {
+  return last !== undefined && area.contains(last.latitude, last.longitude)
+}
+
+/** Somebody with a map: keeps the newest row of each device, and forgets devices that have left. */
+export class Viewer {
+  readonly organizationId: number | null
+  readonly shown = new Map<number, StreamRow>()
+  /** Every row that came, in order. */
+  readonly rows: StreamRow[] = []
+  scope: TestScope
+  /** Messages that its socket takes before it has enough. */
+  room = Number.POSITIVE_INFINITY
+  cursor: string | undefined
+  /** Whether it has got all that was before it came. */
+  caughtUp = false
+  private resumable = false
+  readonly intervalMs: number | undefined
+  private readonly world: World
+  private feed: LogFeed | undefined
+
+  constructor(world: World, organizationId: number | null, scope: TestScope, intervalMs?: number) {
+    this.world = world
+    this.organizationId = organizationId
+    this.scope = scope
+    this.intervalMs = intervalMs
+  }
+
+  get connected(): boolean {
+    return this.feed !== undefined
+  }
+
+  /** Subscribes: behind the last cursor, if there is one. */
+  connect(): void {
+    const viewer = this
+    this.caughtUp = false
+    this.resumable = this.cursor !== undefined
+    if (!this.resumable) this.shown.clear()
+    this.feed = new LogFeed({
+      hub: this.world.hub,
+      outlet: {
+        id: 1,
+        encoding: encodingOf(jsonFormat, 'objects', true),
+        organizationId: this.organizationId,
+        get full() {
+          return viewer.room <= 0
+        },
+        writeRows: (message) => this.receive(JSON.parse(message.toString())),
+        send: (message) => this.receive(message),
+        end: () => this.disconnect(),
+      },
+      filter: this.scope.open(this.organizationId),
+      events: true,
+      from: this.cursor === undefined ? undefined : readCursor(this.cursor),
+      intervalMs: this.intervalMs,
+    })
+    this.feed.tick()
+  }
+
+  disconnect(): void {
+    this.feed?.close()
+    this.feed = undefined
+    this.room = Number.POSITIVE_INFINITY
+  }
+
+  move(scope: TestScope): void {
+    this.scope = scope
+    this.feed!.move(scope.open(this.organizationId))
+  }
+
+  /** The socket takes all there is. */
+  drain(): void {
+    this.room = Number.POSITIVE_INFINITY
+    this.feed?.drained()
+  }
+
+  /** Devices that it should show, and where. */
+  expected(): Map<number, readonly [number, number]> {
+    const expected = new Map<number, readonly [number, number]>()
+    for (const device of this.world.devices.values()) {
+      if (device.last !== undefined && this.maySee(device) && this.scope.has(device)) {
+        expected.set(device.id, [device.last.latitude, device.last.longitude])
+      }
+    }
+    return expected
+  }
+
+  maySee({ organizationId, disabled }: Device): boolean {
+    return !disabled && (this.organizationId === null || this.organizationId === organizationId)
+  }
+
+  private receive(message: ServerMessage): boolean {
+    this.room--
+    if (message.type === 'positions') {
+      for (const row of message.rows) {
+        this.rows.push(row)
+        const before = this.shown.get(row.device)
+        if (before === undefined || before.fixTime < row.fixTime) this.shown.set(row.device, row)
+      }
+    } else if (message.type === 'left') for (const device of message.devices) this.shown.delete(device)
+    else if (message.type === 'error') throw new Error(message.detail)
+    if (message.type === 'live') {
+      this.caughtUp = true
+      this.resumable = true
+    }
+    // A snapshot that is not complete can not be gone on with.
+    if ('cursor' in message && this.resumable) this.cursor = message.cursor
+    return true
+  }
+}
