@@ -22,6 +22,8 @@ export interface ReplayFeedListener {
   onPositions(): void
   /** The places at the beginning are there: the map can be fitted to them. */
   onReady(): void
+  /** It was read to its end, and there is no position in it. */
+  onEmpty(): void
   /** Something did not come; `detail` is fit to be shown. */
   onFault(kind: 'snapshot' | 'stream', detail: string): void
 }
@@ -138,9 +140,14 @@ export class ReplayFeed {
     }
     this.#subscription = this.#stream.subscribe(request, {
       onPositions: (fixes) => this.#onPositions(fixes),
+      onClock: ({ timeMs }) => {
+        // In a long silence nothing comes, and that is known, too.
+        if (timeMs > this.#knownToMs) this.#knowTo(timeMs)
+      },
       onEnd: () => {
         this.#knowTo(toMs)
         this.#listener.onPositions()
+        if (this.#motion.held === 0) this.#listener.onEmpty()
       },
       onError: (_code, detail) => this.#listener.onFault('stream', detail),
       onReturn: (cursor) => {

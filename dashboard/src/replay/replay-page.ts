@@ -82,6 +82,8 @@ export class ReplayPage implements Page {
     this.#feed = new ReplayFeed(session, this.#stream, this.#fleet, this.#motion, this.#clock, {
       onPositions: () => this.#onPositions(),
       onReady: () => this.#fitOnce(),
+      onEmpty: () =>
+        this.#notices.show('empty', 'No vehicle has a position in this time. Choose another time.'),
       onFault: (kind, detail) => this.#onFeedFault(kind, detail),
     })
     this.#track = new TrackReader(session, (shown) => this.#onTrack(shown))
@@ -206,6 +208,7 @@ export class ReplayPage implements Page {
     this.#range.show({ fromMs, toMs })
     this.#transport.setChoices(speed, trailMinutes)
     this.#timeline.setRange(fromMs, toMs)
+    for (const key of ['empty', 'snapshot', 'stream']) this.#notices.clear(key)
     this.#feed.load(who)
     this.#events.load(this.#view)
     // Of a single vehicle everything is shown at once.
