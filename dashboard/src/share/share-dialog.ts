@@ -1,20 +1,13 @@
 /** The dialog that makes, copies and takes back links to a vehicle or group. */
+import type { ShareLink } from '../../../schemas/share-link.ts'
 import { button, element, icon, setText } from '../ui/dom.ts'
 import { formatTime } from '../ui/format.ts'
 import { serverNowMs } from '../wire/clock.ts'
 import { type Session, wordsOf } from '../wire/session.ts'
-import {
-  delayWords,
-  makeLink,
-  readLinks,
-  revokeLink,
-  type Shared,
-  type ShareLink,
-  shareUrl,
-} from './share-link.ts'
+import { delayWords, makeLink, readLinks, revokeLink, type Shared, shareUrl } from './share-link.ts'
 
-/** Roles that may make links. */
-export const SHARERS = ['super-admin', 'admin', 'manager', 'dispatcher'] as const
+/** Roles that share what is theirs; a super admin belongs to no organisation. */
+export const SHARERS = ['admin', 'manager', 'dispatcher'] as const
 
 const HOUR_S = 3_600
 const LIVES: readonly (readonly [seconds: number, label: string])[] = [
@@ -32,7 +25,7 @@ const DELAYS: readonly (readonly [seconds: number, label: string])[] = [
   [900, '15 minutes'],
   [3600, '1 hour'],
 ]
-const NAME_MAX = 100
+const NAME_MAX = 200
 const COPIED_MS = 2_000
 
 export class ShareDialog {

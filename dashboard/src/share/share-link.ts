@@ -1,5 +1,6 @@
 /** Links that show some vehicles to whoever has them: the shapes of the API, and what they say in words. */
 
+import type { ShareLink } from '../../../schemas/share-link.ts'
 import { formatWait } from '../ui/format.ts'
 import type { Session } from '../wire/session.ts'
 
@@ -8,28 +9,9 @@ export type Shared =
   | { readonly kind: 'device'; readonly id: number; readonly name: string }
   | { readonly kind: 'group'; readonly id: number; readonly name: string }
 
-/** A link as those see it who may make links. */
-export interface ShareLink {
-  readonly id: number
-  readonly name: string
-  readonly devices: readonly number[] | null
-  readonly group: number | null
-  readonly expiresAt: string
-  readonly delayS: number
-  readonly createdAt: string
-}
-
 /** A new link; the token is told once. */
 export interface NewShareLink extends ShareLink {
   readonly token: string
-}
-
-/** What a link tells whoever has it. */
-export interface PublicShare {
-  readonly name: string
-  readonly expiresAt: string
-  readonly delayS: number
-  readonly devices: readonly { readonly id: number; readonly name: string }[]
 }
 
 interface Page<Item> {

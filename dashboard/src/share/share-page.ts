@@ -1,4 +1,5 @@
 /** The page of a share link: the shared vehicles on the map, and nothing else of the product. */
+import type { SharedView } from '../../../schemas/share-link.ts'
 import { Fleet, type Vehicle } from '../fleet/fleet.ts'
 import type { FleetMap } from '../map/fleet-map.ts'
 import { openMap } from '../map/open-map.ts'
@@ -12,7 +13,7 @@ import type { Fix } from '../wire/rows.ts'
 import { askPublic, RequestError, wordsOf } from '../wire/session.ts'
 import { Stream } from '../wire/stream.ts'
 import type { StreamTicket } from '../wire/subscription.ts'
-import { delayWords, type PublicShare } from './share-link.ts'
+import { delayWords } from './share-link.ts'
 
 const TICK_MS = 1_000
 /** Vehicles of a group come and go. */
@@ -35,7 +36,7 @@ export class SharePage {
   readonly #side: HTMLElement
   readonly #room: HTMLElement
   #map: FleetMap | null = null
-  #share: PublicShare | null = null
+  #share: SharedView | null = null
   #fitted = false
   #ticker: ReturnType<typeof setInterval> | undefined
   #reader: ReturnType<typeof setInterval> | undefined
@@ -71,7 +72,7 @@ export class SharePage {
 
   #open(): void {
     this.#say(element('p', { class: 'quiet' }, 'Loading the shared map…'))
-    askPublic<PublicShare>(this.#path, 'GET').then(
+    askPublic<SharedView>(this.#path, 'GET').then(
       (share) => this.#show(share),
       (error: unknown) => this.#onFault(error),
     )
@@ -93,7 +94,7 @@ export class SharePage {
     )
   }
 
-  #show(share: PublicShare): void {
+  #show(share: SharedView): void {
     this.#take(share)
     this.#fleet.still = matchMedia('(prefers-reduced-motion: reduce)').matches
     this.#room.replaceChildren(element('main', { class: 'stage' }, this.#mapElement), this.#side)
@@ -117,7 +118,7 @@ export class SharePage {
   }
 
   /** Takes what the link says: its name, and which vehicles it shows. */
-  #take(share: PublicShare): void {
+  #take(share: SharedView): void {
     this.#share = share
     this.#pill.element.hidden = false
     setText(this.#name, share.name)
@@ -130,7 +131,7 @@ export class SharePage {
   }
 
   #readAgain(): void {
-    askPublic<PublicShare>(this.#path, 'GET').then(
+    askPublic<SharedView>(this.#path, 'GET').then(
       (share) => this.#take(share),
       // Without an answer the map stays: the stream says whether there is a connection.
       (error: unknown) => isGone(error) && this.#end(),
