@@ -51,6 +51,10 @@ export class Administrator {
     await this.#send('DELETE', `/devices/${id}`)
   }
 
+  async put(path: string): Promise<void> {
+    await this.#send('PUT', path)
+  }
+
   post<Answer>(path: string, body: unknown): Promise<Answer> {
     return this.#send('POST', path, body) as Promise<Answer>
   }
