@@ -124,6 +124,18 @@ export class StreamFixture {
     this.server = await startLive(this.liveOptions(options), [port2])
   }
 
+  /** Stops live, and starts it anew: what it had in memory is gone. */
+  async restart(options: Partial<LiveOptions> = {}): Promise<void> {
+    this.toLive!.close()
+    await this.server!.stop()
+    await this.start(options)
+  }
+
+  /** Stores a commit, and hands it to live. */
+  async commit(rows: readonly TestRow[], events: readonly LiveEvent[] = []): Promise<void> {
+    this.tell(rows, events, await this.storeCommit(rows, events))
+  }
+
   /** Hands rows to live as one commit, as a shard does; storage knows nothing of it. */
   publish(...rows: readonly TestRow[]): void {
     this.tell(rows, [])

@@ -140,7 +140,8 @@ export class Resume {
   }
 
   private sendPage({ segment, last }: CommitPage): void {
-    const end = wholeCommit(Math.max(last, this.cursor.sequence))
+    // Pages begin at the same commits for all: the first ones may end before the cursor.
+    const end = last < this.cursor.sequence ? this.cursor : wholeCommit(last)
     for (let index: number | undefined = segment.locate(this.cursor); index !== undefined; ) {
       if (this.outlet.full) return
       const chunk = collect(segment, this.inPage(segment, index), this.feed.view.encoding)
