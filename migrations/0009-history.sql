@@ -4,22 +4,15 @@
 -- vacuumed while it is written to: a BRIN would have to be looked after, and answers no "which is the next".
 CREATE INDEX positions_fix_time ON positions (fix_time);
 
--- Doors to positions. Rows are those of devices that the transaction's tenant sees. Views, since a function would gather
--- all its rows before it gave the first; they are barriers, so that no condition sees a row before theirs.
-
--- For many devices: read by fix time, devices are looked up in a hash table.
+-- Door to positions. Rows are those of devices that the transaction's tenant sees, which are looked up in a hash table. A
+-- view, since a function would gather all its rows before it gave the first; and a barrier, so that no condition sees a
+-- row before it is known whose it is.
 CREATE VIEW replayed_positions WITH (security_barrier) AS
   SELECT p.* FROM positions p
   WHERE (p.device_id IN (
     SELECT d.id FROM devices d
     WHERE (SELECT current_setting('app.role', true)) = 'super-admin'
       OR d.organization_id = (SELECT nullif(current_setting('app.organization_id', true), '')::integer))) IS TRUE;
-
--- For few devices, whose ids are to be given: read by the key.
-CREATE VIEW replayed_device_positions WITH (security_barrier) AS
-  SELECT p.* FROM positions p JOIN devices d ON d.id = p.device_id
-  WHERE (SELECT current_setting('app.role', true)) = 'super-admin'
-    OR d.organization_id = (SELECT nullif(current_setting('app.organization_id', true), '')::integer);
 
 -- Fix time of the first undoubted position with a place; of all devices that the tenant sees when device_ids is null. Goes
 -- on in steps that grow, so that neither a full day nor an empty year takes long.
@@ -81,4 +74,4 @@ $$;
 
 REVOKE ALL ON FUNCTION next_replayed_time, replayed_events, stream_head FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION next_replayed_time, replayed_events, stream_head TO fleetflow_api;
-GRANT SELECT ON replayed_positions, replayed_device_positions TO fleetflow_api;
+GRANT SELECT ON replayed_positions TO fleetflow_api;

@@ -77,11 +77,7 @@ async function seen(client: pg.ClientBase): Promise<Record<string, number[]>> {
     limit: 10,
   })
   const devices = both.map(({ device }) => device)
-  const replayed: number[] = []
-  for (const view of ['replayed_positions', 'replayed_device_positions']) {
-    const { rows } = await client.query<{ device_id: number }>(`SELECT device_id FROM ${view}`)
-    replayed.push(...rows.map((row) => row.device_id))
-  }
+  const replayed = await client.query<{ device_id: number }>('SELECT device_id FROM replayed_positions')
   const replayedEvents = await client.query<{ device_id: number }>(
     'SELECT device_id FROM replayed_events(NULL, $1, $2, NULL, NULL, 10)',
     [from, to],
@@ -108,7 +104,7 @@ async function seen(client: pg.ClientBase): Promise<Record<string, number[]>> {
     tracked,
     snapshot: unique((await positionsAt(client, to, devices, undefined)).map(({ device }) => device)),
     lastFixes: unique((await lastFixesInBox(client, WORLD, 0, 10)).map(({ device }) => device)),
-    replayed: unique(replayed),
+    replayed: unique(replayed.rows.map((row) => row.device_id)),
     replayedEvents: unique(replayedEvents.rows.map((row) => row.device_id)),
     next: unique(next),
     fixes: unique(

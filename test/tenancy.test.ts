@@ -117,7 +117,7 @@ const REACHABLE = `
       OR has_any_column_privilege('fleetflow_api', c.oid, 'SELECT, INSERT, UPDATE, REFERENCES'))`
 
 /** Views that keep tenants apart themselves: test/tenancy-doors.test.ts asks them. */
-const DOORS = ['replayed_device_positions', 'replayed_positions']
+const DOORS = ['replayed_positions']
 
 async function unguarded(client: pg.ClientBase | pg.Pool): Promise<string[]> {
   const { rows } = await client.query<{ name: string }>(

@@ -7,9 +7,10 @@
  * the time to write.
  */
 import type { GeofenceEvent } from '../../schemas/geofence-event.ts'
-import { attributesOf, roundSpeed } from '../../schemas/position.ts'
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { type ServerMessage, streamRowOf } from '../../schemas/stream.ts'
+import { jsonRow } from './json-row.ts'
+import { packedRow } from './packed-row.ts'
 import { jsonFormat, msgpackFormat, packed, type StreamFormat } from './stream-format.ts'
 
 /** How rows are written: format of the socket, and objects or arrays as the subscription asked. */
@@ -114,25 +115,10 @@ class RowEncoding implements Encoding {
   }
 
   private positionArray(batch: PositionBatch, row: number): string {
-    const device = batch.device[row]!
-    const fixTimeMs = batch.fixTimeMs[row]!
-    const receivedMs = batch.receivedMs[row]!
-    const latitude = batch.latitudeDeg[row]!
-    const longitude = batch.longitudeDeg[row]!
-    const altitude = orNull(batch.altitudeM[row]!)
-    const speed = orNull(roundSpeed(batch.speedKmh[row]!))
-    const course = orNull(batch.courseDeg[row]!)
-    const attributes = this.withAttributes ? attributesOf(batch, row) : {}
-    if (this.format === jsonFormat) {
-      const text = JSON.stringify(attributes)
-      return `[${device},${fixTimeMs},${receivedMs},${latitude},${longitude},${altitude},${speed},${course},${bytesOf(text)}]`
-    }
-    return packed([device, fixTimeMs, receivedMs, latitude, longitude, altitude, speed, course, attributes])
+    return this.format === jsonFormat
+      ? bytesOf(jsonRow(batch, row, this.withAttributes))
+      : packedRow(batch, row, this.withAttributes)
   }
-}
-
-function orNull(value: number): number | null {
-  return Number.isNaN(value) ? null : value
 }
 
 /** All there are, each in the place of its index. */
