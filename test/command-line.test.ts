@@ -96,6 +96,14 @@ describe('start', () => {
     expect(stdout).toBe('')
   })
 
+  test('names what its roles need, and exits with 78', async () => {
+    const { code, stderr } = await run(['start', '--role', 'live,apis', '--role', 'ingest'])
+    expect(code).toBe(78)
+    expect(stderr).toContain('--role: no role "apis"; there are ingest, live, api')
+    expect(stderr).toContain('DATABASE_URL: is required with --role')
+    expect(stderr).toContain('JWT_SECRET: is required with --role live or api')
+  })
+
   test('says which port is taken, by what name to change it, and stops what it had started', async () => {
     const taken = await import('node:net').then(({ createServer }) => createServer().listen(0, '127.0.0.1'))
     await once(taken, 'listening')

@@ -66,11 +66,15 @@ test('every client gets every row once, while Redis and processes of live come a
   await fleet.redis.stop()
   await all(early, ({ delays }) => delays.at(-1) === true)
   await moreRows(early)
+  // Who comes meanwhile is told first of all.
+  const meanwhile = clientOf([urls[1]!], token)
+  await all([meanwhile], ({ live, delays }) => live && delays.length > 0)
+  expect(meanwhile.delays).toEqual([true])
   expect(await ingest.readiness()).toMatchObject({ status: 200, parts: { bus: { status: 'degraded' } } })
   expect(await second!.readiness()).toMatchObject({ status: 200, parts: { live: { status: 'degraded' } } })
   expect(await second!.metric('fleetflow_bus_up')).toBe(0)
   await fleet.redis.run()
-  await all(early, ({ delays }) => delays.at(-1) === false)
+  await all([meanwhile, ...early], ({ delays }) => delays.at(-1) === false)
   await expect.poll(() => ingest.metric('fleetflow_bus_up')).toBe(1)
   await moreRows(early)
 
@@ -93,7 +97,7 @@ test('every client gets every row once, while Redis and processes of live come a
   expect(await third.metric('fleetflow_bus_received_total')).toBeGreaterThan(0)
 
   await feed.stop()
-  await expectUnions(fleet, [...early, ...late])
+  await expectUnions(fleet, [...early, meanwhile, ...late])
   // Who was at the process that died went on elsewhere.
   expect(early.filter(({ connections }) => connections > 1)).toHaveLength(3)
 })
