@@ -38,8 +38,10 @@ async function moreRows(clients: readonly UnionClient[], count = 50): Promise<vo
   await all(clients, (client) => client.rows.length >= before.get(client)! + count)
 }
 
-/** Waits until each client has what is stored, from its first rows on; and then has it once. */
-async function expectUnions(fleet: Fleet, clients: readonly UnionClient[]): Promise<void> {
+/** Ends the feed, and waits until each client has what is stored, from its first rows on; and then has it once. */
+async function expectUnions(fleet: Fleet, feed: Feed, clients: readonly UnionClient[]): Promise<void> {
+  const sent = await feed.stop()
+  await expect.poll(async () => (await fleet.stored()).length).toBe(sent)
   const stored = await fleet.stored()
   await all(clients, (client) => client.rows.length >= client.expectedOf(stored).length)
   for (const client of clients) {
@@ -96,8 +98,7 @@ test('every client gets every row once, while Redis and processes of live come a
   await moreRows([...early, ...late])
   expect(await third.metric('fleetflow_bus_received_total')).toBeGreaterThan(0)
 
-  await feed.stop()
-  await expectUnions(fleet, [...early, meanwhile, ...late])
+  await expectUnions(fleet, feed, [...early, meanwhile, ...late])
   // Who was at the process that died went on elsewhere.
   expect(early.filter(({ connections }) => connections > 1)).toHaveLength(3)
 })
@@ -113,8 +114,7 @@ test('a process of live that is told of no Redis serves every row, a second late
   await all([client], ({ live }) => live)
   const feed = feedOf(ingest)
   await moreRows([client], 200)
-  await feed.stop()
-  await expectUnions(fleet, [client])
+  await expectUnions(fleet, feed, [client])
 })
 
 test('processes of live share a port, and each serves some of the clients', async () => {
@@ -134,8 +134,7 @@ test('processes of live share a port, and each serves some of the clients', asyn
   await lives[0]!.stop('SIGKILL')
   await all(clients, ({ live }) => live)
   await moreRows(clients)
-  await feed.stop()
-  await expectUnions(fleet, clients)
+  await expectUnions(fleet, feed, clients)
 })
 
 test('each role starts only what it needs, and says how it is', async () => {

@@ -166,10 +166,14 @@ export class Feed {
     this.running.catch(() => undefined)
   }
 
-  /** Resolves when all that was sent is acknowledged. @throws Error if something was not. */
-  async stop(): Promise<void> {
+  /**
+   * @returns Rows that were sent, all of them acknowledged.
+   * @throws Error if something was not.
+   */
+  async stop(): Promise<number> {
     this.ending = true
     await this.running
+    return this.step * this.devices
   }
 
   private async run(): Promise<void> {
