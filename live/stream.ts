@@ -8,6 +8,10 @@ import type { Logger } from 'pino'
 import type { Commit, ShardToLive } from '../schemas/live-port.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'
 import { createPool } from '../storage/pools.ts'
+import { AreaScopes } from './areas/area-scopes.ts'
+import { AreaStorage } from './areas/area-storage.ts'
+import { GeofenceAreas } from './areas/geofence-areas.ts'
+import { GroupScopes } from './areas/group-scopes.ts'
 import { DeviceFeed } from './log/device-feed.ts'
 import type { Move } from './log/last-positions.ts'
 import { Sequencer } from './log/sequencer.ts'
@@ -68,13 +72,25 @@ export class Stream {
     this.storage = new CommitStorage(this.pool, limits.resumePageRows)
     const stream = new StreamLog(limits.rowsKept, () => this.tick())
     const slots = new SlotIndex()
-    stream.dispatchers.push(slots)
+    const areas = new AreaScopes(stream.positions)
+    const areaReader = new AreaStorage(this.pool)
+    stream.dispatchers.push(slots, areas)
     this.hub = {
       stream,
       chunks: new Chunks(stream),
       pages: new CommitPages(this.storage, limits, metrics, (device) => stream.positions.slotOf(device)),
       slots,
       granted: new GrantedScopes(stream.positions, slots),
+      groups: new GroupScopes(slots),
+      areas,
+      geofences: new GeofenceAreas({
+        scopes: areas,
+        reader: areaReader,
+        onChanged: () => this.tick(),
+        onUnread: (error) =>
+          log.warn({ err: error }, 'changed geofences could not be read: it is tried again'),
+      }),
+      areaReader,
       logFeeds: new Set(),
       clocked: new Set(),
       limits,
@@ -85,9 +101,12 @@ export class Stream {
       log,
       onDevices: (devices) => {
         this.moved(stream.setDevices(devices))
+        this.setGroups(devices.map(({ id, groups }) => [stream.positions.slotOf(id), groups]))
         onDevices()
       },
       onGone: (ids) => {
+        const known = ids.filter((id) => stream.positions.isKnown(id))
+        this.setGroups(known.map((id) => [stream.positions.slotOf(id), []]))
         this.moved(stream.removeDevices(ids))
         onDevices()
       },
@@ -95,8 +114,10 @@ export class Stream {
         // A device that only a position has told of so far is asked for by itself.
         const { positions } = stream
         const gone = [...positions.devices()].filter((id) => !ids.has(id) && positions.isKnown(id))
+        this.setGroups(gone.map((id) => [positions.slotOf(id), []]))
         this.moved(stream.removeDevices(gone))
       },
+      onGeofences: (payload) => this.hub.geofences.told(payload),
       onUp: (up) => metrics.databaseUp.set(up ? 1 : 0),
     })
     this.clock = setInterval(() => {
@@ -145,6 +166,13 @@ export class Stream {
     if (this.hub.granted.changed(changes)) this.tick()
   }
 
+  /** Devices are in other groups, or in none: subscriptions to these follow. */
+  private setGroups(devices: readonly (readonly [slot: number, groups: readonly number[]])[]): void {
+    let isWatched = false
+    for (const [slot, groups] of devices) isWatched = this.hub.groups.setGroups(slot, groups) || isWatched
+    if (isWatched) this.tick()
+  }
+
   /** Reads from storage what has been stored and was not told; resolves when it is delivered. */
   async catchUp(): Promise<void> {
     await this.sequencer?.poll()
@@ -156,6 +184,7 @@ export class Stream {
     clearTimeout(this.timer)
     for (const port of this.ports) port.close()
     this.hub.pages.close()
+    this.hub.geofences.close()
     await this.devices.close()
     await this.sequencer?.close()
     await this.pool.end()

@@ -16,7 +16,10 @@
  * newest row of a device, at most so often, and no `lagging`.
  *
  * In an area (`bbox`, `polygon`, `geofence`) a row is sent where its place lies inside; a device whose newest place does
- * no more is told of by `left`.
+ * no more is told of by `left`. A late row inside of a device that is not there itself is followed by `left`. Who goes on
+ * from a cursor is told `left` of all devices that have reported since and are not inside, whether they were or not.
+ * Events are sent whose place lies inside; those without a place, which a timer made, while their device is inside; and of
+ * the geofence that is watched all of them.
  *
  * Events of geofences follow in `events`, behind the rows that caused them. Live they are in the order in which they
  * were stored, which is not that of their times: late data makes late events. Events of a backfill are not sent.
@@ -63,7 +66,9 @@ export const Scope = z.union([
   z
     .strictObject({ polygon: z.array(z.array(z.tuple([Longitude, Latitude])).min(4)).min(1) })
     .describe('coordinates of a GeoJSON polygon'),
-  z.strictObject({ geofence: Id }).describe('places inside a geofence, as it is at the time'),
+  z
+    .strictObject({ geofence: Id })
+    .describe('places inside a geofence, as it is at the time, also while it is disabled'),
 ])
 export type Scope = z.infer<typeof Scope>
 
@@ -99,7 +104,10 @@ export const ClientMessage = z.discriminatedUnion('type', [
     /** Whether events are sent, too. */
     events: z.boolean().default(true),
   }),
-  /** Moves a subscription, such as a map's: only the difference is sent, new devices whole, others as `left`. */
+  /**
+   * Moves a subscription, such as a map's: only the difference is sent, new devices whole, others as `left`, and then
+   * `live`. Before that no cursor is one of the new scope.
+   */
   z.strictObject({ type: z.literal('scope'), id: SubscriptionId, scope: Scope }),
   z.strictObject({ type: z.literal('unsubscribe'), id: SubscriptionId }),
   /** The following are of replays. */
@@ -141,6 +149,7 @@ export type StreamErrorCode =
   /** `devices` are not there, or not the user's to see; nothing was subscribed. */
   | 'unknown-device'
   | 'unknown-group'
+  /** It is not there, or not the user's to see; or was deleted, and the subscription has ended. */
   | 'unknown-geofence'
   /** The polygon is none: it crosses itself, is empty or too large. */
   | 'invalid-area'
@@ -183,7 +192,7 @@ export type ServerMessage =
       readonly positions: readonly string[]
       readonly events: readonly string[]
     }
-  /** Snapshot, or what followed the cursor, is complete; what follows is live. */
+  /** Snapshot, what followed the cursor, or the difference to another scope is complete; what follows is live. */
   | { readonly type: 'live'; readonly id: number; readonly cursor: string }
   /** The devices are no longer in the scope: outside of its area, deleted, disabled, or now of another organisation. */
   | { readonly type: 'left'; readonly id: number; readonly devices: readonly number[] }

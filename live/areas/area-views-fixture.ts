@@ -4,6 +4,8 @@
  */
 import { Registry } from 'prom-client'
 import { seededRandom } from '../../geofence/index/fence-fixture.ts'
+import { compileShape } from '../../geofence/shapes/shape.ts'
+import type { GeofenceShape } from '../../schemas/geofence.ts'
 import { PositionBatch } from '../../schemas/position-batch.ts'
 import type { ServerMessage, StreamRow } from '../../schemas/stream.ts'
 import { encodingOf } from '../format/encoding.ts'
@@ -15,12 +17,15 @@ import { liveMetrics } from '../metrics.ts'
 import { LIVE_LIMITS } from '../options.ts'
 import { Chunks } from '../subscriptions/chunks.ts'
 import { CommitPages } from '../subscriptions/commit-pages.ts'
+import { GrantedScopes } from '../subscriptions/granted-scopes.ts'
 import type { Hub } from '../subscriptions/hub.ts'
 import { LogFeed } from '../subscriptions/log-feed.ts'
 import { EVERYTHING, type ScopeFilter } from '../subscriptions/scope-filter.ts'
 import { SlotFilter, SlotIndex } from '../subscriptions/slot-filter.ts'
-import { type Area, areaOfBox, areaOfPolygon } from './area.ts'
+import { type Area, areaOf, areaOfBox, areaOfPolygon } from './area.ts'
 import { AreaScopes } from './area-scopes.ts'
+import type { AreaReader, StoredGeofence } from './area-storage.ts'
+import { GeofenceAreas } from './geofence-areas.ts'
 import { GroupScopes } from './group-scopes.ts'
 
 const START_MS = Date.UTC(2026, 0, 1)
@@ -56,15 +61,14 @@ interface Stored {
   readonly rows: Uint32Array
 }
 
-export class World implements CommitReader {
+export class World implements CommitReader, AreaReader {
   readonly stream = new StreamLog(ROWS_KEPT, () => this.tick())
   readonly hub: Hub
   readonly devices = new Map<number, Device>()
   readonly areas: AreaScopes
   readonly groups: GroupScopes
   readonly random: () => number
-  /** Of the geofence. */
-  geofenceArea: Area
+  geofenceShape: GeofenceShape = { type: 'Circle', center: [5, 5], radiusM: 200_000 }
   private readonly stored: Stored[] = []
   private timeMs = START_MS
 
@@ -81,13 +85,24 @@ export class World implements CommitReader {
       chunks: new Chunks(stream),
       pages: new CommitPages(this, LIVE_LIMITS, metrics, (device) => stream.positions.slotOf(device)),
       slots,
+      granted: new GrantedScopes(stream.positions, slots),
+      groups: this.groups,
+      areas: this.areas,
+      geofences: new GeofenceAreas({
+        scopes: this.areas,
+        reader: this,
+        onChanged: () => this.tick(),
+        onUnread: (error) => {
+          throw error
+        },
+      }),
+      areaReader: this,
       logFeeds: new Set(),
       clocked: new Set(),
       limits: LIVE_LIMITS,
       metrics,
     }
     stream.restart(0, [])
-    this.geofenceArea = areaOfBox(this.box())
   }
 
   /** 0 to `end` − 1. */
@@ -112,6 +127,14 @@ export class World implements CommitReader {
     return { batch, commits: [{ sequence, rows, events: [] }] }
   }
 
+  async geofences(): Promise<StoredGeofence[]> {
+    return [{ id: GEOFENCE, organizationId: ORGANIZATIONS[0], shape: this.geofenceShape }]
+  }
+
+  async missingGroups(): Promise<number[]> {
+    return []
+  }
+
   async rowsBehind(): Promise<number> {
     throw new Error('nobody is that far behind')
   }
@@ -134,9 +157,15 @@ export class World implements CommitReader {
     for (const feed of this.hub.logFeeds) feed.moved(moves)
   }
 
-  setGeofence(area: Area): void {
-    this.geofenceArea = area
-    for (const filter of this.areas.filtersOf(GEOFENCE)) filter.replace(area)
+  async setGeofence(): Promise<void> {
+    this.geofenceShape = {
+      type: 'Circle',
+      center: [this.random() * 10, this.random() * 10],
+      radiusM: 200_000,
+    }
+    this.hub.geofences.told(String(GEOFENCE))
+    // It has been read when this and what it waits for has been done.
+    await new Promise((resolve) => setImmediate(resolve))
   }
 
   /** Some devices report: most where they are now, some what they had kept for a while. */
@@ -181,6 +210,10 @@ export class World implements CommitReader {
       open: (organizationId) => this.areas.filter(area, organizationId),
       has: (device) => isIn(area, device),
     }
+  }
+
+  private get geofenceArea(): Area {
+    return areaOf(compileShape(this.geofenceShape))
   }
 
   box(): [number, number, number, number] {

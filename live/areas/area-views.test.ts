@@ -3,7 +3,6 @@
  * devices, slow sockets and broken connections.
  */
 import { expect, test } from 'vitest'
-import { areaOfBox } from './area.ts'
 import { type Device, GROUPS, ORGANIZATIONS, Viewer, World } from './area-views-fixture.ts'
 
 const DEVICES = 40
@@ -59,7 +58,7 @@ async function happen(world: World, viewers: readonly Viewer[]): Promise<void> {
 async function changeWhatIsWatched(world: World): Promise<void> {
   const dice = world.random()
   const device = world.any([...world.devices.values()])
-  if (dice < 0.3) world.setGeofence(areaOfBox(world.box()))
+  if (dice < 0.3) await world.setGeofence()
   else if (dice < 0.6) world.setDevice({ ...device, groups: randomGroups(world) })
   else if (dice < 0.75) world.setDevice({ ...device, disabled: !device.disabled })
   else if (dice < 0.9) world.setDevice({ ...device, organizationId: world.any(ORGANIZATIONS) })

@@ -3,9 +3,9 @@
  * whenever it is told that it has changed.
  */
 import { compileShape, ShapeError } from '../../geofence/shapes/shape.ts'
-import type { GeofenceShape } from '../../schemas/geofence.ts'
 import { type Area, areaOf } from './area.ts'
 import type { AreaFilter, AreaScopes } from './area-scopes.ts'
+import type { AreaReader, StoredGeofence } from './area-storage.ts'
 
 /** Payload of a notification that names no geofences, since they are too many. */
 export const ALL_GEOFENCES = '*'
@@ -13,16 +13,11 @@ export const ALL_GEOFENCES = '*'
 const PAGE_MAX = 100
 const RETRY_MS = 1_000
 
-export interface StoredGeofence {
-  readonly id: number
-  readonly organizationId: number
-  readonly shape: GeofenceShape
-}
-
 export interface GeofenceAreasOptions {
   readonly scopes: AreaScopes
-  /** Reads those of the geofences that are there. @throws Error if the database can not be read. */
-  read(ids: readonly number[]): Promise<readonly StoredGeofence[]>
+  readonly reader: AreaReader
+  /** Watched geofences have changed. */
+  onChanged(): void
   /** Changed geofences could not be read; it is tried again. */
   onUnread(error: Error): void
 }
@@ -60,7 +55,7 @@ export class GeofenceAreas {
     try {
       for (;;) {
         const { changes } = reading
-        const [geofence] = await this.options.read([id])
+        const [geofence] = await this.options.reader.geofences([id])
         if (reading.changes !== changes) continue
         if (geofence === undefined) return undefined
         if (organizationId !== null && geofence.organizationId !== organizationId) return undefined
@@ -105,7 +100,7 @@ export class GeofenceAreas {
     for (const id of ids) this.stale.delete(id)
     let geofences: readonly StoredGeofence[]
     try {
-      geofences = await this.options.read(ids)
+      geofences = await this.options.reader.geofences(ids)
     } catch (error) {
       for (const id of ids) this.stale.add(id)
       throw error
@@ -120,6 +115,7 @@ export class GeofenceAreas {
         else filter.replace(area)
       }
     }
+    this.options.onChanged()
   }
 }
 

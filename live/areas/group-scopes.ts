@@ -46,22 +46,28 @@ export class GroupScopes {
     return new GroupFilter(this, this.index, [...new Set(groups)])
   }
 
-  /** Takes the groups that a device is in now, none if it is gone. */
-  setGroups(slot: number, groups: readonly number[]): void {
+  /**
+   * Takes the groups that a device is in now, none if it is gone.
+   * @returns Whether anybody has been told of it.
+   */
+  setGroups(slot: number, groups: readonly number[]): boolean {
     const before = this.groups.get(slot) ?? NO_GROUPS
     const gone = before.filter((group) => !groups.includes(group))
     const come = groups.filter((group) => !before.includes(group))
-    if (gone.length + come.length === 0) return
+    if (gone.length + come.length === 0) return false
     if (groups.length === 0) this.groups.delete(slot)
     else this.groups.set(slot, groups)
     for (const group of gone) removeFrom(this.members, group, slot)
     for (const group of come) addTo(this.members, group, slot)
+    let isTold = false
     for (const group of [...gone, ...come]) {
       for (const filter of this.watchers.get(group) ?? []) {
         if (filter.groups.some((other) => groups.includes(other))) filter.add([slot])
         else filter.remove([slot])
+        isTold = true
       }
     }
+    return isTold
   }
 
   slotsOf(groups: readonly number[]): Set<number> {

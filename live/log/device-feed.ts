@@ -7,22 +7,31 @@ import type { Logger } from 'pino'
 import type { LiveDevice } from './last-positions.ts'
 
 const CHANNEL = 'devices'
+const GEOFENCES_CHANNEL = 'geofences'
 const RECONNECT_MS_MIN = 100
 const RECONNECT_MS_MAX = 10_000
 const CONNECT_TIMEOUT_MS = 10_000
 /** Devices that one query asks for: bounds what an answer takes of memory, and for how long it keeps the thread. */
 const DEVICES_MAX = 1_000
 
+/** A device as the database has it. */
+export interface FeedDevice extends LiveDevice {
+  /** Ids of the groups that it is in. */
+  readonly groups: readonly number[]
+}
+
 export interface DeviceFeedOptions {
   /** Connection string of the owner of the schema. */
   readonly databaseUrl: string
   readonly log: Logger
   /** Devices as they are now. */
-  onDevices(devices: readonly LiveDevice[]): void
+  onDevices(devices: readonly FeedDevice[]): void
   /** All ids there are, when everything was read: devices known before that are not among them are gone. */
   onAll(ids: ReadonlySet<number>): void
   /** Ids of devices that are not there. */
   onGone(ids: readonly number[]): void
+  /** Geofences have changed, as the payload of the notification says; `*` = any of them may have. */
+  onGeofences(payload: string): void
   /** Whether changes are heard. */
   onUp(up: boolean): void
 }
@@ -74,14 +83,18 @@ export class DeviceFeed {
     })
     this.client = client
     this.reading = true
-    client.on('notification', ({ payload }) => this.check([Number(payload)].filter(Number.isSafeInteger)))
+    client.on('notification', ({ channel, payload = '' }) => {
+      if (channel === GEOFENCES_CHANNEL) this.options.onGeofences(payload)
+      else this.check([Number(payload)].filter(Number.isSafeInteger))
+    })
     client.on('error', (error) => this.options.log.warn({ err: error }, 'live lost its database connection'))
     // Also follows an error, and a connection that could not be made whole.
     client.on('end', () => this.reconnect(client))
     await client.connect()
     // First to listen: what changes while all are read is told, and read again.
-    await client.query(`LISTEN ${CHANNEL}`)
+    await client.query(`LISTEN ${CHANNEL}; LISTEN ${GEOFENCES_CHANNEL}`)
     await this.readAll(client)
+    this.options.onGeofences('*')
     this.reading = false
     this.retryMs = RECONNECT_MS_MIN
     this.options.onUp(true)
@@ -105,7 +118,7 @@ export class DeviceFeed {
 
   private async readAll(client: pg.Client): Promise<void> {
     const { options } = this
-    const { rows } = await client.query<LiveDevice>(SELECT)
+    const { rows } = await client.query<FeedDevice>(SELECT)
     const ids = rows.map(({ id }) => id)
     options.onDevices(rows)
     options.onAll(new Set(ids))
@@ -129,7 +142,7 @@ export class DeviceFeed {
   }
 
   private async readDevices(client: pg.Client, ids: number[]): Promise<void> {
-    const { rows } = await client.query<LiveDevice>(`${SELECT} WHERE id = ANY ($1)`, [ids])
+    const { rows } = await client.query<FeedDevice>(`${SELECT} WHERE id = ANY ($1)`, [ids])
     this.options.onDevices(rows)
     const found = new Set(rows.map(({ id }) => id))
     const gone = ids.filter((id) => !found.has(id))
@@ -144,4 +157,5 @@ function take(set: Set<number>, count: number): number[] {
   return taken
 }
 
-const SELECT = 'SELECT id, organization_id AS "organizationId", disabled FROM devices'
+const SELECT = `SELECT id, organization_id AS "organizationId", disabled,
+  ARRAY(SELECT group_id FROM device_group_members WHERE device_id = devices.id) AS groups FROM devices`

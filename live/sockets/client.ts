@@ -28,6 +28,9 @@ export class Client {
   /** Since when it holds too much, `performance.now()`; undefined = it does not. */
   private slowSinceMs: number | undefined
   private closed = false
+  /** What messages asked for that wait for what those before them asked for. */
+  private readonly asked: (() => Promise<void>)[] = []
+  private answering = false
 
   constructor(socket: WebSocket<SocketData>, hub: Hub) {
     this.socket = socket
@@ -68,8 +71,22 @@ export class Client {
     }
   }
 
+  /** Does what a message asks for: at once, unless one before it is still being looked up. */
+  inTurn(answer: () => Promise<void>): void {
+    const { limits, metrics } = this.hub
+    this.asked.push(answer)
+    if (this.asked.length > limits.messagesPerSecondMax) {
+      metrics.limitMet('messagesPerSecondMax')
+      this.close(STREAM_CLOSE.policy, 'too many messages that can not be answered yet')
+    } else if (!this.answering) void this.answer()
+  }
+
   /** Adds a subscription, and lets it begin. */
   subscribe(id: number, feed: Feed, header: ServerMessage | null): void {
+    if (this.closed) {
+      feed.close()
+      return
+    }
     this.subscriptions.set(id, feed)
     if (header !== null) this.send(header)
     feed.tick()
@@ -121,6 +138,14 @@ export class Client {
     this.closed = true
     for (const feed of this.subscriptions.values()) feed.close()
     this.subscriptions.clear()
+  }
+
+  private async answer(): Promise<void> {
+    this.answering = true
+    for (let next = this.asked.shift(); next !== undefined && !this.closed; next = this.asked.shift()) {
+      await next()
+    }
+    this.answering = false
   }
 
   private write(bytes: Buffer): boolean {

@@ -2,9 +2,10 @@
 import { ClientMessage, type ReceivedMessage } from '../../schemas/stream.ts'
 import { encodingOf } from '../format/encoding.ts'
 import type { StreamFormat } from '../format/stream-format.ts'
-import type { Refusal } from '../subscriptions/feed.ts'
+import type { Feed, Refusal } from '../subscriptions/feed.ts'
 import type { Hub } from '../subscriptions/hub.ts'
 import { openFeed, type SubscribeMessage } from '../subscriptions/open-feed.ts'
+import type { ScopeFilter } from '../subscriptions/scope-filter.ts'
 import { openScope } from '../subscriptions/scopes.ts'
 import type { Client } from './client.ts'
 
@@ -26,11 +27,17 @@ export function handleMessage(client: Client, hub: Hub, bytes: Buffer, isBinary:
     refuse(idOf(received), { code: 'invalid-message', detail: detail.slice(0, 300) })
     return
   }
-  const refusal = answer(client, hub, parsed.data)
-  if (refusal !== undefined) refuse(parsed.data.id, refusal)
+  const message = parsed.data
+  client.inTurn(async () => {
+    const refusal = answer(client, hub, message)
+    const awaited = refusal instanceof Promise ? await refusal : refusal
+    if (awaited !== undefined) refuse(message.id, awaited)
+  })
 }
 
-function answer(client: Client, hub: Hub, message: ReceivedMessage): Refusal | undefined {
+type Answer = Refusal | undefined | Promise<Refusal | undefined>
+
+function answer(client: Client, hub: Hub, message: ReceivedMessage): Answer {
   if (message.type === 'subscribe') return subscribe(client, hub, message)
   const { id } = message
   const feed = client.subscriptions.get(id)
@@ -43,15 +50,19 @@ function answer(client: Client, hub: Hub, message: ReceivedMessage): Refusal | u
     if (feed.move === undefined) return { code: 'scope-fixed', detail: 'a replay keeps its scope' }
     const room = hub.limits.devicesPerSocketMax - client.deviceCount + (feed.deviceCount ?? 0)
     const filter = openScope(hub, client.user, message.scope, room)
-    if ('code' in filter) return filter
-    feed.move(filter)
-    return undefined
+    const move = (filter: ScopeFilter | Refusal) => {
+      if ('code' in filter) return filter
+      // It may have ended meanwhile.
+      if (client.subscriptions.get(id) === feed) feed.move!(filter)
+      return undefined
+    }
+    return filter instanceof Promise ? filter.then(move) : move(filter)
   }
   if (feed.control === undefined) return { code: 'not-a-replay', detail: `subscription ${id} is live` }
   return feed.control(message)
 }
 
-function subscribe(client: Client, hub: Hub, message: SubscribeMessage): Refusal | undefined {
+function subscribe(client: Client, hub: Hub, message: SubscribeMessage): Answer {
   const { limits, metrics } = hub
   const { id, rows } = message
   if (client.subscriptions.has(id)) {
@@ -70,9 +81,12 @@ function subscribe(client: Client, hub: Hub, message: SubscribeMessage): Refusal
   const encoding = encodingOf(client.format, rows, client.user.kind === 'user')
   const room = limits.devicesPerSocketMax - client.deviceCount
   const feed = openFeed(hub, client.user, message, client.outlet(id, encoding), room)
-  if ('code' in feed) return feed
-  client.subscribe(id, feed, encoding.header(id))
-  return undefined
+  const begin = (feed: Feed | Refusal) => {
+    if ('code' in feed) return feed
+    client.subscribe(id, feed, encoding.header(id))
+    return undefined
+  }
+  return feed instanceof Promise ? feed.then(begin) : begin(feed)
 }
 
 function decode(format: StreamFormat, bytes: Buffer, isBinary: boolean): unknown {

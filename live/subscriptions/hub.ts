@@ -1,4 +1,8 @@
 /** What all subscriptions share. */
+import type { AreaScopes } from '../areas/area-scopes.ts'
+import type { AreaReader } from '../areas/area-storage.ts'
+import type { GeofenceAreas } from '../areas/geofence-areas.ts'
+import type { GroupScopes } from '../areas/group-scopes.ts'
 import type { Move } from '../log/last-positions.ts'
 import type { StreamLog } from '../log/stream-log.ts'
 import type { LiveMetrics } from '../metrics.ts'
@@ -23,6 +27,10 @@ export interface Hub {
   readonly pages: CommitPages
   readonly slots: SlotIndex
   readonly granted: GrantedScopes
+  readonly groups: GroupScopes
+  readonly areas: AreaScopes
+  readonly geofences: GeofenceAreas
+  readonly areaReader: AreaReader
   /** Feeds of the log that are open. */
   readonly logFeeds: Set<LogSubscriber>
   /** Feeds that also want a {@link Feed.tick} when the log does not grow, about every 50 ms: those with a clock. */

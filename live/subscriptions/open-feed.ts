@@ -5,6 +5,7 @@ import type { StreamUser } from '../sockets/authorise.ts'
 import type { Feed, Outlet, Refusal } from './feed.ts'
 import type { Hub } from './hub.ts'
 import { LogFeed } from './log-feed.ts'
+import type { ScopeFilter } from './scope-filter.ts'
 import { openScope } from './scopes.ts'
 
 export type SubscribeMessage = Extract<ReceivedMessage, { type: 'subscribe' }>
@@ -16,7 +17,7 @@ export function openFeed(
   request: SubscribeMessage,
   outlet: Outlet,
   devicesRoom: number,
-): Feed | Refusal {
+): Feed | Refusal | Promise<Feed | Refusal> {
   const { scope, from, to, speed, intervalMs, events } = request
   const isShare = user.kind === 'share'
   if (isShare && (from ?? to ?? speed) !== undefined) {
@@ -35,6 +36,9 @@ export function openFeed(
     return { code: 'invalid-times', detail: 'to and speed are of replays: give from as a time, too' }
   }
   const filter = openScope(hub, user, scope, devicesRoom)
-  if ('code' in filter) return filter
-  return new LogFeed({ hub, outlet, filter, events: events && !isShare, from: cursor, intervalMs })
+  const feedOf = (filter: ScopeFilter | Refusal): Feed | Refusal => {
+    if ('code' in filter) return filter
+    return new LogFeed({ hub, outlet, filter, events: events && !isShare, from: cursor, intervalMs })
+  }
+  return filter instanceof Promise ? filter.then(feedOf) : feedOf(filter)
 }
