@@ -5,7 +5,9 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { pino } from 'pino'
 import { type MetricObjectWithValues, type MetricValue, Registry } from 'prom-client'
+import { discard } from '../../schemas/discard.ts'
 import type { ShardToLive } from '../../schemas/live-port.ts'
+import { transferables } from '../../schemas/position-batch.ts'
 import type { BusAddress } from '../../storage/bus-address.ts'
 import { Publisher } from './publisher.ts'
 
@@ -50,6 +52,7 @@ for (const [source, port] of ports.entries()) {
     if (message.type === 'count') untaken = message.untaken
     else {
       publisher.publish(source, message)
+      if (message.batch !== null) discard(transferables(message.batch))
       if (untaken !== undefined) Atomics.sub(untaken, 0, 1)
     }
   })

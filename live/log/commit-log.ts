@@ -3,10 +3,11 @@
  * numbers that only grow; where a subscription stands is the number of the item that it gets next. What is no longer kept
  * is read from storage, by its cursor.
  */
+
+import { discard } from '../../schemas/discard.ts'
 import type { LiveEvent } from '../../schemas/live-port.ts'
 import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { transferables } from '../../schemas/position-batch.ts'
-import { discard } from '../discard.ts'
 import type { Encoding } from '../format/encoding.ts'
 import { type LogCursor, wholeCommit } from './cursor.ts'
 import { LogSegment } from './segment.ts'

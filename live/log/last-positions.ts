@@ -9,8 +9,9 @@
  * Devices have slots, dense small numbers, so that what is known of a device stands in columns. A slot is not given
  * to another device: a list of slots that a subscription holds never comes to mean somebody else's device.
  */
+
+import { discard } from '../../schemas/discard.ts'
 import { PositionBatch, transferables } from '../../schemas/position-batch.ts'
-import { discard } from '../discard.ts'
 import type { Encoding } from '../format/encoding.ts'
 import { behindItem, type LogCursor, wholeCommit } from './cursor.ts'
 

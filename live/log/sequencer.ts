@@ -6,9 +6,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import { discard } from '../../schemas/discard.ts'
 import type { Commit } from '../../schemas/live-port.ts'
 import { type PositionBatch, transferables } from '../../schemas/position-batch.ts'
-import { discard } from '../discard.ts'
 import type { CommitReader } from './stored-commits.ts'
 
 /** How long a hole may last before it is looked up, ms: commits of several shards overtake each other by less. */

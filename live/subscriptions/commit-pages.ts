@@ -4,8 +4,8 @@
  * commits for all of them, and the newest of them are kept.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { discard } from '../../schemas/discard.ts'
 import { transferables } from '../../schemas/position-batch.ts'
-import { discard } from '../discard.ts'
 import { LogSegment } from '../log/segment.ts'
 import type { CommitReader } from '../log/stored-commits.ts'
 import type { LiveMetrics } from '../metrics.ts'

@@ -95,7 +95,8 @@ describe('a cursor', () => {
         const begin = (await client.subscribe(nextId++)).at(-1) as Extract<ServerMessage, { type: 'live' }>
         const messages = [begin, ...(await publish(some, client))]
         client.socket.terminate()
-        if (fromStorage) await stream.restart({ limits: { ...LIMITS, resumePageRows: 200, resumePagesMax: 4 } })
+        if (fromStorage)
+          await stream.restart({ limits: { ...LIMITS, resumePageRows: 200, resumePagesMax: 4 } })
         const again = await connect()
         for (const [place, message] of messages.entries()) {
           const rest = brought(messages.slice(place + 1))
