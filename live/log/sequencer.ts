@@ -51,6 +51,7 @@ export class Sequencer {
   private catchingUp: Promise<void> | undefined
   private resumed: (() => void) | undefined
   private closed = false
+  private readonly closing = new AbortController()
 
   constructor(options: SequencerOptions) {
     this.options = options
@@ -108,6 +109,7 @@ export class Sequencer {
 
   async close(): Promise<void> {
     this.closed = true
+    this.closing.abort()
     clearInterval(this.pollTimer)
     clearTimeout(this.gapTimer)
     this.resumed?.()
@@ -147,7 +149,8 @@ export class Sequencer {
       .catch(async (error: Error) => {
         if (this.closed) return
         this.options.log.warn({ err: error }, 'live could not read what it has missed: it tries again')
-        await sleep(POLL_MS)
+        // An error means that it was closed meanwhile.
+        await sleep(POLL_MS, undefined, { signal: this.closing.signal }).catch(() => undefined)
       })
       .finally(() => {
         this.catchingUp = undefined
