@@ -6,6 +6,7 @@ import { GeofenceOverlay } from '../geofences/geofence-overlay.ts'
 import { GeofenceStore } from '../geofences/geofence-store.ts'
 import { FleetMap } from '../map/fleet-map.ts'
 import type { Page, PageContext } from '../pages/page.ts'
+import { SHARERS, ShareDialog } from '../share/share-dialog.ts'
 import { element } from '../ui/dom.ts'
 import { mapFault } from '../ui/map-fault.ts'
 import { Notices } from '../ui/notices.ts'
@@ -31,6 +32,7 @@ export class LivePage implements Page {
   readonly #fleet = new Fleet()
   readonly #list: VehicleList
   readonly #details: VehicleDetails
+  readonly #share: ShareDialog
   readonly #events: EventPanel
   readonly #geofences: GeofenceStore
   readonly #overlay = new GeofenceOverlay()
@@ -59,7 +61,11 @@ export class LivePage implements Page {
       onFollow: (on) => this.#follow(on),
       onGoTo: () => this.#selected !== null && this.#map?.goTo(this.#selected),
       onReloadTrack: () => this.#track.load(this.#selected),
+      onShare: session.hasRole(SHARERS)
+        ? ({ id, name }) => this.#share.open({ kind: 'device', id, name })
+        : null,
     })
+    this.#share = new ShareDialog(session)
     this.#track = new LastHourTrack(session, (hour) => {
       this.#details.setLastHour(hour, serverNowMs())
       this.#map?.setTrack(hour.kind === 'loaded' ? this.#track.driven : [])

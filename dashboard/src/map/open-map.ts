@@ -1,6 +1,6 @@
 /** Makes the map, or says in its place why there is none. */
 import type { Fleet } from '../fleet/fleet.ts'
-import { element } from '../ui/dom.ts'
+import { mapFault } from '../ui/map-fault.ts'
 import type { MapPalette } from '../ui/theme.ts'
 import { FleetMap, type FleetMapListener } from './fleet-map.ts'
 
@@ -14,10 +14,7 @@ export function openMap(
   try {
     return new FleetMap(container, fleet, palette, listener)
   } catch {
-    const words =
-      'This browser cannot draw the map: WebGL 2 is off or missing. Switch on hardware acceleration in its settings, ' +
-      'or use another browser. All else still works.'
-    container.append(element('p', { class: 'map-fault', role: 'alert' }, words))
+    container.append(mapFault())
     return null
   }
 }

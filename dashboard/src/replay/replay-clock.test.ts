@@ -25,18 +25,26 @@ test('waits where positions are not there yet, and then goes on without a jump',
   const clock = clockOf(0, 1_000_000, 5_000)
   clock.setSpeed(10, 0)
   clock.play(0)
-  expect([clock.advance(2_000), clock.waiting]).toEqual([5_000, true])
+  expect([clock.advance(1_000), clock.waiting]).toEqual([5_000, true])
   clock.setKnownTo(1_000_000)
   expect(clock.waiting).toBe(false)
-  expect(clock.advance(2_100)).toBe(6_000)
+  expect(clock.advance(1_100)).toBe(6_000)
+})
+
+test('a page that was not drawn for long goes on where it was', () => {
+  const clock = clockOf(0, 1_000_000, 1_000_000)
+  clock.play(0)
+  expect(clock.advance(60_000)).toBe(1_000)
+  expect(clock.advance(60_100)).toBe(1_100)
 })
 
 test('stops at its end, and plays from the beginning again', () => {
   const clock = clockOf(1_000, 5_000, 9_000)
   clock.play(0)
-  expect([clock.advance(60_000), clock.playing, clock.waiting]).toEqual([5_000, false, false])
-  clock.play(60_000)
-  expect(clock.advance(60_500)).toBe(1_500)
+  clock.setSpeed(10, 0)
+  expect([clock.advance(1_000), clock.playing, clock.waiting]).toEqual([5_000, false, false])
+  clock.play(2_000)
+  expect(clock.advance(2_050)).toBe(1_500)
 })
 
 test('goes on from where it is moved to, and never leaves its range', () => {

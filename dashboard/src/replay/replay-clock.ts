@@ -1,7 +1,11 @@
 /**
  * The clock of a replay, on this page: it runs smoothly between frames, and waits where the positions are not there
- * yet, so that nothing is skipped.
+ * yet, or where the page was not drawn for long, so that nothing is skipped.
  */
+
+/** What a frame may take of the time; of a longer one the rest is not played. */
+const FRAME_MAX_MS = 1_000
+
 export class ReplayClock {
   #fromMs = 0
   #toMs = 0
@@ -82,7 +86,8 @@ export class ReplayClock {
    */
   advance(nowMs: number): number {
     if (!this.#playing) return this.#timeMs
-    const dueMs = this.#timeMs + Math.max(0, nowMs - this.#sinceMs) * this.#speed
+    const elapsedMs = Math.max(0, Math.min(FRAME_MAX_MS, nowMs - this.#sinceMs))
+    const dueMs = this.#timeMs + elapsedMs * this.#speed
     // What it waited is not made up for later: that would be a jump.
     this.#timeMs = Math.max(this.#timeMs, Math.min(dueMs, this.#knownToMs))
     this.#sinceMs = nowMs

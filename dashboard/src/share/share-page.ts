@@ -207,7 +207,15 @@ export class SharePage {
     this.#draw()
     if (this.#fitted || this.#fleet.extent() === null) return
     this.#fitted = true
-    this.#map?.fit()
+    const [only, ...others] = this.#fleet.vehicles
+    if (others.length === 0) this.#follow(only!)
+    else this.#map?.fit()
+  }
+
+  /** Keeps a vehicle in the middle, until the person moves the map. */
+  #follow(vehicle: Vehicle): void {
+    this.#map?.select(vehicle)
+    this.#map?.follow(true)
   }
 
   #tick(): void {
@@ -248,9 +256,7 @@ export class SharePage {
       { class: 'share-vehicle' },
       () => {
         const vehicle = this.#fleet.get(Number(row.dataset.device))
-        if (vehicle === undefined) return
-        this.#map?.select(vehicle)
-        this.#map?.goTo(vehicle)
+        if (vehicle !== undefined) this.#follow(vehicle)
       },
       element('span', { class: 'state-mark', 'aria-hidden': 'true' }),
       element(

@@ -48,6 +48,7 @@ const PATHS = {
   pen: 'M4 20l1-4L16 5l3 3L8 19l-4 1ZM14 7l3 3',
   plus: 'M12 5v14M5 12h14',
   list: 'M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01',
+  replay: 'M4 12a8 8 0 1 0 2.6-5.9M4 4v4.5h4.5M12 8v4.5l3 2',
   play: 'M8 5v14l11-7Z',
   pause: 'M8 5v14M16 5v14',
   share: 'M12 15V4M8 8l4-4 4 4M5 13v7h14v-7',

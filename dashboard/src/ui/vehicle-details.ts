@@ -21,6 +21,8 @@ export interface VehicleDetailsListener {
   onFollow(on: boolean): void
   onGoTo(): void
   onReloadTrack(): void
+  /** null: the person may not share vehicles. */
+  readonly onShare: ((vehicle: Vehicle) => void) | null
 }
 
 export class VehicleDetails {
@@ -33,6 +35,7 @@ export class VehicleDetails {
   readonly #course = element('dd', { 'data-value': 'course' })
   readonly #age = element('dd', { 'data-value': 'age' })
   readonly #follow: HTMLButtonElement
+  readonly #replay = element('a', { class: 'secondary' }, icon('replay'), 'Replay')
   readonly #hour = element('div', { class: 'hour' })
   readonly #values = element('dl', { class: 'values' })
   readonly #attributes = element('dl', { class: 'values', 'data-value': 'attributes' })
@@ -64,6 +67,8 @@ export class VehicleDetails {
         { class: 'actions' },
         this.#follow,
         button({ class: 'secondary' }, () => listener.onGoTo(), icon('map'), 'Go to'),
+        this.#replay,
+        ...this.#shareButton(),
       ),
       element('h3', {}, 'Last hour'),
       this.#hour,
@@ -100,6 +105,7 @@ export class VehicleDetails {
     this.setFollowing(false)
     if (vehicle === null) return
     this.#body.scrollTop = 0
+    this.#replay.href = `#replay?devices=${vehicle.id}`
     this.setLastHour({ kind: 'loading' }, nowMs)
     this.update(nowMs)
   }
@@ -154,6 +160,13 @@ export class VehicleDetails {
           key,
         ]),
       )
+  }
+
+  #shareButton(): HTMLElement[] {
+    const { onShare } = this.#listener
+    if (onShare === null) return []
+    const press = () => this.#vehicle !== null && onShare(this.#vehicle)
+    return [button({ class: 'secondary' }, press, icon('share'), 'Share')]
   }
 
   /** @param nowMs Now by the server's clock, ms UTC. */
