@@ -19,6 +19,7 @@ import { CommitStorage } from './log/stored-commits.ts'
 import { StreamLog } from './log/stream-log.ts'
 import type { LiveMetrics } from './metrics.ts'
 import { CLOCK_MS, type LiveLimits, type LiveOptions, TICK_MS } from './options.ts'
+import { Replays } from './replay/replays.ts'
 import type { GrantChange } from './sockets/grants.ts'
 import { Chunks } from './subscriptions/chunks.ts'
 import { CommitPages } from './subscriptions/commit-pages.ts'
@@ -93,6 +94,16 @@ export class Stream {
       areaReader,
       logFeeds: new Set(),
       clocked: new Set(),
+      history: {
+        replays: new Replays({
+          databaseUrl: options.databaseUrl,
+          limits,
+          log,
+          limitMet: (limit) => metrics.limitMet(limit),
+        }),
+        pool: this.pool,
+        log,
+      },
       limits,
       metrics,
     }
@@ -185,6 +196,7 @@ export class Stream {
     for (const port of this.ports) port.close()
     this.hub.pages.close()
     this.hub.geofences.close()
+    await this.hub.history?.replays.close()
     await this.devices.close()
     await this.sequencer?.close()
     await this.pool.end()

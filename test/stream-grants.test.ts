@@ -137,11 +137,13 @@ describe('a driver', () => {
 describe('whoever has a share link', () => {
   let link: number
 
-  async function makeLink(more: { group?: number; named?: readonly number[] } = {}): Promise<number> {
+  async function makeLink(
+    more: { group?: number; named?: readonly number[]; delayS?: number } = {},
+  ): Promise<number> {
     const { rows } = await stream.owner.query<{ id: number }>(
       `INSERT INTO share_links (organization_id, name, group_id, delay_s, expires_at, token_hash, created_by)
-       VALUES ($1, 'link', $2, 0, now() + interval '1 day', $3, 1) RETURNING id`,
-      [organizationId, more.group, randomBytes(32)],
+       VALUES ($1, 'link', $2, $4, now() + interval '1 day', $3, 1) RETURNING id`,
+      [organizationId, more.group, randomBytes(32), more.delayS ?? 0],
     )
     const { id } = rows[0]!
     for (const device of more.named ?? []) {
@@ -192,9 +194,13 @@ describe('whoever has a share link', () => {
     const client = await connect()
     const [, live] = await client.subscribe(1)
     const cursor = (live as { cursor?: string }).cursor ?? 'bA'
-    for (const more of [{ from: cursor }, { from: new Date(START_MS).toISOString() }, { speed: 60 }]) {
+    for (const [more, code] of [
+      [{ from: cursor }, 'cursor-expired'],
+      [{ from: new Date(START_MS).toISOString() }, 'forbidden'],
+      [{ speed: 60 }, 'forbidden'],
+    ] as const) {
       client.send({ type: 'subscribe', id: 2, scope: { all: true }, ...more })
-      expect(await client.next(), JSON.stringify(more)).toMatchObject({ id: 2, code: 'forbidden' })
+      expect(await client.next(), JSON.stringify(more)).toMatchObject({ id: 2, code })
     }
     for (const device of [devices[1], foreign]) {
       client.send({ type: 'subscribe', id: 2, scope: { devices: [device] } })
@@ -202,6 +208,33 @@ describe('whoever has a share link', () => {
     }
     client.send({ type: 'scope', id: 1, scope: { bbox: [-180, -90, 180, 90] } })
     expect(await client.next()).toMatchObject({ id: 1, code: 'forbidden' })
+  })
+
+  it('sees what was so far behind the present, and nothing that is nearer', async () => {
+    const delayS = 30
+    const [device] = await stream.devices(organizationId, 1)
+    const nowMs = Date.now()
+    const ages = [40_000, 35_000, 27_000, 25_000, 20_000, 1_000]
+    for (const ageMs of ages) await stream.store(device!, nowMs - ageMs)
+    link = await makeLink({ named: [device!], delayS })
+    const client = await connect()
+    const snapshot = await client.subscribe(1)
+    expect(fixes(snapshot)).toEqual([[device, nowMs - 35_000]])
+    const seen: [number, number][] = []
+    while (seen.length < 2) {
+      for (const fix of fixes([await client.next()])) {
+        expect(Date.now() - fix[1]).toBeGreaterThanOrEqual(delayS * 1_000)
+        seen.push(fix)
+      }
+    }
+    expect(seen).toEqual([
+      [device, nowMs - 27_000],
+      [device, nowMs - 25_000],
+    ])
+    await stream.owner.query('DELETE FROM share_link_devices')
+    await stream.owner.query(`SELECT pg_notify('devices', '${device}')`)
+    const rest = await client.until(({ type }) => type === 'left')
+    expect(rest.at(-1)).toEqual({ type: 'left', id: 1, devices: [device] })
   })
 
   it('follows the members of its group', async () => {

@@ -9,6 +9,7 @@ const UNUSED_MS = 60_000
 
 /** Devices that are all that somebody sees: one object for all of their sockets, and always as it is now. */
 export interface Grant {
+  /** Another set whenever they have changed. */
   readonly devices: ReadonlySet<number>
 }
 
@@ -82,10 +83,11 @@ class GrantsOf {
 
 function replaceDevices(grant: OpenGrant, devices: ReadonlySet<number>): GrantChange[] {
   const before = grant.devices
-  grant.devices = devices
   const added = [...devices].filter((device) => !before.has(device))
   const removed = [...before].filter((device) => !devices.has(device))
-  return added.length + removed.length === 0 ? [] : [{ grant, added, removed }]
+  if (added.length + removed.length === 0) return []
+  grant.devices = devices
+  return [{ grant, added, removed }]
 }
 
 /** Grants of drivers, by id of the user, and of share links, by their id. */

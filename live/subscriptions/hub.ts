@@ -1,4 +1,6 @@
 /** What all subscriptions share. */
+import type pg from 'pg'
+import type { Logger } from 'pino'
 import type { AreaScopes } from '../areas/area-scopes.ts'
 import type { AreaReader } from '../areas/area-storage.ts'
 import type { GeofenceAreas } from '../areas/geofence-areas.ts'
@@ -7,6 +9,7 @@ import type { Move } from '../log/last-positions.ts'
 import type { StreamLog } from '../log/stream-log.ts'
 import type { LiveMetrics } from '../metrics.ts'
 import type { LiveLimits } from '../options.ts'
+import type { Replays } from '../replay/replays.ts'
 import type { Chunks } from './chunks.ts'
 import type { CommitPages } from './commit-pages.ts'
 import type { Feed } from './feed.ts'
@@ -19,6 +22,13 @@ export interface LogSubscriber extends Feed {
   moved(moves: readonly Move[]): void
   /** The stream is about to leave out what it can not catch up with: only the newest follows. */
   jump(): void
+}
+
+/** What reads the past. */
+export interface History {
+  readonly replays: Replays
+  readonly pool: pg.Pool
+  readonly log: Logger
 }
 
 export interface Hub {
@@ -35,6 +45,8 @@ export interface Hub {
   readonly logFeeds: Set<LogSubscriber>
   /** Feeds that also want a {@link Feed.tick} when the log does not grow, about every 50 ms: those with a clock. */
   readonly clocked: Set<Feed>
+  /** Left out where nothing is stored. */
+  readonly history?: History
   readonly limits: LiveLimits
   readonly metrics: LiveMetrics
 }

@@ -1,7 +1,8 @@
 /** From a subscription as a client asks for it to what feeds it, or why nothing does. */
 import type { ReceivedMessage } from '../../schemas/stream.ts'
 import { readCursor } from '../log/cursor.ts'
-import type { StreamUser } from '../sockets/authorise.ts'
+import { DelayedFeed } from '../replay/delayed-feed.ts'
+import type { ShareUser, StreamUser } from '../sockets/authorise.ts'
 import type { Feed, Outlet, Refusal } from './feed.ts'
 import type { Hub } from './hub.ts'
 import { LogFeed } from './log-feed.ts'
@@ -20,8 +21,11 @@ export function openFeed(
 ): Feed | Refusal | Promise<Feed | Refusal> {
   const { scope, from, to, speed, intervalMs, events } = request
   const isShare = user.kind === 'share'
-  if (isShare && (from ?? to ?? speed) !== undefined) {
+  if (isShare && (to ?? speed ?? (from?.includes(':') ? from : undefined)) !== undefined) {
     return { code: 'forbidden', detail: 'a link shows the present only: leave from, to and speed out' }
+  }
+  if (isShare && from !== undefined) {
+    return { code: 'cursor-expired', detail: 'a link keeps nothing: subscribe without the cursor' }
   }
   const isTime = from?.includes(':') ?? false
   const cursor = from === undefined || isTime ? undefined : readCursor(from)
@@ -38,7 +42,36 @@ export function openFeed(
   const filter = openScope(hub, user, scope, devicesRoom)
   const feedOf = (filter: ScopeFilter | Refusal): Feed | Refusal => {
     if ('code' in filter) return filter
+    if (isShare && user.delayS > 0) return openDelayed(hub, user, request, outlet)
     return new LogFeed({ hub, outlet, filter, events: events && !isShare, from: cursor, intervalMs })
   }
   return filter instanceof Promise ? filter.then(feedOf) : feedOf(filter)
+}
+
+/** What a link shows that is behind the present. */
+function openDelayed(
+  hub: Hub,
+  user: ShareUser,
+  { scope, intervalMs }: SubscribeMessage,
+  outlet: Outlet,
+): Feed | Refusal {
+  if (intervalMs !== undefined) {
+    return { code: 'invalid-times', detail: 'intervalMs is not possible behind the present: leave it out' }
+  }
+  const { history, clocked } = hub
+  if (history === undefined) return { code: 'storage-unavailable', detail: 'nothing is stored here' }
+  const named = 'devices' in scope ? new Set(scope.devices) : undefined
+  const feed = new DelayedFeed({
+    ...history,
+    outlet,
+    organizationId: user.organizationId,
+    delayMs: user.delayS * 1_000,
+    devices: () => user.grant.devices,
+    wants: (device) => named?.has(device) ?? true,
+    // Every socket has a user of its own.
+    socket: user,
+    onClosed: () => clocked.delete(feed),
+  })
+  clocked.add(feed)
+  return feed
 }
