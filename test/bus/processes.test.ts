@@ -1,6 +1,7 @@
 /** Processes by role, with Redis between them, and what happens to them: every client gets every row once. */
+import { Redis } from 'ioredis'
 import { afterEach, expect, test } from 'vitest'
-import { Feed, Fleet, type Process } from './processes.ts'
+import { Feed, Fleet, type Process, REDIS_PASSWORD } from './processes.ts'
 import { freePort } from './redis-server.ts'
 import { UnionClient } from './union-client.ts'
 
@@ -38,6 +39,28 @@ async function moreRows(clients: readonly UnionClient[], count = 50): Promise<vo
   await all(clients, (client) => client.rows.length >= before.get(client)! + count)
 }
 
+/**
+ * Says everything that it hears of the fleet once more, and something of its own after it.
+ * @returns How many messages it has said.
+ */
+async function echo({ redis }: Fleet): Promise<() => number> {
+  const stranger = new Redis(redis.url(`:${REDIS_PASSWORD}@`), { retryStrategy: () => null })
+  stranger.on('error', () => undefined)
+  ends.push(() => stranger.disconnect())
+  const channels = (await stranger.pubsub('SHARDCHANNELS', 'fleetflow:*')) as string[]
+  const heard = new Set<string>()
+  stranger.on('smessageBuffer', (channel: Buffer, bytes: Buffer) => {
+    const text = bytes.toString('latin1')
+    if (heard.has(text)) return
+    heard.add(text)
+    const nonsense = `nonsense ${heard.size}`
+    heard.add(nonsense)
+    for (const said of [bytes, nonsense]) stranger.spublish(channel, said).catch(() => undefined)
+  })
+  await stranger.ssubscribe(...channels)
+  return () => heard.size
+}
+
 /** Ends the feed, and waits until each client has what is stored, from its first rows on; and then has it once. */
 async function expectUnions(fleet: Fleet, feed: Feed, clients: readonly UnionClient[]): Promise<void> {
   const sent = await feed.stop()
@@ -62,6 +85,10 @@ test('every client gets every row once, while Redis and processes of live come a
   )
   await all(early, ({ live }) => live)
   const feed = feedOf(ingest)
+  await moreRows(early)
+  const said = await echo(fleet)
+  await expect.poll(said).toBeGreaterThan(50)
+  await expect.poll(() => second!.metric('fleetflow_bus_refused_total')).toBeGreaterThan(20)
   await moreRows(early)
 
   // Redis dies: rows come by the database, and clients are told that they come late.
@@ -101,6 +128,7 @@ test('every client gets every row once, while Redis and processes of live come a
   await expectUnions(fleet, feed, [...early, meanwhile, ...late])
   // Who was at the process that died went on elsewhere.
   expect(early.filter(({ connections }) => connections > 1)).toHaveLength(3)
+  expect(fleet.processes.map(({ said }) => said).join('')).not.toContain(REDIS_PASSWORD)
 })
 
 test('a process of live that is told of no Redis serves every row, a second late', async () => {
@@ -130,7 +158,14 @@ test('processes of live share a port, and each serves some of the clients', asyn
   expect(sockets[0]! + sockets[1]!).toBe(40)
   expect(Math.min(...sockets)).toBeGreaterThan(0)
   const feed = feedOf(ingest)
-  await moreRows(clients)
+  await moreRows(clients, 500)
+  // They came over Redis: storage was asked for few of them, if any.
+  const [received, lookedUp] = await Promise.all(
+    ['fleetflow_bus_received_total', 'fleetflow_stream_looked_up_commits_total'].map((name) =>
+      lives[1]!.metric(name),
+    ),
+  )
+  expect(received).toBeGreaterThan(2 * lookedUp!)
   await lives[0]!.stop('SIGKILL')
   await all(clients, ({ live }) => live)
   await moreRows(clients)

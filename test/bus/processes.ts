@@ -13,6 +13,8 @@ import { RedisServer } from './redis-server.ts'
 
 /** Time between two reports of the feed, ms. */
 const REPORT_MS = 20
+/** Of Redis. */
+export const REDIS_PASSWORD = 'open-sesame'
 const ADMIN_EMAIL = 'admin@fleetflow.test'
 const ADMIN_PASSWORD = 'a password of the tests'
 
@@ -74,7 +76,7 @@ export class Fleet {
   readonly redis: RedisServer
   readonly owner: pg.Client
   private readonly dataDir: string
-  private readonly processes: Process[] = []
+  readonly processes: Process[] = []
   private readonly environment: Record<string, string>
 
   private constructor(database: TestDatabase, redis: RedisServer, owner: pg.Client, dataDir: string) {
@@ -87,7 +89,7 @@ export class Fleet {
       STREAM_PORT: '0',
       PROTOCOLS: 'json-lines:0',
       DATABASE_URL: database.url,
-      REDIS_URL: redis.url(),
+      REDIS_URL: redis.url(`:${REDIS_PASSWORD}@`),
       JWT_SECRET: 'a secret of the tests that is long enough',
       ADMIN_EMAIL,
       ADMIN_PASSWORD,
@@ -106,7 +108,7 @@ export class Fleet {
     owner.on('error', () => undefined)
     return new Fleet(
       database,
-      await RedisServer.start(),
+      await RedisServer.start('--requirepass', REDIS_PASSWORD),
       owner,
       await mkdtemp(join(tmpdir(), 'fleetflow-bus-')),
     )
