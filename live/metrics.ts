@@ -79,12 +79,16 @@ export function liveMetrics(registry: Registry) {
       devices(): number
       rowsKept(): number
       pagesKept(): number
+      replays(): number
+      replayRows(): number
     }): void {
       gauge('sockets', 'Open sockets.', numbers.sockets)
       gauge('subscriptions', 'Open subscriptions.', numbers.subscriptions)
       gauge('buffered_bytes', 'Bytes that sockets hold unsent.', numbers.bufferedBytes)
       gauge('rows_kept', 'Rows and events in memory, of the limit rowsKept.', numbers.rowsKept)
       gauge('resume_pages_kept', 'Pages in memory, of the limit resumePagesMax.', numbers.pagesKept)
+      gauge('replays', 'Open replays.', numbers.replays)
+      gauge('replay_rows', 'Rows that replays have read ahead.', numbers.replayRows)
       gauge('devices', 'Devices with a last position in memory.', numbers.devices)
     },
   }

@@ -170,6 +170,8 @@ export async function startLive(
       devices: () => hub.stream.positions.deviceCount,
       rowsKept: () => hub.stream.commits.end - hub.stream.commits.first,
       pagesKept: () => hub.pages.size,
+      replays: () => hub.history?.replays.count ?? 0,
+      replayRows: () => hub.history?.replays.rows ?? 0,
     })
     const port = await listen(uws, app, options)
     for (const source of ports) stream.listen(source)

@@ -72,6 +72,7 @@ export class ReplayHarness {
   readonly fixture: TenantFixture
   readonly replays: Replays
   readonly limitsMet: string[] = []
+  readonly clocked = new Set<Feed>()
   /** Time of the wall. */
   nowMs = Date.UTC(2026, 11, 24)
 
@@ -90,7 +91,6 @@ export class ReplayHarness {
       log: pino({ level: 'silent' }),
       limitMet: (limit) => this.limitsMet.push(limit),
       nowMs: () => this.nowMs,
-      tickMs: 0,
     })
   }
 
@@ -145,9 +145,10 @@ export class ReplayHarness {
         tenant: this.tenant,
         devices: () => null,
         socket: outlet,
-        openLive: (): Feed => {
-          throw new Error('it went live')
-        },
+        deviceCount: 0,
+        openLive: () => Promise.reject(new Error('it went live')),
+        onOpen: (feed) => this.clocked.add(feed),
+        onClosed: (feed) => this.clocked.delete(feed),
         ...request,
       },
       outlet,
@@ -156,10 +157,14 @@ export class ReplayHarness {
     return feed
   }
 
+  tick(): void {
+    for (const feed of [...this.clocked]) feed.tick()
+  }
+
   /** Lets replays read and send until the condition holds. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) {
-      this.replays.tick()
+      this.tick()
       await turn()
     }
   }
@@ -167,7 +172,7 @@ export class ReplayHarness {
   /** Lets them read and send until nothing more comes of it while the clock stands. */
   async settle(): Promise<void> {
     for (let quiet = 0; quiet < 3; ) {
-      this.replays.tick()
+      this.tick()
       await turn()
       quiet = this.replays.readingCount > 0 ? 0 : quiet + 1
     }

@@ -50,6 +50,10 @@ export class AreaFilter implements ScopeFilter {
     return { [Symbol.iterator]: () => this.scopes.places.within(this.area)[Symbol.iterator]() }
   }
 
+  contains(latitudeDeg: number, longitudeDeg: number): boolean {
+    return this.area.contains(latitudeDeg, longitudeDeg)
+  }
+
   has(segment: LogSegment, index: number): boolean {
     const { area } = this
     const held = segment.eventAt(index)

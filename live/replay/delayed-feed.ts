@@ -64,7 +64,11 @@ export class DelayedFeed implements Feed {
 
   tick(): void {
     const devices = this.options.devices()
-    if (this.closed || devices === this.devices) return
+    if (this.closed) return
+    if (devices === this.devices) {
+      this.replay?.tick()
+      return
+    }
     const { outlet } = this.options
     const left = this.wanted(this.devices).filter((device) => !devices.has(device))
     this.devices = devices
@@ -167,9 +171,13 @@ export class DelayedFeed implements Feed {
         events: false,
         area: null,
         delayed: true,
+        deviceCount: 0,
         openLive: () => {
           throw new Error(`a delayed stream of organisation ${organizationId} became live`)
         },
+        // It has the ticks of this feed.
+        onOpen: () => undefined,
+        onClosed: () => undefined,
       },
       outlet,
     )

@@ -3,11 +3,11 @@
  * the client takes nothing or storage is slow, the clock waits; only a replay that stays so far behind the present runs
  * on, and catches up.
  */
-import type { ReplayEvent } from '../../storage/replay.ts'
-import type { Feed, Outlet } from '../subscriptions/feed.ts'
+import type { Feed, Outlet, Refusal, ReplayMessage } from '../subscriptions/feed.ts'
 import { ReadAhead, type ReplaySource } from './read-ahead.ts'
 import { ReplayClock } from './replay-clock.ts'
-import { placeUs, type ReplayPlace, rowKeyOf, writeReplayCursor } from './replay-cursor.ts'
+import { placeUs, type ReplayPlace } from './replay-cursor.ts'
+import { type ReplayArea, ReplaySender } from './replay-sender.ts'
 import type { Stretch } from './stretch.ts'
 
 /** Rows are read so far ahead of the clock, in time of the wall, ms. */
@@ -18,8 +18,10 @@ const CLOCK_MS = 1_000
 export const STORAGE_TIMEOUT_MS = 30_000
 /** Less than that, in time of the wall, is not read by itself, ms. */
 const READ_MS = 1_000
-/** Devices of one `left` message at most. */
-const LEFT_DEVICES_MAX = 1_000
+const UNREADABLE: Refusal = {
+  code: 'storage-unavailable',
+  detail: 'the database can not be read now: subscribe again later, from the last cursor',
+}
 
 /** What a replay is to send. */
 export interface ReplayRequest {
@@ -30,7 +32,9 @@ export interface ReplayRequest {
   readonly speed: number
   readonly events: boolean
   /** Only places inside are sent; null = all. */
-  readonly area: { contains(latitudeDeg: number, longitudeDeg: number): boolean } | null
+  readonly area: ReplayArea | null
+  /** Devices that it names, for the limit of the socket. */
+  readonly deviceCount: number
   /** Whether it stays as far behind the present as it begins, and never becomes live. */
   readonly delayed: boolean
 }
@@ -47,7 +51,7 @@ export interface ReplayParts {
   /** Time of the thread that may be taken at once, ms. */
   readonly turnMs: number
   /** What follows in the order of commits behind a place, as a feed of the log. */
-  openLive(head: number): Feed
+  openLive(head: number): Promise<Feed | Refusal>
   /** It could not be read. */
   onError(error: Error): void
   /** It is closed. */
@@ -59,23 +63,20 @@ export class ReplayFeed implements Feed {
   private readonly parts: ReplayParts
   private readonly clock: ReplayClock
   private readonly ahead: ReadAhead
-  /** Devices whose last place that was sent lies in the area. */
-  private readonly inside = new Set<number>()
-  /** Devices that were outside when they were first seen; the client may have them inside from before. */
-  private outside: Set<number> | undefined
+  private readonly sender: ReplaySender
   private live: Feed | undefined
+  /** Whether what follows is the log's; it may not be open yet. */
+  private isLive = false
   private ended = false
   private closed = false
   private turn: NodeJS.Immediate | undefined
-  private clockToldMs = 0
-  /** Behind what was sent. */
-  private place: ReplayPlace
+  /** Time of the wall; undefined = it has not begun. */
+  private clockToldMs: number | undefined
 
   constructor(request: ReplayRequest, parts: ReplayParts) {
     this.request = request
     this.parts = parts
-    this.place = request.from
-    if (request.area !== null && !('beforeUs' in request.from)) this.outside = new Set()
+    this.sender = new ReplaySender(parts.outlet, request.area, request.from, parts.chunkBytes)
     this.clock = new ReplayClock(parts.nowMs, placeUs(request.from) / 1_000, request.speed)
     this.ahead = new ReadAhead({
       source: parts.source,
@@ -85,10 +86,10 @@ export class ReplayFeed implements Feed {
       onRead: (failedMs, error) => this.onRead(failedMs, error),
     })
     this.ahead.moveTo(request.from)
-    const header = parts.outlet.encoding.header(parts.outlet.id)
-    if (header !== null) parts.outlet.send(header)
-    this.tellClock()
-    this.fill()
+  }
+
+  get deviceCount(): number {
+    return this.request.deviceCount
   }
 
   /** Whether storage is being asked. */
@@ -102,15 +103,9 @@ export class ReplayFeed implements Feed {
   }
 
   tick(): void {
-    if (this.closed) return
-    if (this.live !== undefined) {
-      this.live.tick()
-      return
-    }
+    if (this.closed || this.isLive) return
+    if (!this.request.delayed && this.isClockDue()) this.tellClock()
     this.pump()
-    if (this.isRunning && this.parts.nowMs() - this.clockToldMs >= CLOCK_MS && !this.parts.outlet.full) {
-      this.tellClock()
-    }
     this.fill()
   }
 
@@ -128,30 +123,31 @@ export class ReplayFeed implements Feed {
     this.parts.onClosed()
   }
 
-  pause(): void {
-    this.clock.paused = true
-    this.tellClock()
-  }
-
-  resume(): void {
-    this.clock.paused = false
+  control(message: ReplayMessage): Refusal | undefined {
+    const { id } = this.parts.outlet
+    if (this.request.delayed) return { code: 'not-a-replay', detail: `subscription ${id} is live` }
+    if (message.type === 'seek') {
+      this.seek(Date.parse(message.to))
+      return undefined
+    }
+    if (this.isLive) {
+      return { code: 'not-a-replay', detail: `subscription ${id} has become live: seek, or subscribe again` }
+    }
+    if (message.type === 'speed') this.clock.speed = message.speed
+    else this.clock.paused = message.type === 'pause'
     this.tellClock()
     this.tick()
-  }
-
-  setSpeed(speed: number): void {
-    this.clock.speed = speed
-    this.tellClock()
-    this.tick()
+    return undefined
   }
 
   /** Goes on at another time, also after the end, and from live back into history. */
-  seek(timeMs: number): void {
+  private seek(timeMs: number): void {
     this.live?.close()
     this.live = undefined
+    this.isLive = false
     this.ended = false
-    this.place = { beforeUs: timeMs * 1_000 }
-    this.ahead.moveTo(this.place)
+    this.sender.place = { beforeUs: timeMs * 1_000 }
+    this.ahead.moveTo(this.sender.place)
     this.clock.moveTo(timeMs)
     this.tellClock()
     this.tick()
@@ -167,7 +163,7 @@ export class ReplayFeed implements Feed {
   }
 
   private fill(): void {
-    if (this.closed || this.ended || this.live !== undefined) return
+    if (this.closed || this.ended || this.isLive) return
     const { toMs, delayed } = this.request
     const { endUs } = this
     const { speed, timeMs } = this.clock
@@ -187,11 +183,7 @@ export class ReplayFeed implements Feed {
     if (error !== undefined) {
       this.parts.onError(error)
       if (failedMs < STORAGE_TIMEOUT_MS) return
-      const { outlet } = this.parts
-      const detail = 'the database can not be read now: subscribe again later, from the last cursor'
-      outlet.send({ type: 'error', id: outlet.id, code: 'storage-unavailable', detail })
-      this.close()
-      outlet.end()
+      this.fail(UNREADABLE)
       return
     }
     this.tick()
@@ -204,7 +196,7 @@ export class ReplayFeed implements Feed {
     let stretch = this.ahead.first
     while (stretch !== undefined && !this.parts.outlet.full) {
       if (stretch.isEmpty) {
-        this.goLive(stretch.head!)
+        void this.goLive(stretch.head!)
         return
       }
       if (!this.sendDue(stretch)) break
@@ -235,101 +227,43 @@ export class ReplayFeed implements Feed {
     if (this.ahead.readUs < toMs * 1_000 || this.clock.timeMs < toMs) return
     this.ended = true
     this.clock.moveTo(toMs)
-    this.place = { beforeUs: toMs * 1_000 }
+    this.sender.place = { beforeUs: toMs * 1_000 }
     const { outlet } = this.parts
-    outlet.send({ type: 'end', id: outlet.id, cursor: writeReplayCursor(this.place) })
+    outlet.send({ type: 'end', id: outlet.id, cursor: this.sender.cursor })
   }
 
-  private goLive(head: number): void {
+  private async goLive(head: number): Promise<void> {
     this.ahead.close()
-    this.live = this.parts.openLive(head)
-    this.live.tick()
+    this.isLive = true
+    const live = await this.parts.openLive(head)
+    if (this.closed || !this.isLive || this.live !== undefined) {
+      if (!('code' in live)) live.close()
+    } else if ('code' in live) this.fail(live)
+    else {
+      this.live = live
+      live.tick()
+    }
+  }
+
+  private fail(refusal: Refusal): void {
+    const { outlet } = this.parts
+    outlet.send({ type: 'error', id: outlet.id, ...refusal })
+    this.close()
+    outlet.end()
   }
 
   /** @returns Whether anything was due. */
   private sendDue(stretch: Stretch): boolean {
     const dueUs = this.clock.speed === 0 ? Number.POSITIVE_INFINITY : this.clock.timeMs * 1_000
     if (stretch.nextUs > dueUs) return false
-    if (stretch.nextRow >= 0) this.sendRows(stretch, dueUs)
-    else this.sendEvents(stretch, dueUs)
+    if (stretch.nextRow >= 0) this.sender.sendRows(stretch, dueUs)
+    else this.sender.sendEvents(stretch, dueUs)
     return true
   }
 
-  private sendRows(stretch: Stretch, dueUs: number): void {
-    const { outlet, chunkBytes } = this.parts
-    const { encoding } = outlet
-    const { area } = this.request
-    const batch = stretch.batch!
-    const encoded: string[] = []
-    const left = new Set<number>()
-    let bytes = 0
-    let last = -1
-    for (let row = stretch.nextRow; row >= 0 && bytes < chunkBytes; row = stretch.nextRow) {
-      if (batch.fixTimeMs[row]! * 1_000 > dueUs) break
-      const device = batch.device[row]!
-      if (area === null || area.contains(batch.latitudeDeg[row]!, batch.longitudeDeg[row]!)) {
-        // A device that left and comes again is told of in this order.
-        if (left.has(device)) break
-        if (area !== null) this.inside.add(device)
-        const text = encoding.encodePosition(batch, row)
-        encoded.push(text)
-        bytes += text.length
-      } else if (this.isLost(device)) {
-        left.add(device)
-        if (left.size === LEFT_DEVICES_MAX) bytes = chunkBytes
-      }
-      stretch.takeRow()
-      last = row
-    }
-    if (last >= 0) this.place = { row: rowKeyOf(batch, last) }
-    if (encoded.length > 0) {
-      const cursor = writeReplayCursor(this.place)
-      const joined = encoded.join(encoding.separator)
-      const message = encoding.encodeRows('positions', outlet.id, cursor, encoded.length, joined)
-      if (!outlet.writeRows(message, 'positions', encoded.length)) return
-    }
-    if (left.size > 0) outlet.send({ type: 'left', id: outlet.id, devices: [...left] })
-  }
-
-  /** Whether a device whose place is outside was inside before, as far as the client knows. */
-  private isLost(device: number): boolean {
-    if (this.inside.delete(device)) return true
-    if (this.outside === undefined || this.outside.has(device)) return false
-    this.outside.add(device)
-    return true
-  }
-
-  private sendEvents(stretch: Stretch, dueUs: number): void {
-    const { outlet, chunkBytes } = this.parts
-    const { encoding } = outlet
-    const encoded: string[] = []
-    let bytes = 0
-    let last: ReplayEvent | undefined
-    for (let next = stretch.nextEvent; next !== undefined && bytes < chunkBytes; next = stretch.nextEvent) {
-      if (next.timeUs > dueUs) break
-      if (this.sees(next)) {
-        const text = encoding.encodeEvent(next.event)
-        encoded.push(text)
-        bytes += text.length
-      }
-      stretch.takeEvent()
-      last = next
-    }
-    if (last !== undefined) this.place = { event: { timeUs: last.timeUs, id: last.event.id } }
-    if (encoded.length === 0) return
-    const cursor = writeReplayCursor(this.place)
-    const joined = encoded.join(encoding.separator)
-    const message = encoding.encodeRows('events', outlet.id, cursor, encoded.length, joined)
-    outlet.writeRows(message, 'events', encoded.length)
-  }
-
-  /** In an area, events of devices that are inside, or that happened there. */
-  private sees({ event }: ReplayEvent): boolean {
-    const { area } = this.request
-    if (area === null || this.inside.has(event.device)) return true
-    return (
-      event.latitude !== null && event.longitude !== null && area.contains(event.latitude, event.longitude)
-    )
+  private isClockDue(): boolean {
+    if (this.clockToldMs === undefined) return true
+    return this.isRunning && this.parts.nowMs() - this.clockToldMs >= CLOCK_MS && !this.parts.outlet.full
   }
 
   private tellClock(): void {

@@ -93,7 +93,7 @@ describe('as fast as it is taken', () => {
     expect(items(none)).toEqual([])
     expect(items(area)).toEqual(between(30, 60))
     expect(area.messages.filter(({ type }) => type === 'left')).toEqual([{ type: 'left', id: 7, devices }])
-    harness.replays.tick()
+    harness.tick()
     expect(outlets.every(hasEnded)).toBe(true)
   })
 
@@ -151,11 +151,11 @@ describe('on a clock', () => {
     const out = outlet()
     const feed = harness.start(out, { from: at(10), toMs: T0 + COUNT * 1_000, speed: 2 })
     await harness.advance(5_000)
-    feed.pause()
+    feed.control({ type: 'pause', id: 7 })
     await harness.advance(3_000)
     expect(items(out)).toEqual(between(10, 20.5))
-    feed.resume()
-    feed.setSpeed(10)
+    feed.control({ type: 'resume', id: 7 })
+    feed.control({ type: 'speed', id: 7, speed: 10 })
     await harness.advance(1_000)
     expect(items(out)).toEqual(between(10, 30.5))
     expect(clocks(out.messages)).toEqual([
@@ -170,7 +170,7 @@ describe('on a clock', () => {
       [20, 10, false],
       [30, 10, false],
     ])
-    feed.setSpeed(0)
+    feed.control({ type: 'speed', id: 7, speed: 0 })
     await harness.until(() => hasEnded(out))
     expect(items(out)).toEqual(between(10, COUNT))
     feed.close()
@@ -191,7 +191,7 @@ test('after a seek it sends what follows the new time, whatever was under way', 
     await harness.until(() => turnsLeft-- <= 0)
     const second = Math.floor(random() * (COUNT + 20)) - 10
     out.messages.length = 0
-    feed.seek(T0 + second * 1_000)
+    feed.control({ type: 'seek', id: 7, to: new Date(T0 + second * 1_000).toISOString() })
     if (i % 10 === 9) await harness.until(() => hasEnded(out))
     const seen = items(out)
     expect(seen).toEqual(between(second, COUNT).slice(0, seen.length))

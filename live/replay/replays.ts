@@ -14,8 +14,8 @@ import {
   readsByTime,
 } from '../../storage/replay.ts'
 import type { Tenant } from '../../storage/tenancy.ts'
-import { CHUNK_BYTES, type LiveLimits, TICK_MS } from '../options.ts'
-import type { Feed, Outlet } from '../subscriptions/feed.ts'
+import { CHUNK_BYTES, type LiveLimits } from '../options.ts'
+import type { Feed, Outlet, Refusal } from '../subscriptions/feed.ts'
 import type { ReplaySource } from './read-ahead.ts'
 import { ReplayFeed, type ReplayRequest } from './replay-feed.ts'
 
@@ -40,8 +40,6 @@ export interface ReplaysOptions {
   limitMet(limit: keyof ReplayLimits): void
   /** Time of the wall, ms since 1970; `Date.now` by default. */
   readonly nowMs?: () => number
-  /** {@link TICK_MS} by default; 0 = ticks come by {@link Replays.tick} only. */
-  readonly tickMs?: number
 }
 
 export interface OpenReplay extends ReplayRequest {
@@ -51,7 +49,10 @@ export interface OpenReplay extends ReplayRequest {
   /** The socket: replays of one are counted. */
   readonly socket: object
   /** See `ReplayParts`. */
-  openLive(head: number): Feed
+  openLive(head: number): Promise<Feed | Refusal>
+  /** It wants a tick every few milliseconds from now on, and does not any more. */
+  onOpen(feed: Feed): void
+  onClosed(feed: Feed): void
 }
 
 interface CountedDevices {
@@ -66,7 +67,6 @@ export class Replays {
   private readonly open = new Map<ReplayFeed, object>()
   /** By organisation. */
   private readonly counted = new Map<number | null, CountedDevices>()
-  private timer: NodeJS.Timeout | undefined
 
   constructor(options: ReplaysOptions) {
     this.options = options
@@ -118,17 +118,14 @@ export class Replays {
       turnMs: TURN_MS,
       openLive: (head) => request.openLive(head),
       onError: (error) => log.warn({ err: error }, 'a replay could not be read, and tries again'),
-      onClosed: () => this.onClosed(feed),
+      onClosed: () => {
+        this.open.delete(feed)
+        request.onClosed(feed)
+      },
     })
     this.open.set(feed, request.socket)
-    const tickMs = this.options.tickMs ?? TICK_MS
-    if (tickMs > 0) this.timer ??= setInterval(() => this.tick(), tickMs)
+    request.onOpen(feed)
     return feed
-  }
-
-  /** To be called every few milliseconds, unless it has a timer. */
-  tick(): void {
-    for (const feed of [...this.open.keys()]) feed.tick()
   }
 
   async close(): Promise<void> {
@@ -140,14 +137,6 @@ export class Replays {
   private get rowsAhead(): number {
     const share = Math.floor(this.options.limits.replayRowsAhead / Math.max(1, this.open.size))
     return Math.max(ROWS_AHEAD_MIN, Math.min(ROWS_AHEAD_MAX, share))
-  }
-
-  private onClosed(feed: ReplayFeed): void {
-    this.open.delete(feed)
-    if (this.open.size > 0) return
-    clearInterval(this.timer)
-    this.timer = undefined
-    this.counted.clear()
   }
 
   private sourceOf(request: OpenReplay): ReplaySource {

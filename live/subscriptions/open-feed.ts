@@ -2,6 +2,7 @@
 import type { ReceivedMessage } from '../../schemas/stream.ts'
 import { readCursor } from '../log/cursor.ts'
 import { DelayedFeed } from '../replay/delayed-feed.ts'
+import { openReplay, planReplay } from '../replay/open-replay.ts'
 import type { ShareUser, StreamUser } from '../sockets/authorise.ts'
 import type { Feed, Outlet, Refusal } from './feed.ts'
 import type { Hub } from './hub.ts'
@@ -27,22 +28,26 @@ export function openFeed(
   if (isShare && from !== undefined) {
     return { code: 'cursor-expired', detail: 'a link keeps nothing: subscribe without the cursor' }
   }
-  const isTime = from?.includes(':') ?? false
-  const cursor = from === undefined || isTime ? undefined : readCursor(from)
-  if (isTime) return { code: 'invalid-times', detail: 'there is no replay here' }
-  if (from !== undefined && cursor === undefined) {
+  const plan = planReplay(request, Date.now())
+  if (plan !== undefined && 'code' in plan) return plan
+  const cursor = from === undefined || plan !== undefined ? undefined : readCursor(from)
+  if (plan === undefined && from !== undefined && cursor === undefined) {
     return {
       code: 'cursor-invalid',
       detail: 'the cursor is none that this server gave: subscribe without it',
     }
   }
-  if (to !== undefined || speed !== undefined) {
+  if (plan === undefined && (to ?? speed) !== undefined) {
     return { code: 'invalid-times', detail: 'to and speed are of replays: give from as a time, too' }
   }
   const filter = openScope(hub, user, scope, devicesRoom)
   const feedOf = (filter: ScopeFilter | Refusal): Feed | Refusal => {
     if ('code' in filter) return filter
     if (isShare && user.delayS > 0) return openDelayed(hub, user, request, outlet)
+    if (plan !== undefined) {
+      const reopen = () => openScope(hub, user, scope, devicesRoom)
+      return openReplay({ hub, user, outlet, filter, reopen }, plan, request)
+    }
     return new LogFeed({ hub, outlet, filter, events: events && !isShare, from: cursor, intervalMs })
   }
   return filter instanceof Promise ? filter.then(feedOf) : feedOf(filter)

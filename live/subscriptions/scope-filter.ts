@@ -24,6 +24,8 @@ export interface ScopeSink {
 export interface ScopeFilter {
   /** Slots of the devices that are in the scope now, in any order; null = of every device. For snapshots, and to conflate. */
   slots(): Iterable<number> | null
+  /** Of an area: whether the place lies in it, degrees. */
+  contains?(latitudeDeg: number, longitudeDeg: number): boolean
   /** Whether an item is in the scope, for what is read again: from memory or storage, behind a cursor. */
   has(segment: LogSegment, index: number): boolean
   /** Whether the device is in the scope now. */
