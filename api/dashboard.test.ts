@@ -41,6 +41,14 @@ describe('dashboard', () => {
     expect([again.status, again.body]).toEqual([304, undefined])
   })
 
+  it('is the page of a share link, too, which is told to nobody', async () => {
+    const { status, headers, body } = await api.nobody('GET', '/share/some-token')
+    expect([status, body]).toEqual([200, (await api.nobody('GET', '/')).body])
+    expect(headers.get('Referrer-Policy')).toBe('no-referrer')
+    expect((await api.nobody('GET', '/share/')).status).toBe(404)
+    expect((await api.nobody('GET', '/share/some-token/more')).status).toBe(404)
+  })
+
   it('may load its own files and the stream, and nothing else', async () => {
     const { headers } = await api.nobody('GET', '/')
     const policy = headers.get('Content-Security-Policy')!.split('; ')

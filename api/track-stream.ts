@@ -44,10 +44,12 @@ export async function* writeTrack(
 /**
  * What is written as the body of an answer.
  * @param onEnd Called once, when all is taken, the client is gone or a page could not be read: with the error then.
+ * @param breakOff Breaks the connection, so that what was sent is not taken for whole; without it the stream fails.
  */
 export function bodyOf(
   pieces: AsyncGenerator<string>,
   onEnd: (error?: unknown) => void,
+  breakOff?: () => void,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder()
   let ended = false
@@ -65,8 +67,8 @@ export function bodyOf(
         end()
       } catch (error) {
         end(error)
-        // The connection breaks: an answer that ends as if it were whole would be believed.
-        throw error
+        if (breakOff === undefined) throw error
+        breakOff()
       }
     },
     async cancel() {

@@ -1,4 +1,5 @@
 /** The track of a device, whole and streamed: simplified for maps, or as a file. */
+import type { ServerResponse } from 'node:http'
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { z } from 'zod'
@@ -129,10 +130,17 @@ export function tracks({ pool, log }: ApiOptions): OpenAPIHono<ApiEnv> {
         sent--
         return c.body(null, 200, headers)
       }
-      const body = bodyOf(writeTrack(first, read, tolerance, format.writer(device)), (error) => {
-        sent--
-        if (error !== undefined) log.warn({ err: error, device: id }, 'a track could not be sent to its end')
-      })
+      const { outgoing } = (c.env ?? {}) as { outgoing?: ServerResponse }
+      const body = bodyOf(
+        writeTrack(first, read, tolerance, format.writer(device)),
+        (error) => {
+          sent--
+          if (error !== undefined)
+            log.warn({ err: error, device: id }, 'a track could not be sent to its end')
+        },
+        // The adapter would print the error of a stream that fails.
+        outgoing && (() => outgoing.destroy()),
+      )
       return c.body(body, 200, headers)
     } catch (error) {
       sent--
