@@ -248,6 +248,7 @@ class KillRun {
     })
     this.lab.defer(() => clients.end())
     await clients.allLive(ALL_LIVE_TIMEOUT_MS)
+    clients.drop()
     this.clients = clients
   }
 

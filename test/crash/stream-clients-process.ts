@@ -54,6 +54,11 @@ export class StreamClients {
     })
   }
 
+  /** Drops clients from now on. */
+  drop(): void {
+    this.tell('drop')
+  }
+
   /** Waits until all have caught up. */
   allLive(timeoutMs: number): Promise<void> {
     return this.until(() => this.progress?.live === this.clients, timeoutMs, 'all live')

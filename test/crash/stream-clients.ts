@@ -55,8 +55,8 @@ export interface ClientUnion {
   readonly events: readonly number[]
 }
 
-/** From the parent: connect once and tell when all are live; drop nobody any more; tell what each has. */
-export type ToStreamClients = 'settle' | 'tell'
+/** From the parent: drop clients from now on; drop nobody any more; tell what each has. */
+export type ToStreamClients = 'drop' | 'settle' | 'tell'
 export type FromStreamClients =
   | { readonly kind: 'progress'; readonly progress: StreamProgress; readonly faults: readonly string[] }
   | { readonly kind: 'union'; readonly index: number; readonly union: ClientUnion }
@@ -79,7 +79,7 @@ const random = seededRandom(options.seed)
 const between = ({ min, max }: Range) => min + random() * (max - min)
 const placeOf = new Map(options.devices.map((id, place) => [id, place]))
 const faults: string[] = []
-let settling = false
+let dropping = false
 let drops = 0
 let losses = 0
 let laggings = 0
@@ -128,9 +128,7 @@ class StreamClient {
       this.live = false
       if (ours) drops++
       else losses++
-      await new Promise((resolve) =>
-        setTimeout(resolve, between(ours && !settling ? options.awayMs : RETRY_MS)),
-      )
+      await new Promise((resolve) => setTimeout(resolve, between(ours ? options.awayMs : RETRY_MS)))
     }
   }
 
@@ -164,11 +162,13 @@ class StreamClient {
       })
       socket.on('open', () => {
         this.subscribe(socket)
-        timer = setTimeout(() => {
-          if (settling) return
-          ours = true
-          socket.terminate()
-        }, between(options.stayMs))
+        const leave = () => {
+          if (dropping) {
+            ours = true
+            socket.terminate()
+          } else timer = setTimeout(leave, between(options.stayMs))
+        }
+        timer = setTimeout(leave, between(options.stayMs))
       })
       // What comes after the end is not taken, as by a client that is gone.
       socket.on('message', (bytes) => {
@@ -283,8 +283,8 @@ setInterval(() => {
 }, PROGRESS_MS)
 
 process.on('message', (message: ToStreamClients) => {
-  if (message === 'settle') {
-    settling = true
+  if (message !== 'tell') {
+    dropping = message === 'drop'
     return
   }
   for (const [index, client] of clients.entries()) send({ kind: 'union', index, union: client.union() })
