@@ -28,14 +28,15 @@ describe('a client that does not read', () => {
     stream.start({ limits: { slowSocketBytes: SLOW_BYTES, ...limits } })
   const connect = () => stream.connect({ organizationId, role: 'viewer' })
 
-  /** Publishes a position of every device, and waits until a client that reads has them. */
-  async function publishTo(reader: StreamClient): Promise<void> {
+  /** Publishes a position of every device, waits until a client that reads has them, and gives what it got. */
+  async function publishTo(reader: StreamClient): Promise<[number, number][]> {
     round++
     stream.publish(...devices.map((device) => ({ device, fixTimeMs: START_MS + round })))
     const last = devices.at(-1)!
-    await reader.until((message) =>
+    const messages = await reader.until((message) =>
       fixes([message]).some(([device, fixTimeMs]) => device === last && fixTimeMs === START_MS + round),
     )
+    return fixes(messages)
   }
 
   const slowSockets = () => stream.metric('fleetflow_stream_limits_total', { limit: 'slowSocketBytes' })
@@ -105,6 +106,35 @@ describe('a client that does not read', () => {
       expect(fixes(messages).every(([, timeMs]) => timeMs === START_MS + round)).toBe(true)
     }
   }, 60_000)
+
+  test('is one of many, and they cost what is promised and those who read nothing', async () => {
+    const many = 100
+    const closeSocketBytes = SLOW_BYTES + 2 * CHUNK_BYTES
+    await start({ closeSocketBytes })
+    const reader = await connect()
+    await reader.subscribe(1)
+    for (let place = 0; place < many; place++) {
+      const client = await connect()
+      // Some watch everything, some a part, some a part at intervals.
+      const scope = place % 2 === 0 ? { all: true as const } : { devices: devices.slice(0, DEVICES / 2) }
+      const interval = place % 4 === 3 ? { intervalMs: 50 } : {}
+      client.send({ type: 'subscribe', id: 1, scope, ...interval })
+      await client.until(({ type }) => type === 'live')
+      client.socket.pause()
+    }
+    while ((await slowSockets()) < many) await publishTo(reader)
+    const rssBefore = process.memoryUsage().rss
+    let mostBytes = 0
+    for (let i = 0; i < 100; i++) {
+      // Every row of every round reaches who reads: it waits for the last of each, and fails where one is missing.
+      const { length } = await publishTo(reader)
+      expect(length).toBe(DEVICES)
+      mostBytes = Math.max(mostBytes, await bufferedBytes())
+    }
+    expect(mostBytes).toBeGreaterThan(many * SLOW_BYTES)
+    expect(mostBytes).toBeLessThan(many * closeSocketBytes)
+    expect(process.memoryUsage().rss - rssBefore).toBeLessThan(80_000_000)
+  }, 120_000)
 
   test('is closed when it stays so, and its place is held until its memory is free', async () => {
     await start({ slowSocketTimeoutMs: 200, socketsMax: 2 })
