@@ -139,7 +139,7 @@ export class VehicleCard {
     this.#figures.hidden = fix === null
     const name = fix === null ? 'silent' : STATE_NAMES[state]!
     this.element.dataset.state = name
-    setText(this.#state, STATE_WORDS[name])
+    setText(this.#state, fix === null ? '' : STATE_WORDS[name])
     if (fix === null) return
     setText(this.#speed, formatSpeed(fix.speedKmh))
     setText(this.#course, formatCourse(fix.courseDeg))
