@@ -134,9 +134,6 @@ export class ReplayPage implements Page {
       this.#card.element,
       [this.#transport.element, this.#timeline.element],
     )
-    this.element.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape' && this.#selected !== null) this.#choose(null)
-    })
   }
 
   start(): void {
@@ -174,10 +171,12 @@ export class ReplayPage implements Page {
 
   readonly #onOnline = (): void => this.#stream.online()
 
-  /** The space bar plays and pauses wherever it means nothing else. */
+  /** Wherever they mean nothing else, Escape closes the vehicle, and the space bar plays and pauses. */
   readonly #onKey = (event: KeyboardEvent): void => {
     const target = event.target as HTMLElement
-    if (event.key !== ' ' || target.closest('input, select, button, a, dialog') !== null) return
+    if (target.closest('dialog') !== null) return
+    if (event.key === 'Escape') this.#choose(null)
+    if (event.key !== ' ' || target.closest('input, select, button, a') !== null) return
     event.preventDefault()
     this.#play(!this.#clock.playing)
   }
