@@ -118,6 +118,25 @@ describe('a driver', () => {
     expect(named.waiting).toEqual([])
   })
 
+  it('replays the own devices only, and hides none from others', async () => {
+    await assign(userId, devices[0])
+    const client = await connect()
+    const from = new Date(START_MS - 1_000).toISOString()
+    const to = new Date(START_MS + 1_000).toISOString()
+    const replayed = async (of: StreamClient, scope: { all: true } | { devices: number[] }) => {
+      of.send({ type: 'subscribe', id: 1, scope, from, to, speed: 0 })
+      const messages = await of.until(({ type }) => type === 'end' || type === 'error')
+      of.send({ type: 'unsubscribe', id: 1 })
+      return messages.at(-1)!.type === 'error' ? messages.at(-1) : devicesIn(messages)
+    }
+    expect(await replayed(client, { all: true })).toEqual([devices[0]])
+    expect(await replayed(client, { devices: [devices[0]] })).toEqual([devices[0]])
+    expect(await replayed(client, { devices: [devices[1]] })).toMatchObject({ code: 'unknown-device' })
+    const viewer = await stream.connect({ organizationId, role: 'viewer' })
+    open.push(viewer.socket)
+    expect(await replayed(viewer, { all: true })).toEqual([...devices])
+  })
+
   it('is shown the first device, too, and one that was made just before', async () => {
     const client = await connect()
     expect(await client.subscribe(1)).toMatchObject([{ type: 'live' }])

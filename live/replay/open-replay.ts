@@ -65,7 +65,8 @@ export function openReplay(
     events,
     area: filter.contains === undefined ? null : { contains: filter.contains.bind(filter) },
     deviceCount: filter.deviceCount,
-    tenant: user,
+    // The devices of a grant are named one by one; what is counted of the organisation is shared with others.
+    tenant: user.grant === null ? user : { ...user, role: 'viewer' },
     devices: devicesOf(hub, user, scope, filter),
     // There is one for each socket.
     socket: user,
