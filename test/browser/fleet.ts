@@ -1,4 +1,5 @@
 /** A small fleet of the test: organisations, users, devices through the API, positions through a listener. */
+import type { Role } from '../../schemas/roles.ts'
 import type { TestEngine } from '../engine.ts'
 
 /** Password of every user that a test makes. */
@@ -30,11 +31,15 @@ export class Administrator {
     this.#token = accessToken
   }
 
-  /** An organisation with one user who may look at its vehicles; gives its id. */
-  async addOrganization(name: string, email: string): Promise<number> {
+  /** An organisation with one user, who may look at its vehicles; gives its id. */
+  async addOrganization(name: string, email: string, role: Role = 'viewer'): Promise<number> {
     const { id } = await this.post<{ id: number }>('/organizations', { name })
-    await this.post('/users', { organizationId: id, email, name, role: 'viewer', password: PASSWORD })
+    await this.addUser(id, email, role)
     return id
+  }
+
+  async addUser(organizationId: number, email: string, role: Role): Promise<void> {
+    await this.post('/users', { organizationId, email, name: role, role, password: PASSWORD })
   }
 
   async addDevice(organizationId: number, uniqueId: string, name: string): Promise<number> {
@@ -53,6 +58,10 @@ export class Administrator {
 
   async put(path: string): Promise<void> {
     await this.#send('PUT', path)
+  }
+
+  get<Answer>(path: string): Promise<Answer> {
+    return this.#send('GET', path) as Promise<Answer>
   }
 
   post<Answer>(path: string, body: unknown): Promise<Answer> {

@@ -91,13 +91,15 @@ export class ShapeEditor implements MapOverlay {
     if (!this.#drawing || this.#draft === null) return
     // The second click of a double click ends the drawing.
     if (event.originalEvent.detail > 1) return
-    this.#change(withPlace(this.#draft, event.lngLat.toArray()))
+    const draft = withPlace(this.#draft, event.lngLat.toArray())
+    // A circle has its one place then, and its rim to be dragged.
+    if (draft.kind === 'Circle') this.show(draft, false)
+    this.#change(draft)
   }
 
   #onDoubleClick(event: MapMouseEvent): void {
     if (!this.#drawing || this.#draft === null) return
     event.preventDefault()
-    this.#drawing = false
     this.show(this.#draft, false)
     this.#onChange(this.#draft)
   }

@@ -21,7 +21,7 @@ import { layersOf, styleOf } from './map-style.ts'
 import type { MapOverlay } from './overlay.ts'
 import { trackArrow, vehicleAtlas } from './sprites.ts'
 import { LOWEST_TRACK_LAYER, TRACK_ARROW } from './track-layers.ts'
-import { VehicleLayer, vehicleSizePx } from './vehicle-layer.ts'
+import { VehicleLayer } from './vehicle-layer.ts'
 import { vehicleNames } from './vehicle-names.ts'
 
 /** A finger is less exact than this, a mouse more. */
@@ -348,8 +348,7 @@ export class FleetMap {
   }
 
   #drawLabels(): void {
-    const zoom = this.#map.getZoom()
-    const names = vehicleNames(this.#fleet, this.#layer, this.#hovered, vehicleSizePx(zoom), zoom)
+    const names = vehicleNames(this.#fleet, this.#layer, this.#hovered, this.#map.getZoom())
     this.#labels.draw(names, this.#palette)
   }
 

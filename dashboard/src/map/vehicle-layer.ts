@@ -11,6 +11,9 @@ const TILE_PX = 512
 /** Values of an instance: x, y, turn, sprite, size, opacity. */
 const STRIDE = 6
 const FAINT = 0.22
+/** From so many vehicles in view on, each is drawn smaller, so that they do not become one. */
+const CROWD = 3_000
+const CROWDED_SIZE_MIN = 0.6
 
 const VERTEX = `#version 300 es
 in vec2 corner;
@@ -54,6 +57,8 @@ export class VehicleLayer implements CustomLayerInterface {
   screenY = new Float32Array(0)
   /** Rows in view after the last draw. */
   inView = 0
+  /** Size of a vehicle in the last draw, CSS px. */
+  sizePx = 0
   /** Fastest vehicle in view after the last draw, CSS px a millisecond. */
   fastestPx = 0
   /** Called after each draw. */
@@ -127,7 +132,8 @@ export class VehicleLayer implements CustomLayerInterface {
     const anchor = map.project(centre)
     const shiftX = anchor.x - mercatorX(centre.lng) * worldPx
     const shiftY = anchor.y - mercatorY(centre.lat) * worldPx
-    const sizePx = vehicleSizePx(map.getZoom())
+    const sizePx = vehicleSizePx(map.getZoom()) * crowdedSize(this.inView)
+    this.sizePx = sizePx
     let fastest = 0
     this.inView = 0
     for (let row = 0; row < count; row++) {
@@ -202,9 +208,14 @@ export class VehicleLayer implements CustomLayerInterface {
 }
 
 /** Small when the whole region is seen, large enough to hit at street level. */
-export function vehicleSizePx(zoom: number): number {
+function vehicleSizePx(zoom: number): number {
   const part = Math.max(0, Math.min(1, (zoom - 8) / 7))
   return 14 + part * 18
+}
+
+/** By how much vehicles are smaller where `count` are in view: their area shrinks as the crowd grows. */
+function crowdedSize(count: number): number {
+  return Math.max(CROWDED_SIZE_MIN, Math.min(1, (CROWD / count) ** 0.25))
 }
 
 function createResources(gl: WebGL2RenderingContext): Resources {

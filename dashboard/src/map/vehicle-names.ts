@@ -10,13 +10,11 @@ const TRIED_MAX = 400
 /**
  * Names of the chosen, the hovered, and close up of all vehicles in view, the most important first.
  * @param hovered Row under the mouse; -1 = none.
- * @param sizePx Size of a vehicle.
  */
 export function vehicleNames(
   { byRow, motion }: Fleet,
-  { screenX, screenY, selectedRow }: VehicleLayer,
+  { screenX, screenY, selectedRow, sizePx }: VehicleLayer,
   hovered: number,
-  sizePx: number,
   zoom: number,
 ): Label[] {
   const labels: Label[] = []
