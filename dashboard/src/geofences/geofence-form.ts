@@ -2,10 +2,9 @@
 import type { Geofence, GeofenceRule } from '../../../schemas/geofence.ts'
 import { button, element, icon, setText } from '../ui/dom.ts'
 import { checkbox, field, select, textInput } from '../ui/form.ts'
-import { RequestError } from '../wire/session.ts'
 import { type Draft, draftOf, emptyDraft, shapeOf } from './draft.ts'
 import type { GeofenceInput, GeofenceStore } from './geofence-store.ts'
-import { shapeWords } from './geofence-words.ts'
+import { refusalWords, shapeWords } from './geofence-words.ts'
 import { FIRST_RULE, type GroupChoice, ruleForm } from './rule-form.ts'
 import { ShapeForm, type ShapeFormListener } from './shape-form.ts'
 
@@ -42,6 +41,7 @@ export class GeofenceForm {
   readonly #name: HTMLInputElement
   #draft: Draft | null
   #shapeChanged = false
+  #busy = false
   #rules: readonly GeofenceRule[]
   #timeZone: string
   #disabled: boolean
@@ -265,16 +265,17 @@ export class GeofenceForm {
   }
 
   #run(what: () => Promise<void>): void {
+    // A button that is disabled would lose the keyboard.
+    if (this.#busy) return
+    this.#busy = true
     setText(this.#fault, '')
-    this.#save.disabled = true
     setText(this.#save, 'Saving…')
     what()
       .catch((error: unknown) => {
-        const detail = error instanceof RequestError ? error.message : 'The page failed. Load it again.'
-        this.#showFault(detail)
+        this.#showFault(refusalWords(error))
       })
       .finally(() => {
-        this.#save.disabled = false
+        this.#busy = false
         setText(this.#save, 'Save')
       })
   }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { dayWords, ruleWords, shapeWords } from './geofence-words.ts'
+import { RequestError } from '../wire/session.ts'
+import { dayWords, refusalWords, ruleWords, shapeWords } from './geofence-words.ts'
 import { FIRST_RULE } from './rule-form.ts'
 
 test('shapes are told by their kind and size', () => {
@@ -27,6 +28,14 @@ test('rules are told by the events that they make, and when', () => {
   )
   const windows = [{ days: [1, 2, 3, 4, 5], from: '08:00', to: '18:00' }]
   expect(ruleWords({ ...FIRST_RULE, windows })).toBe('enter, leave; only Mo–Fr 08:00–18:00')
+})
+
+test('a refusal speaks of what is seen on the map, or as the server does', () => {
+  const detail = 'the edge after vertex 0 of ring 0 crosses the edge after vertex 2 of ring 0'
+  expect(refusalWords(new RequestError(422, detail, 'shape-self-crossing'))).toMatch(
+    /^The edges of the area cross/,
+  )
+  expect(refusalWords(new RequestError(409, 'too many others', 'geofence-overlaps'))).toBe('too many others')
 })
 
 test('days in a row are told as such', () => {

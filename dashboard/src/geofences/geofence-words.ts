@@ -1,7 +1,16 @@
 /** Geofences and their rules in words. */
 import type { GeofenceRule, GeofenceShape } from '../../../schemas/geofence.ts'
 import { formatCount, formatDistance, formatDuration, formatSpeed } from '../ui/format.ts'
+import { RequestError } from '../wire/session.ts'
 import { distanceM } from './outline.ts'
+
+/** What someone who draws can do about a refusal; the API counts rings and vertices, which nobody sees here. */
+const REFUSALS: Readonly<Record<string, string>> = {
+  'shape-self-crossing': 'The edges of the area cross each other. Move its corners until none do.',
+  'shape-zero-area': 'The area is empty: its corners lie on one line. Move one of them away.',
+  'shape-line-short': 'The corridor has no length. Give it two different places.',
+  'shape-too-wide': 'The shape reaches around half the world. Draw a smaller one.',
+}
 
 const DAYS = ['Mo', 'Tu', 'We', 'Th', 'Fr', 'Sa', 'Su']
 
@@ -34,6 +43,12 @@ export function ruleWords(rule: GeofenceRule): string {
   const times = rule.windows.map(({ days, from, to }) => `${dayWords(days)} ${from}–${to}`).join(', ')
   const what = parts.length === 0 ? 'no events' : parts.join(', ')
   return times === '' ? what : `${what}; only ${times}`
+}
+
+/** Why something was not saved, in words for who drew it. */
+export function refusalWords(error: unknown): string {
+  if (!(error instanceof RequestError)) return 'The page failed. Load it again.'
+  return REFUSALS[error.code] ?? error.message
 }
 
 /** `Mo–Fr`, `Sa Su`, `every day`. */
