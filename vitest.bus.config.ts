@@ -11,7 +11,7 @@ export default defineConfig({
     // Each has several processes already.
     fileParallelism: false,
     ...(report === undefined ? {} : { reporters: ['default', 'json'], outputFile: { json: report } }),
-    testTimeout: 120_000,
+    testTimeout: 240_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 30_000 } },
   },
