@@ -245,9 +245,9 @@ class Reprocess {
       DELETE FROM positions p USING changes c WHERE c.change <> 'added'
         AND p.device_id = c.device_id AND p.fix_time = c.fix_time AND p.digest = c.digest;
       INSERT INTO positions (${COLUMNS}) SELECT ${COLUMNS} FROM wanted WHERE batch IS NOT NULL ON CONFLICT DO NOTHING;
-      SELECT commit_batch(batch, row_count, fix_from, fix_to) FROM (
-        SELECT batch, count(*)::integer AS row_count, min(fix_time) AS fix_from, max(fix_time) AS fix_to
-        FROM wanted WHERE batch IS NOT NULL GROUP BY batch ORDER BY batch) AS b`)
+      SELECT commit_batch(batch, row_count, ARRAY[device_id], ARRAY[span_us(fix_from)], ARRAY[span_us(fix_to)]) FROM (
+        SELECT batch, device_id, count(*)::integer AS row_count, min(fix_time) AS fix_from, max(fix_time) AS fix_to
+        FROM wanted WHERE batch IS NOT NULL GROUP BY batch, device_id ORDER BY batch) AS b`)
   }
 }
 

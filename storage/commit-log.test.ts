@@ -41,9 +41,10 @@ async function commit(batch: number, rows: readonly Row[], events: readonly obje
   )
   await client.query('SELECT keep_batch_events($1, $2)', [batch, JSON.stringify(events)])
   const { rows: answer } = await client.query(
-    `SELECT commit_batch($1, $2, (SELECT min(t) FROM unnest($3::timestamptz[]) t),
-       (SELECT max(t) FROM unnest($3::timestamptz[]) t)) AS sequence`,
-    [batch, rows.length, times],
+    `SELECT commit_batch($1, $2, array_agg(s.device), array_agg(s.us), array_agg(s.us)) AS sequence
+     FROM (SELECT DISTINCT device, span_us(time) AS us
+       FROM unnest($3::integer[], $4::timestamptz[]) AS r (device, time)) AS s`,
+    [batch, rows.length, rows.map(([device]) => device), times],
   )
   await client.query('COMMIT')
   return Number(answer[0].sequence)

@@ -13,11 +13,12 @@ import { liveEvent, type StoredEvent } from './stored-event.ts'
 const COMMITS_MAX = 1_000
 
 /**
- * How many rows a batch has is not known to the planner, and a day of rows may not be analysed yet: without the settings
- * it reads the whole day by its fix times, where the index of the numbers leads to the rows.
+ * A day of rows may not be analysed yet: without the settings it may be read whole, where the primary key leads to the
+ * rows. TimescaleDB would choose the chunks anew for each span; a server without it takes its settings, too.
  */
 const BEGIN = `BEGIN READ ONLY;
-SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off`
+SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off;
+SET LOCAL timescaledb.enable_runtime_exclusion = off`
 
 export interface CommitHead {
   /** Of the newest commit; 0 if there was none yet. All commits up to it are visible. */
@@ -100,7 +101,7 @@ async function nextCommits(client: pg.ClientBase, after: number, rowsMax: number
        date(fix_from AT TIME ZONE 'UTC')::text AS "dayFrom", (date(fix_to AT TIME ZONE 'UTC') + 1)::text AS "dayTo"
      FROM (
        SELECT *, sum(position_count + event_count) OVER (ORDER BY sequence) AS total, row_number() OVER (ORDER BY sequence) AS place
-       FROM (SELECT * FROM batches WHERE sequence > $1 ORDER BY sequence LIMIT ${COMMITS_MAX}) AS next) AS summed
+       FROM (SELECT sequence, batch, position_count, event_count, fix_from, fix_to FROM batches WHERE sequence > $1 ORDER BY sequence LIMIT ${COMMITS_MAX}) AS next) AS summed
      WHERE total <= $2 OR place = 1
      ORDER BY sequence`,
     [after, rowsMax],
@@ -126,19 +127,24 @@ async function readRows(
   commits: readonly StoredCommit[],
 ): Promise<RowsOfBatches | undefined> {
   const spans = new Map<string, number[]>()
-  for (const { batch, dayFrom, dayTo } of commits) {
+  for (const { sequence, dayFrom, dayTo } of commits) {
     if (dayFrom === null) continue
     const span = `fix_time >= '${dayFrom} 00:00Z' AND fix_time < '${dayTo} 00:00Z'`
-    spans.set(span, [...(spans.get(span) ?? []), batch])
+    spans.set(span, [...(spans.get(span) ?? []), sequence])
   }
   if (spans.size === 0) return undefined
   // Most are of one day. One that has a row of a clock that went wrong must not make all others look into every day.
   const queries = Array.from(
     spans,
-    ([span, batches]) =>
-      // Each number by itself: all together are guessed to be most of the day.
-      `SELECT ${COPIED_COLUMNS}, batch FROM unnest('{${batches}}'::bigint[]) AS number CROSS JOIN LATERAL (
-         SELECT * FROM positions WHERE batch = number AND ${span} OFFSET 0) AS p`,
+    ([span, sequences]) =>
+      `SELECT ${COPIED_COLUMNS}, batch FROM (
+         SELECT p.* FROM batches b
+         CROSS JOIN LATERAL unnest(b.devices, b.from_us, b.to_us) AS s (device, from_us, to_us)
+         CROSS JOIN LATERAL (
+           SELECT * FROM positions
+           WHERE device_id = s.device AND fix_time >= span_time(s.from_us) AND fix_time <= span_time(s.to_us)
+             AND batch = b.batch AND ${span} OFFSET 0) AS p
+         WHERE b.sequence = ANY ('{${sequences}}'::bigint[])) AS rows`,
   )
   const query = queries.join(' UNION ALL ')
   for await (const { batch, numbers } of copyPositions(client, query, {

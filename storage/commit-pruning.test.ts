@@ -21,7 +21,7 @@ beforeEach(() => pool.query('TRUNCATE batches, batch_events'))
 /** Commits 1, 2, … of these ages, each with an event. */
 async function store(...agesHours: number[]): Promise<void> {
   await pool.query(
-    `INSERT INTO batches SELECT place, place + 100, now() - make_interval(hours => age), 0, 1
+    `INSERT INTO batches SELECT place, place + 100, now() - make_interval(hours => age), 0, 1, NULL, NULL, '{}', '{}', '{}'
      FROM unnest($1::integer[]) WITH ORDINALITY AS a (age, place)`,
     [agesHours],
   )

@@ -133,7 +133,7 @@ describe('a window', () => {
     const [scope] = scopes(mine.tenant, devices)
     const before = await readReplayWindow(pool, scope!, window(0, 1), false)
     const { rows } = await pool.query<{ sequence: number }>(
-      'SELECT commit_batch(1, 0, NULL, NULL) AS sequence',
+      "SELECT commit_batch(1, 0, '{}', '{}', '{}') AS sequence",
     )
     const after = await readReplayWindow(pool, scope!, window(0, 1), false)
     expect([before.head < after.head, after.head]).toEqual([true, rows[0]!.sequence])

@@ -1,9 +1,11 @@
 /** A live stream on a database of its own, and clients of it, for tests. */
+
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import pg from 'pg'
 import { WebSocket } from 'ws'
+import { commitStatement } from '../ingest/shards/commit-statement.ts'
 import { jsonFormat, STREAM_FORMATS } from '../live/format/stream-format.ts'
 import type { LiveOptions } from '../live/options.ts'
 import { type LiveServer, startLive } from '../live/server.ts'
@@ -194,15 +196,11 @@ export class StreamFixture {
       ],
     )
     await owner.query('SELECT keep_batch_events($1, $2)', [number, JSON.stringify(events.map(storedEvent))])
-    const times = of(batch.fixTimeMs)
-    const { rows: stored } = await owner.query('SELECT commit_batch($1, $2, $3, $4) AS sequence', [
-      number,
-      rows.length,
-      rows.length === 0 ? null : new Date(Math.min(...times)),
-      rows.length === 0 ? null : new Date(Math.max(...times)),
-    ])
+    const order = Uint32Array.from(rows.keys())
+    orderCommit(batch, order)
+    const { rows: stored } = await owner.query(commitStatement(batch, order, number))
     await owner.query('COMMIT')
-    this.sequence = Number(stored[0]!.sequence)
+    this.sequence = Number(stored[0]!.commit_batch)
     return this.sequence
   }
 

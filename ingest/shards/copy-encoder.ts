@@ -272,9 +272,14 @@ export class CopyEncoder {
   }
 }
 
+/** A time as PostgreSQL stores it: µs since 2000. */
+export function timestampUs(timeMs: number): number {
+  return Math.round((timeMs - EPOCH_2000_MS) * 1000)
+}
+
 /** Writes the 8 bytes of a timestamptz. */
 export function writeTimestamp(view: DataView, at: number, timeMs: number): void {
-  const us = Math.round((timeMs - EPOCH_2000_MS) * 1000)
+  const us = timestampUs(timeMs)
   // Two halves: a BigInt costs many times more.
   view.setInt32(at, Math.floor(us / TWO_32))
   view.setUint32(at + 4, us >>> 0)

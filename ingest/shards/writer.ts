@@ -15,6 +15,7 @@ import type { PositionBatch } from '../../schemas/position-batch.ts'
 import { PositionDays } from '../../storage/position-days.ts'
 import type { Evaluator } from '../geofences/evaluation/evaluator.ts'
 import { BatchNumbers } from './batch-numbers.ts'
+import { commitStatement } from './commit-statement.ts'
 import { COPY_COLUMNS, CopyEncoder } from './copy-encoder.ts'
 import { copyQuery } from './copy-query.ts'
 import { Delivery, type RefusedRow } from './delivery.ts'
@@ -232,13 +233,13 @@ export class PositionWriter {
       if (!this.numbers.holds(delivery.number)) delivery.number = await this.numbers.take(client)
       const number = delivery.number!
       try {
+        const committed = rest.slice()
+        orderCommit(batch, committed)
         const before = evaluation?.statements(number) ?? ''
-        const query = `${before}${COPY}; ${commitStatement(batch, rest, number)}`
+        const query = `${before}${COPY}; ${commitStatement(batch, committed, number)}`
         const { counts, rows } = await copyQuery(client, query, delivery.message(rest))
         this.numbers.spend(number)
         const events = evaluation?.committed({ counts, rows: rows.slice(0, -1) }) ?? []
-        const committed = rest.slice()
-        orderCommit(batch, committed)
         return { sequence: Number(rows.at(-1)![0]), rows: committed, events }
       } catch (error) {
         if (await evaluation?.failed(error as Error)) continue
@@ -304,18 +305,6 @@ export class PositionWriter {
 
 function countEvents(commits: readonly Commit[]): number {
   return commits.reduce((sum, { events }) => sum + events.length, 0)
-}
-
-/** Last statement of the transaction that stores the rows. */
-function commitStatement({ fixTimeMs }: PositionBatch, rows: Uint32Array, number: number): string {
-  let firstMs = Number.POSITIVE_INFINITY
-  let lastMs = Number.NEGATIVE_INFINITY
-  for (const row of rows) {
-    firstMs = Math.min(firstMs, fixTimeMs[row]!)
-    lastMs = Math.max(lastMs, fixTimeMs[row]!)
-  }
-  const times = [Math.floor(firstMs), Math.ceil(lastMs)].map((ms) => `to_timestamp(${ms} / 1000.0)`)
-  return `SELECT commit_batch(${number}, ${rows.length}, ${times})`
 }
 
 /** The database does not take a piece for what is in it; nothing of the piece is stored. */
