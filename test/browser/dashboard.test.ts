@@ -355,9 +355,9 @@ describe.skipIf(path === undefined)('dashboard', () => {
     expect(foreign).toEqual([])
     expect(browser.asked.some((url) => url.includes('/basemap/overlay.geojson'))).toBe(true)
     const queries = new Set(browser.asked.flatMap((url) => [...new URL(url).searchParams.keys()]))
-    expect([...queries].filter((key) => !['limit', 'cursor', 'from', 'to', 'ticket'].includes(key))).toEqual(
-      [],
-    )
+    expect(
+      [...queries].filter((key) => !['limit', 'cursor', 'from', 'to', 'history', 'ticket'].includes(key)),
+    ).toEqual([])
   })
 
   test('the page complained about nothing', () => {

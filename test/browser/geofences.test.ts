@@ -215,7 +215,9 @@ describe.skipIf(browserPath() === undefined)('geofences', () => {
     await page.getByLabel('Show events of').selectOption({ label: 'All events' })
     await rows.first().click()
     expect(await rows.first().getAttribute('aria-selected')).toBe('true')
-    await expect.poll(() => page.locator('.maplibregl-ctrl-scale').textContent()).toMatch(/^(100|200|300) m$/)
+    await expect
+      .poll(() => page.locator('.maplibregl-ctrl-scale').textContent())
+      .toMatch(/^(100|200|300)\sm$/)
     await keepPicture(page, 'test-event-place')
   })
 

@@ -165,7 +165,7 @@ export class EventPanel {
 
 function makeRow(): Row {
   const row: Row = {
-    element: element('div', { class: 'event-row' }),
+    element: element('div'),
     device: element('span', { class: 'row-name' }),
     deed: element('span', { class: 'deed' }),
     geofence: element('span', { class: 'row-geofence' }),
