@@ -26,6 +26,8 @@ export interface TestRow {
   readonly device: number
   readonly fixTimeMs: number
   readonly quality?: number
+  /** Degrees; 10 by default. */
+  readonly longitude?: number
   /** Its place among the rows by default, counted from 1. */
   readonly digest?: number
   readonly attributes?: Readonly<Record<string, string | number | boolean>>
@@ -34,8 +36,8 @@ export interface TestRow {
 export function testBatch(rows: readonly TestRow[]): PositionBatch {
   const batch = new PositionBatch(8)
   const receivedMs = Date.now()
-  for (const { device, fixTimeMs, quality = 0, attributes = {}, digest } of rows) {
-    const row = batch.add(fixTimeMs, 50 + device / 1e4, 10)
+  for (const { device, fixTimeMs, quality = 0, attributes = {}, digest, longitude = 10 } of rows) {
+    const row = batch.add(fixTimeMs, 50 + device / 1e4, longitude)
     batch.device[row] = device
     batch.receivedMs[row] = receivedMs
     batch.speedKmh[row] = 36
