@@ -91,8 +91,10 @@ describe('a driver', () => {
       expect(await client.next()).toMatchObject({ code: 'unknown-device', devices: [device] })
     }
     expect(devicesIn(await client.subscribe(2, [devices[0]]))).toEqual([devices[0]])
-    client.send({ type: 'subscribe', id: 3, scope: { bbox: [-180, -90, 180, 90] } })
-    expect(await client.next()).toMatchObject({ type: 'error', id: 3, code: 'forbidden' })
+    for (const scope of [{ groups: [1] }, { geofence: 1 }]) {
+      client.send({ type: 'subscribe', id: 3, scope })
+      expect(await client.next()).toMatchObject({ type: 'error', id: 3, code: 'forbidden' })
+    }
   })
 
   it('is shown a device that is given, and told of one that is taken away, in time', async () => {
@@ -116,6 +118,29 @@ describe('a driver', () => {
     const fixTimeMs = publishAll()
     expect(fixes([await client.next()])).toEqual([[devices[1], fixTimeMs]])
     expect(named.waiting).toEqual([])
+  })
+
+  it('sees the own devices of an area, and none of the others there', async () => {
+    await assign(userId, devices[0])
+    const client = await connect()
+    // What is published lies there, what was stored at first does not.
+    const bbox = [9, 49, 11, 51] as [number, number, number, number]
+    publishAll()
+    client.send({ type: 'subscribe', id: 1, scope: { bbox } })
+    const snapshot = await client.until(({ type }) => type === 'live')
+    expect(devicesIn(snapshot)).toEqual([devices[0]])
+    const fixTimeMs = publishAll()
+    expect(fixes([await client.next()])).toEqual([[devices[0], fixTimeMs]])
+    await assign(userId, devices[1])
+    expect(fixes([await client.next()])).toEqual([[devices[1], fixTimeMs]])
+    await unassign(userId, devices[0])
+    expect(await client.next()).toEqual({ type: 'left', id: 1, devices: [devices[0]] })
+    const moved = async (to: typeof bbox) => {
+      client.send({ type: 'scope', id: 1, scope: { bbox: to } })
+      return client.until(({ type }) => type === 'live')
+    }
+    expect(await moved([20, 20, 21, 21])).toMatchObject([{ type: 'left', devices: [devices[1]] }, {}])
+    expect(await moved(bbox)).toMatchObject([{ type: 'positions', rows: [{ device: devices[1] }] }, {}])
   })
 
   it('replays the own devices only, and hides none from others', async () => {

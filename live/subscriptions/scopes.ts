@@ -24,7 +24,8 @@ export function openScope(
   const { grant, organizationId } = user
   if (grant !== null) {
     if ('all' in scope) return hub.granted.filter(grant, organizationId, null)
-    if (!('devices' in scope)) {
+    const isArea = 'bbox' in scope || 'polygon' in scope
+    if (!('devices' in scope) && !(isArea && user.kind === 'user')) {
       return { code: 'forbidden', detail: 'subscribe to all, which is all that you may see, or to devices' }
     }
   }
@@ -34,7 +35,11 @@ export function openScope(
   if ('geofence' in scope) return unlessUnread(ofGeofence(hub, organizationId, scope.geofence))
   try {
     const area = 'bbox' in scope ? areaOfBox(scope.bbox) : areaOfPolygon(scope.polygon)
-    return hub.areas.filter(area, organizationId)
+    const filter = hub.areas.filter(area, organizationId)
+    if (grant === null) return filter
+    const { commits } = hub.stream
+    const slotOf = (item: number) => commits.segmentOf(item).slots[commits.indexOf(item)]!
+    return hub.granted.within(filter, grant, organizationId, slotOf)
   } catch (error) {
     if (error instanceof AreaError) return { code: 'invalid-area', detail: error.message }
     throw error
