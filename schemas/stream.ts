@@ -8,7 +8,8 @@
  *   is stored from then on, late ones among them, in the order in which they were stored.
  * - A cursor of the log: every row and event that was stored after it, each once, then `live`, then as above.
  * - A time: a replay. Rows and events by the time of their fix, at `speed` times the speed of life, until `to`, then `end`;
- *   without `to` it goes on into `live` where its clock meets the present. A cursor of a replay goes on with it.
+ *   without `to` it goes on into `live` where its clock meets the present. A cursor of a replay goes on with it. What is
+ *   stored later than its clock has passed the time of it is not in it.
  *
  * Every `positions`, `events` and `live` carries the cursor that is behind it. A client that reads too slowly gets the newest
  * row of a device instead of each, and is told by `lagging`: what it missed it gets by a new subscription from the cursor
