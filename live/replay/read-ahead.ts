@@ -69,8 +69,8 @@ export class ReadAhead {
   private eventsFromUs = 0
   private eventsAfter: ReplayEventKey | undefined
   private lengthUs = FIRST_LENGTH_US
-  /** Whether it is likely that nothing follows at once. */
-  private looksForNext = true
+  /** Whether the last read found nothing: what follows is looked for, which takes longer where many devices report. */
+  private looksForNext = false
   /** The last stretch was read, behind which live goes on. */
   private complete = false
   private reading = false
@@ -115,7 +115,7 @@ export class ReadAhead {
     this.generation++
     this.queue.length = 0
     this.complete = false
-    this.looksForNext = true
+    this.looksForNext = false
     this.lengthUs = FIRST_LENGTH_US
     this.eventsFromUs = placeUs(place)
     this.after = 'row' in place ? place.row : undefined
