@@ -16,6 +16,7 @@ import { parsers } from './parsers.ts'
 import { publish } from './publish.ts'
 import type { Question } from './question.ts'
 import { replay } from './replay.ts'
+import { streamReplay } from './stream-replay.ts'
 import { type Answer, markdownPage, plainTable } from './tables.ts'
 import { threads } from './threads.ts'
 
@@ -33,6 +34,7 @@ const QUESTIONS = [
   publish,
   attributesColumn,
   replay,
+  streamReplay,
 ]
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 64
