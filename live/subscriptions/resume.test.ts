@@ -109,6 +109,48 @@ describe('a cursor', () => {
     )
   }, 120_000)
 
+  test('leads on without a gap or a row twice while more is stored, in memory, in storage and where they meet', async () => {
+    await stream.restart({ limits: { ...LIMITS, rowsKept: 256, resumePageRows: 64, resumePagesMax: 4 } })
+    const client = await connect()
+    const begin = (await client.subscribe(nextId++)).at(-1) as Extract<ServerMessage, { type: 'live' }>
+    const sockets: StreamClient[] = []
+    for (let i = 0; i < 12; i++) sockets.push(await connect())
+    const some: Step[] = Array.from({ length: 120 }, (_, i) => ({
+      rows: 1 + (i % 13),
+      events: i % 5 === 0 ? 2 : 0,
+      late: i % 9 === 0,
+    }))
+    let publishing = true
+    const published = publish(some, client).finally(() => {
+      publishing = false
+    })
+    const others: { socket: StreamClient; from: string }[] = []
+    let from = begin.cursor
+    for (const socket of sockets) {
+      if (!publishing) break
+      socket.send({ type: 'subscribe', id: 1, scope: { all: true }, from })
+      others.push({ socket, from })
+      // Each goes on from where the one before had come to.
+      const messages = await socket.until((message) => brought([message]).length > 0)
+      from = (messages.at(-1) as { cursor: string }).cursor
+    }
+    const messages = [begin, ...(await published)]
+    const all = brought(messages)
+    const mark = all.at(-1)!
+    expect(others.length).toBeGreaterThan(3)
+    for (const { socket, from: began } of others) {
+      const rest: string[] = []
+      // The first message was taken above.
+      const again = await resume(client, began)
+      while (!rest.includes(mark)) rest.push(...brought([await socket.next()]))
+      const expected = brought(again)
+      expect(rest).toEqual(expected.slice(expected.length - rest.length))
+      expect(new Set(rest).size).toBe(rest.length)
+      expect(all.slice(all.length - rest.length)).toEqual(rest)
+    }
+    for (const { socket } of [client, ...sockets]) socket.terminate()
+  }, 60_000)
+
   test('leads one who names devices, or wants no events, to these alone, in either format and shape', async () => {
     const client = await connect()
     const begin = (await client.subscribe(nextId++)).at(-1) as Extract<ServerMessage, { type: 'live' }>
