@@ -42,7 +42,8 @@ interface Piece {
 export class DelayedFeed implements Feed {
   private readonly options: DelayedOptions
   private readonly tenant: Tenant
-  private devices: ReadonlySet<number>
+  /** Undefined before the first tick, with which it begins. */
+  private devices: ReadonlySet<number> | undefined
   /** What was read of where they were, and is not sent yet. */
   private pieces: Piece[] = []
   private replay: ReplayFeed | undefined
@@ -58,8 +59,6 @@ export class DelayedFeed implements Feed {
     this.options = options
     // Nobody in particular: the devices are named one by one.
     this.tenant = { userId: 0, organizationId: options.organizationId, role: 'viewer' }
-    this.devices = options.devices()
-    void this.begin()
   }
 
   tick(): void {
@@ -70,12 +69,12 @@ export class DelayedFeed implements Feed {
       return
     }
     const { outlet } = this.options
-    const left = this.wanted(this.devices).filter((device) => !devices.has(device))
+    const left = this.wanted(this.devices ?? []).filter((device) => !devices.has(device))
     this.devices = devices
     this.replay?.close()
     this.replay = undefined
     if (left.length > 0) outlet.send({ type: 'left', id: outlet.id, devices: left })
-    void this.begin()
+    void this.begin(devices)
   }
 
   drained(): void {
@@ -95,14 +94,14 @@ export class DelayedFeed implements Feed {
     return [...devices].filter((device) => this.options.wants(device))
   }
 
-  private async begin(): Promise<void> {
+  private async begin(devices: ReadonlySet<number>): Promise<void> {
     const generation = ++this.generation
     const { pool, delayMs, outlet, log } = this.options
     const at = new Date(Date.now() - delayMs)
     this.isRead = false
     this.pieces = []
     this.fromUs = at.getTime() * 1_000 + 1
-    const ids = this.wanted(this.devices)
+    const ids = this.wanted(devices)
     try {
       for (let first = 0; first < ids.length; first += DEVICES_MAX) {
         const some = ids.slice(first, first + DEVICES_MAX)
@@ -154,16 +153,16 @@ export class DelayedFeed implements Feed {
       this.announced = true
       if (!outlet.send({ type: 'live', id, cursor })) return
     }
-    this.follow()
+    this.follow(this.wanted(this.devices ?? []))
   }
 
-  private follow(): void {
+  private follow(devices: readonly number[]): void {
     const { replays, outlet, organizationId, socket } = this.options
     const { tenant } = this
     const started = replays.start(
       {
         tenant,
-        devices: () => this.wanted(this.devices),
+        devices: () => devices,
         socket,
         from: { beforeUs: this.fromUs },
         toMs: undefined,
