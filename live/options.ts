@@ -3,7 +3,15 @@ import { SCOPE_DEVICES_MAX } from '../schemas/stream.ts'
 import type { BusAddress } from '../storage/bus-address.ts'
 import { LiveError } from './live-error.ts'
 
-/** Limits: every one has a name, a unit and a default, and counts in `fleetflow_stream_limits_total{limit}`. */
+/**
+ * Limits: every one has a name, a unit and a default, and counts in `fleetflow_stream_limits_total{limit}`; what is kept in
+ * memory is a gauge, too.
+ *
+ * What live takes of memory is bounded by them, whatever clients do: a socket `closeSocketBytes` at most, and no
+ * more than `slowSocketBytes` and a chunk as long as it asks for nothing; the newest rows some 330 bytes each, and
+ * as much again for those that are encoded; pages likewise; and the last position of each device twice. Ten thousand
+ * sockets that all stall at once are 1.6 GB until they are closed; the kernel's buffers come on top.
+ */
 export const LIVE_LIMITS = {
   /** Open sockets, and upgrades under way; one more is answered 503. */
   socketsMax: 10_000,

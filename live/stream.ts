@@ -122,7 +122,8 @@ export class Stream {
         onDevices()
       },
       onAll: (ids) => {
-        // A device that only a position has told of so far is asked for by itself.
+        // A device that only a position has told of so far is asked for by itself: again, if the answer was lost.
+        this.asked.clear()
         const { positions } = stream
         const gone = [...positions.devices()].filter((id) => !ids.has(id) && positions.isKnown(id))
         this.setGroups(gone.map((id) => [positions.slotOf(id), []]))
@@ -150,6 +151,7 @@ export class Stream {
       catchUpRowsMax: this.limits.rowsKept,
       deliver: (batch, commit) => this.deliver(batch, commit),
       jump: () => this.jump(),
+      onLeftOut: () => this.metrics.limitMet('waitingRowsMax'),
       onLookedUp: (commits) => this.metrics.lookedUp.inc(commits),
     })
   }

@@ -14,7 +14,8 @@
  * Every `positions`, `events` and `live` carries the cursor that is behind it. A client that reads too slowly gets the newest
  * row of a device instead of each, and is told by `lagging`: what it missed it gets by a new subscription from the cursor
  * it had before. One that stays slow is closed with {@link STREAM_CLOSE}.slow. With `intervalMs` it is meant to be so: the
- * newest row of a device, at most so often, and no `lagging`.
+ * newest row of a device, at most so often, and no `lagging`; behind its cursors is what it has left out, so that events
+ * may come once more. Cursors of a snapshot are good from its `live` on.
  *
  * In an area (`bbox`, `polygon`, `geofence`) a row is sent where its place lies inside; a device whose newest place does
  * no more is told of by `left`. A late row inside of a device that is not there itself is followed by `left`. Who goes on

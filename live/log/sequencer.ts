@@ -35,6 +35,8 @@ export interface SequencerOptions {
   deliver(batch: PositionBatch | null, commit: Commit): boolean
   /** Leaves out what lies between, and reads anew what is. @returns The sequence that it goes on behind. */
   jump(): Promise<number>
+  /** A commit is left out, since too many rows wait. */
+  onLeftOut(): void
   /** Commits that were read from storage, since they did not come. */
   onLookedUp(commits: number): void
 }
@@ -72,7 +74,10 @@ export class Sequencer {
       const { sequence, rows } = commit
       if (sequence <= this.last || this.waiting.has(sequence)) continue
       const isNext = sequence === this.last + 1 && this.catchingUp === undefined
-      if (!isNext && this.waitingRows + rows.length > this.options.waitingRowsMax) continue
+      if (!isNext && this.waitingRows + rows.length > this.options.waitingRowsMax) {
+        this.options.onLeftOut()
+        continue
+      }
       received.waiting++
       this.waitingRows += rows.length
       this.waiting.set(sequence, { received, commit })
