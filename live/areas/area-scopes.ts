@@ -8,6 +8,12 @@
  *
  * An event is of an area where its place lies inside; one without a place, which a timer made, where its device is. All
  * events of a geofence are of the area of that geofence, so that `exit` is seen, whose place lies outside.
+ *
+ * Topics of uWebSockets, one a cell, were measured instead: 1,000 sockets with 50 cells each, each row encoded once and
+ * published to its cells of the three resolutions in use. A second of 10,000 / 30,000 / 100,000 rows takes 180 / 450 / 1,350
+ * ms of processor time; found by this index and gathered into one message a socket and tick 110 / 190 / 370 ms. And
+ * topics would send what is in the cell and not in the area, could not say which subscription a row is for, and lose
+ * what a slow socket can not take without a word.
  */
 import type { GeofenceEvent } from '../../schemas/geofence-event.ts'
 import type { LogSegment } from '../log/segment.ts'
