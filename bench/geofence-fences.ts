@@ -47,7 +47,7 @@ const SIMPLE_KINDS = [
 type Offset = readonly [eastM: number, northM: number]
 
 /** How what lies round a middle comes to lie in a town. */
-interface Town {
+export interface Town {
   readonly latitudeDeg: number
   readonly longitudeDeg: number
   readonly cos: number
@@ -92,7 +92,7 @@ function fence(id: number, shape: GeofenceShape): FenceSource {
 }
 
 /** The towns lie evenly over 20° by 45°: each some 80 km from the next. Turned and scaled a little, but for the first. */
-function townAt(number: number, seed: number): Town {
+export function townAt(number: number, seed: number): Town {
   const random = seededRandom(TOWNS_SEED + seed)
   const turn = seed === 0 ? 0 : 2 * Math.PI * random()
   const scale = seed === 0 ? 1 : SCALE_MIN + (SCALE_MAX - SCALE_MIN) * random()
@@ -104,7 +104,10 @@ function townAt(number: number, seed: number): Town {
   }
 }
 
-function placeIn({ latitudeDeg, longitudeDeg, cos, sin }: Town, [east, north]: Offset): [number, number] {
+export function placeIn(
+  { latitudeDeg, longitudeDeg, cos, sin }: Town,
+  [east, north]: Offset,
+): [number, number] {
   const x = (east * cos - north * sin) / Math.cos(latitudeDeg * RADIANS)
   return [longitudeDeg + x / DEGREE_M, latitudeDeg + (east * sin + north * cos) / DEGREE_M]
 }
@@ -192,13 +195,13 @@ export function positions(towns: number): Float64Array {
   return Float64Array.from(all)
 }
 
-interface Fix {
+export interface Fix {
   readonly ms: number
   readonly offset: Offset
 }
 
 /** By vehicle, in the order of their times. */
-function busTracks(): Map<string, Fix[]> {
+export function busTracks(): Map<string, Fix[]> {
   const tracks = new Map<string, Fix[]>()
   for (const line of linesOf(demoFile('tracks.csv.gz')).slice(1)) {
     const [vehicle, time, , , , latitude, longitude] = line.split(',')

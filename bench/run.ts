@@ -1,6 +1,7 @@
 /** `npm run bench [-- NAME…]`: asks the questions, prints a table each, and writes docs/benchmarks.md when all were asked. */
 import { writeFile } from 'node:fs/promises'
 import { projectRoot } from '../storage/project-root.ts'
+import { areas } from './areas.ts'
 import { attributesColumn } from './attributes-column.ts'
 import { Bench } from './bench.ts'
 import { copyEncode } from './copy-encode.ts'
@@ -31,6 +32,7 @@ const QUESTIONS = [
   geofenceIngest,
   latency,
   fanOut,
+  areas,
   publish,
   attributesColumn,
   replay,
