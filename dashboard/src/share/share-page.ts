@@ -194,7 +194,8 @@ export class SharePage {
   #onPositions(fixes: readonly Fix[]): void {
     this.#fleet.apply(fixes, performance.now(), this.#shownMs)
     this.#map?.refreshSoon()
-    this.#fitOnce()
+    // Those that come later would be out of view; who never comes is not waited for, see #tick.
+    if (this.#fleet.vehicles.every(({ last }) => last !== null)) this.#fitOnce()
   }
 
   #remove(ids: ReadonlySet<number>): void {
@@ -229,7 +230,7 @@ export class SharePage {
     this.#fleet.tick(this.#shownMs)
     this.#pill.tick()
     this.#map?.refreshSoon()
-    this.#draw()
+    this.#fitOnce()
     const shown =
       share.delayS === 0 ? 'Positions are live.' : `Positions are shown ${delayWords(share.delayS)}.`
     const until = `This link works until ${formatTime(Date.parse(share.expiresAt))}, for ${formatWait(leftMs)} more.`
