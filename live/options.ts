@@ -31,7 +31,7 @@ export const LIVE_LIMITS = {
   /** Replays of all sockets. */
   replaysMax: 256,
   replaysPerSocketMax: 4,
-  /** Rows that all replays together read ahead; one may have a few hundred, however many there are. */
+  /** Rows of some 500 bytes that all replays together read ahead; one may have 500, however many there are. */
   replayRowsAhead: 400_000,
   /** Newest rows and events kept in memory, for who comes back or is slow; what is older is read from storage. */
   rowsKept: 262_144,
