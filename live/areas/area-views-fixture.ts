@@ -65,6 +65,8 @@ export class World implements CommitReader, AreaReader {
   readonly stream = new StreamLog(ROWS_KEPT, () => this.tick())
   readonly hub: Hub
   readonly devices = new Map<number, Device>()
+  /** Ids are not given again. */
+  nextDevice = 1
   readonly areas: AreaScopes
   readonly groups: GroupScopes
   readonly random: () => number
@@ -354,6 +356,9 @@ export class Viewer {
 
   move(scope: TestScope): void {
     this.scope = scope
+    // Until all of the difference has come, no cursor is one of the new scope.
+    this.resumable = false
+    this.cursor = undefined
     this.feed!.move(scope.open(this.organizationId))
   }
 

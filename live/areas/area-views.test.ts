@@ -15,7 +15,7 @@ test.each(Array.from({ length: 12 }, (_, seed) => seed))(
   'maps show what they should, whatever happened (seed %d)',
   async (seed) => {
     const world = new World(seed)
-    for (let id = 1; id <= DEVICES; id++) world.setDevice(randomDevice(world, id))
+    for (let i = 0; i < DEVICES; i++) world.setDevice(randomDevice(world))
     const viewers = Array.from({ length: VIEWERS }, (_, i) => {
       const organizationId = i % 5 === 0 ? null : world.any(ORGANIZATIONS)
       const viewer = new Viewer(world, organizationId, world.scope(), i % 4 === 3 ? INTERVAL_MS : undefined)
@@ -64,7 +64,7 @@ async function changeWhatIsWatched(world: World): Promise<void> {
   else if (dice < 0.9) world.setDevice({ ...device, organizationId: world.any(ORGANIZATIONS) })
   else {
     world.removeDevice(device)
-    world.setDevice(randomDevice(world, Math.max(...world.devices.keys()) + 1))
+    world.setDevice(randomDevice(world))
   }
 }
 
@@ -85,7 +85,8 @@ async function settle(world: World, viewers: readonly Viewer[]): Promise<void> {
   world.tick()
 }
 
-function randomDevice(world: World, id: number): Device {
+function randomDevice(world: World): Device {
+  const id = world.nextDevice++
   const organizationId = world.any(ORGANIZATIONS)
   return { id, organizationId, disabled: false, groups: randomGroups(world), last: undefined }
 }
