@@ -110,6 +110,22 @@ test('a geofence is followed as it is moved, and its deletion ends the subscript
   expect(await client.next()).toMatchObject({ type: 'error', code: 'unknown-subscription' })
 })
 
+test('nothing is told of devices of others when an area is moved', async () => {
+  const other = await stream.organization()
+  const [foreign] = await stream.devices(other, 1)
+  const id = await geofence(70)
+  stream.publish({ device: foreign!, fixTimeMs: START_MS, longitude: 70 })
+  report(70)
+  client.send({ type: 'subscribe', id: 1, scope: { bbox: [69, 48, 71, 53] } })
+  client.send({ type: 'subscribe', id: 2, scope: { geofence: id } })
+  await until('live')
+  await until('live')
+  client.send({ type: 'scope', id: 1, scope: { bbox: [30, 48, 31, 53] } })
+  expect((await until('live'))[0]).toEqual({ type: 'left', id: 1, devices: [device] })
+  await stream.owner.query('UPDATE geofences SET shape = $2 WHERE id = $1', [id, circleAt(75)])
+  expect(await client.next()).toEqual({ type: 'left', id: 2, devices: [device] })
+})
+
 test('events are sent whose place is inside, and all of the geofence that is watched', async () => {
   const id = await geofence(20)
   report(20)

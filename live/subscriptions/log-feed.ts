@@ -168,7 +168,8 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
 
   left(slot: number): void {
     this.shown.delete(slot)
-    this.leaves.add(slot)
+    // An area has devices of everybody: who may not see one must not learn that it was there.
+    if (this.hub.stream.positions.sees(this.view.organizationId, slot)) this.leaves.add(slot)
   }
 
   /** Sends what is due, as far as the socket takes it. */

@@ -20,7 +20,7 @@ export class ScopeItems {
     return this.hub.chunks.sees(this.view.organizationId, commits.segmentOf(item), commits.indexOf(item))
   }
 
-  /** Slots of all devices in the scope that the organisation sees. */
+  /** Slots of all devices in the scope; of an area also those that the organisation does not see. */
   slots(): Set<number> {
     const { positions } = this.hub.stream
     return new Set(this.filter.slots() ?? positions.slotsSeenBy(this.view.organizationId))
