@@ -1,11 +1,13 @@
 import { once } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 import pg from 'pg'
+import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { fixes, type StreamClient, StreamFixture } from '../../test/stream-fixture.ts'
 import { LiveError } from '../live-error.ts'
 import { startLive } from '../server.ts'
+import { DeviceFeed } from './device-feed.ts'
 
 const START_MS = Date.UTC(2026, 0, 2, 3, 4, 5)
 
@@ -119,6 +121,34 @@ describe('changes of devices', () => {
       await server.end()
     }
   })
+})
+
+test('a device that was asked for when the connection was lost is asked for again', async () => {
+  const stream = await StreamFixture.create()
+  const gone: number[] = []
+  const feed = new DeviceFeed({
+    databaseUrl: stream.database.url,
+    log: pino({ level: 'silent' }),
+    onDevices: () => undefined,
+    onAll: () => undefined,
+    onGone: (ids) => gone.push(...ids),
+    onGeofences: () => undefined,
+    onUp: () => undefined,
+  })
+  try {
+    await feed.start()
+    const waiting = `SELECT pid FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name = 'fleetflow live' AND wait_event_type = 'Lock'`
+    await stream.owner.query('BEGIN; LOCK TABLE devices')
+    feed.check([2_000_000_000])
+    while ((await stream.owner.query(waiting)).rowCount === 0) await setImmediate()
+    await stream.owner.query(`SELECT pg_terminate_backend(pid, 10000) FROM (${waiting}) AS waiting; COMMIT`)
+    while (gone.length === 0) await setImmediate()
+    expect(gone).toEqual([2_000_000_000])
+  } finally {
+    await feed.close()
+    await stream.stop()
+  }
 })
 
 test('a database that is not there is told with a code', async () => {

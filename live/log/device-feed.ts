@@ -142,7 +142,12 @@ export class DeviceFeed {
   }
 
   private async readDevices(client: pg.Client, ids: number[]): Promise<void> {
-    const { rows } = await client.query<FeedDevice>(`${SELECT} WHERE id = ANY ($1)`, [ids])
+    const read = client.query<FeedDevice>(`${SELECT} WHERE id = ANY ($1)`, [ids])
+    const { rows } = await read.catch((error) => {
+      // All that are there are read anew. Of one that is not, nobody else would say so to whoever waits for it.
+      for (const id of ids) this.changed.add(id)
+      throw error
+    })
     this.options.onDevices(rows)
     const found = new Set(rows.map(({ id }) => id))
     const gone = ids.filter((id) => !found.has(id))
