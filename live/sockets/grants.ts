@@ -62,15 +62,18 @@ class GrantsOf {
       if (used.has(grant)) grant.lastUsedMs = nowMs
       else if (nowMs - grant.lastUsedMs > UNUSED_MS) this.grants.delete(owner)
     }
-    const { changes } = this
-    if (this.readChanges === changes || this.grants.size === 0) {
-      this.readChanges = changes
-      return []
-    }
-    const owners = new Map(this.grants)
-    const read = await this.read([...owners.keys()])
+    const { changes, readChanges } = this
+    // Not afterwards: who comes while it is read, and was read before the change, sets it back.
     this.readChanges = changes
-    return [...owners].flatMap(([owner, grant]) => replaceDevices(grant, read.get(owner) ?? new Set()))
+    if (readChanges === changes || this.grants.size === 0) return []
+    const owners = new Map(this.grants)
+    try {
+      const read = await this.read([...owners.keys()])
+      return [...owners].flatMap(([owner, grant]) => replaceDevices(grant, read.get(owner) ?? new Set()))
+    } catch (error) {
+      this.readChanges = Math.min(this.readChanges, readChanges)
+      throw error
+    }
   }
 
   private async read(owners: readonly number[]): Promise<Map<number, Set<number>>> {
@@ -119,11 +122,12 @@ export class Grants {
   /**
    * Reads again what may have changed, and forgets what no socket needs.
    * @param used Grants of open sockets.
-   * @returns What has changed.
+   * @param onRead Called for each kind with what has changed, also if nothing has: what is read of one is told although
+   *   the other could not be read.
    * @throws Error if the database can not be asked: the next call reads it, then.
    */
-  async refresh(used: ReadonlySet<Grant>): Promise<GrantChange[]> {
-    const changes = await Promise.all(this.all.map((grants) => grants.refresh(used)))
-    return changes.flat()
+  async refresh(used: ReadonlySet<Grant>, onRead: (changes: readonly GrantChange[]) => void): Promise<void> {
+    const reads = await Promise.allSettled(this.all.map(async (grants) => onRead(await grants.refresh(used))))
+    for (const read of reads) if (read.status === 'rejected') throw read.reason
   }
 }

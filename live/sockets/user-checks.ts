@@ -20,7 +20,7 @@ export interface UserChecksOptions {
   readonly sockets: ReadonlySet<CheckedSocket>
   readonly intervalMs: number
   readonly log: Logger
-  /** Called with each check: what came to the grants of sockets and went from them, if anything. */
+  /** Called twice with each check: what came to the grants of sockets and went from them, if anything. */
   onGrants(changes: readonly GrantChange[]): void
 }
 
@@ -64,8 +64,9 @@ export class UserChecks {
       }
     }
     const used = new Set(checked.flatMap(({ user }): Grant[] => (user.grant === null ? [] : [user.grant])))
-    const changes = await grants.refresh(used)
-    if (!this.stopped) onGrants(changes)
+    await grants.refresh(used, (changes) => {
+      if (!this.stopped) onGrants(changes)
+    })
   }
 }
 
