@@ -185,7 +185,7 @@ describe.skipIf(browserPath() === undefined)('geofences', () => {
     await page.getByText(/^No events in the last 31 days/).waitFor()
     // The geofence watches from when it was made.
     const startMs = Date.now() - 4 * SECOND_MS
-    await drive(-97.78, startMs)
+    await drive(-97.746, startMs)
     await drive(-97.7402, startMs + 2 * SECOND_MS)
     const rows = page.getByRole('listbox', { name: 'Events' }).locator('.row:visible')
     await expect
@@ -199,7 +199,7 @@ describe.skipIf(browserPath() === undefined)('geofences', () => {
         expect.stringMatching(/^Bus 1entered Depot\d+ s agoReplaced by a correction$/),
         expect.stringMatching(/^Bus 1entered Depot\d+ s agoCorrected$/),
       ])
-    await drive(-97.7, startMs + 3 * SECOND_MS)
+    await drive(-97.745, startMs + 3 * SECOND_MS)
     await expect.poll(() => rows.first().textContent()).toMatch(/^Bus 1left Depot/)
     await keepPicture(page, 'test-events')
   })
