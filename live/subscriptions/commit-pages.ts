@@ -64,26 +64,17 @@ export class CommitPages {
   }
 
   /**
-   * What follows a sequence.
+   * What follows a sequence: all that was stored when it was asked for, or more, as far as a page goes.
    * @throws Error if storage can not be read.
    */
-  get(after: number): Promise<CommitPage> {
-    let page = this.pages.get(after)
-    this.pages.delete(after)
-    if (page === undefined) {
-      page = this.read(after)
-      const forget = () => {
-        if (this.pages.get(after) === page) this.pages.delete(after)
-      }
-      // A page that ends where nothing is yet will have more; one that could not be read is no page.
-      page.then(({ last }) => last === after && forget(), forget)
-    }
-    this.pages.set(after, page)
-    if (this.pages.size > this.limits.resumePagesMax) {
-      this.metrics.limitMet('resumePagesMax')
-      this.pages.delete(this.pages.keys().next().value!)
-    }
-    return page
+  async get(after: number): Promise<CommitPage> {
+    const underWay = this.pages.get(after)
+    if (underWay === undefined) return this.begin(after)
+    this.keep(after, underWay)
+    const page = await underWay
+    if (page.last > after) return page
+    // It may have been read before this was asked for. One that was begun since by another who waited for it was not.
+    return this.pages.get(after) ?? this.begin(after)
   }
 
   /** How far storage is, see {@link CommitReader.head}. */
@@ -93,6 +84,27 @@ export class CommitPages {
 
   close(): void {
     this.closed = true
+  }
+
+  private begin(after: number): Promise<CommitPage> {
+    const page = this.read(after)
+    const forget = () => {
+      if (this.pages.get(after) === page) this.pages.delete(after)
+    }
+    // A page that ends where nothing is yet will have more; one that could not be read is no page.
+    page.then(({ last }) => last === after && forget(), forget)
+    this.keep(after, page)
+    return page
+  }
+
+  /** As the one that was used last. */
+  private keep(after: number, page: Promise<CommitPage>): void {
+    this.pages.delete(after)
+    this.pages.set(after, page)
+    if (this.pages.size > this.limits.resumePagesMax) {
+      this.metrics.limitMet('resumePagesMax')
+      this.pages.delete(this.pages.keys().next().value!)
+    }
   }
 
   private async read(after: number): Promise<CommitPage> {
