@@ -127,6 +127,8 @@ export class Stream {
         const { positions } = stream
         const gone = [...positions.devices()].filter((id) => !ids.has(id) && positions.isKnown(id))
         this.setGroups(gone.map((id) => [positions.slotOf(id), []]))
+        // Answers that were on their way may have been lost with the connection.
+        this.asked.clear()
         this.moved(stream.removeDevices(gone))
       },
       onGeofences: (payload) => this.hub.geofences.told(payload),
