@@ -13,6 +13,7 @@
 import type { StreamErrorCode } from '../../schemas/stream.ts'
 import { type LogCursor, writeCursor } from '../log/cursor.ts'
 import type { Move } from '../log/last-positions.ts'
+import type { LogSegment } from '../log/segment.ts'
 import { type Chunk, collect, itemsFrom, type View } from './chunks.ts'
 import type { Outlet } from './feed.ts'
 import type { Hub, LogSubscriber } from './hub.ts'
@@ -51,8 +52,10 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
   private floorItem: number
   /** Cursor of the last message. */
   private sent: string
-  /** Whether `live` was sent. */
+  /** Whether `live` was sent, and nothing that it stands behind is owed since. */
   private announced = false
+  /** Whether it gets every row from where it stands, so that what is left out is told: not before its snapshot is sent. */
+  private complete: boolean
   /** Whether the socket has enough. */
   private waiting = false
   private closed = false
@@ -74,6 +77,7 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
     this.leaves = new Leaves(outlet, hub.stream.positions)
     this.owed = new Owed(hub)
     this.mode = from === undefined ? 'walk' : 'resume'
+    this.complete = from !== undefined
     this.nextEvent = commits.end
     this.floorItem = commits.end
     this.floor = writeCursor(from ?? commits.cursor)
@@ -112,12 +116,18 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
 
   /** Ends it with an error. */
   fail(code: StreamErrorCode, detail: string): void {
+    // Its id may be that of another one by now.
+    if (this.closed) return
     this.outlet.send({ type: 'error', id: this.outlet.id, code, detail })
     this.outlet.end()
   }
 
   get isClosed(): boolean {
     return this.closed
+  }
+
+  get shows(): boolean {
+    return this.shown.size > 0
   }
 
   /** Moves the subscription: what it had and has no more leaves, what it had not is shown; `live` says that this is all. */
@@ -129,6 +139,7 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
     this.items = new ScopeItems(this.hub, this.view, filter)
     if (this.mode === 'live') this.beginWalk(this.hub.stream.commits.end)
     this.announced = false
+    this.owed.skip()
     filter.open(this)
     const after = this.items.slots()
     for (const slot of before) if (!after.has(slot)) this.left(slot)
@@ -148,9 +159,12 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
 
   /** The stream is about to leave out what it can not catch up with: only the newest follows. */
   jump(): void {
-    if (this.mode !== 'live') return
-    this.leaveLive(this.due)
-    this.waiting = this.outlet.full
+    // Who resumes reads from storage what is left out here, and a snapshot is of what comes in its place.
+    if (this.mode === 'resume' || !this.complete) return
+    if (this.mode === 'live') {
+      this.leaveLive(this.due)
+      this.waiting = this.outlet.full
+    } else if (this.sampling !== undefined) return
     this.hub.metrics.lagging.inc()
     this.outlet.send({ type: 'lagging', id: this.outlet.id, dropped: 0, events: 0 })
   }
@@ -257,6 +271,12 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
     this.leaves.send('also when full')
   }
 
+  /** Of the devices that are shown, those are not shown again whose last position is sent on the way. */
+  resent(segment: LogSegment, index: number): void {
+    const slot = segment.slots[index]!
+    if (this.shown.has(slot) && this.items.isLast(segment, index)) this.shown.delete(slot)
+  }
+
   /** What is due, and what follows, is walked over later. */
   private leaveLive(due: readonly number[]): void {
     const { chunks, stream } = this.hub
@@ -332,6 +352,7 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
       this.mode = 'live'
       this.nextEvent = end
     } else this.sampling.done()
+    this.complete = true
     if (this.announced) return
     this.announced = true
     this.outlet.send({ type: 'live', id: this.outlet.id, cursor: this.floor })
@@ -366,7 +387,7 @@ export class LogFeed implements LogSubscriber, Resuming, ScopeSink {
 
   /** Whether what is left out is counted, to be told. A snapshot is only the newest anyway. */
   private get counts(): boolean {
-    return this.waiting && this.announced && this.sampling === undefined
+    return this.waiting && this.mode === 'walk' && this.complete && this.sampling === undefined
   }
 
   /** The socket has enough in the middle of a walk. */

@@ -26,6 +26,11 @@ export class Owed {
     this.to = this.hub.stream.commits.end
   }
 
+  /** What has come so far was counted, by whatever scope there was. */
+  skip(): void {
+    this.to = this.hub.stream.commits.end
+  }
+
   add(isEvent: boolean): void {
     if (isEvent) this.events++
     else this.rows++

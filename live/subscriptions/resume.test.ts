@@ -225,6 +225,31 @@ describe('a cursor', () => {
     for (const socket of [client, again]) socket.socket.terminate()
   })
 
+  test('in the middle of a commit that is no longer kept is refused, since the rest of it is gone', async () => {
+    await stream.restart({ limits: LIMITS })
+    const client = await connect()
+    await client.subscribe(nextId++)
+    const messages = await publish([{ rows: 600, events: 0, late: false }], client)
+    const first = messages.find(({ type }) => type === 'positions') as { cursor: string }
+    const sequences = async () => {
+      const { rows } = await stream.owner.query('SELECT sequence FROM batches ORDER BY sequence DESC LIMIT 2')
+      return rows.map(({ sequence }) => Number(sequence))
+    }
+    const [mark, ofRows] = await sequences()
+    // The commit of the rows is forgotten, that of the mark behind it is not.
+    await stream.owner.query('DELETE FROM batches WHERE sequence < $1', [mark])
+    await stream.restart({ limits: LIMITS })
+    const again = await connect()
+    const ask = async (from: string) => {
+      again.send({ type: 'subscribe', id: nextId++, scope: { all: true }, from })
+      return (await again.until(isLive)).at(-1)
+    }
+    expect(await ask(first.cursor)).toMatchObject({ type: 'error', code: 'cursor-expired' })
+    // All of it, and nothing behind it, was sent: nothing is missing.
+    expect(await ask(Buffer.from(`l${ofRows}`).toString('base64url'))).toMatchObject({ type: 'live' })
+    for (const { socket } of [client, again]) socket.terminate()
+  })
+
   test('goes with no times', async () => {
     const client = await connect()
     const { cursor } = (await client.subscribe(nextId++)).at(-1) as { cursor: string }

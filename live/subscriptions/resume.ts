@@ -16,10 +16,14 @@ export interface Resuming {
   readonly view: View
   readonly filter: ScopeFilter
   readonly isClosed: boolean
+  /** Whether last positions of devices are to be sent at the end that may be on the way. */
+  readonly shows: boolean
   /** @returns Whether the socket is still open. */
   write(chunk: Chunk, cursor: string): boolean
   /** Ends it with an error. */
   fail(code: StreamErrorCode, detail: string): void
+  /** An item is sent, of a page or of memory. */
+  resent(segment: LogSegment, index: number): void
   /** Tells of those of the devices that are not in the scope now. */
   sendStrays(slots: Iterable<number>): void
   /** Goes on. */
@@ -79,10 +83,10 @@ export class Resume {
     const { chunks, stream } = this.hub
     const { commits } = stream
     const { filter, view } = this.feed
-    const chunk =
-      filter.slots() === null
-        ? chunks.everything(view, this.position)
-        : collect(commits, this.inMemory(this.position), view.encoding)
+    const isShared = filter.slots() === null && !this.feed.shows
+    const chunk = isShared
+      ? chunks.everything(view, this.position)
+      : collect(commits, this.inMemory(this.position), view.encoding)
     this.cursor = chunk.next === undefined ? commits.cursor : commits.cursorBehind(chunk.last)
     this.position = chunk.next ?? commits.end
     return this.write(chunk, this.cursor)
@@ -93,6 +97,7 @@ export class Resume {
     const { filter } = this.feed
     const has = filter.has(segment, index)
     const slot = segment.slots[index]!
+    if (has) this.feed.resent(segment, index)
     if (filter.byPlace && (has || !this.passed.has(slot))) this.passed.set(slot, has)
     return has
   }
@@ -121,7 +126,7 @@ export class Resume {
       const { sequence } = this.hub.stream.commits
       const page = await this.hub.pages.get(this.pageAfter)
       if (this.feed.isClosed) return
-      if (this.cursor.sequence < page.oldest - 1) {
+      if (neededFor(this.cursor) < page.oldest) {
         this.feed.fail('cursor-expired', 'what follows the cursor is no longer kept: subscribe without it')
         return
       }
@@ -171,4 +176,9 @@ export class Resume {
       if (this.hub.chunks.sees(view.organizationId, segment, index) && this.isIn(segment, index)) yield index
     }
   }
+}
+
+/** Sequence of the first commit that has something behind the cursor, or the one behind it. */
+function neededFor({ sequence, row, event }: LogCursor): number {
+  return row === undefined && event === undefined ? sequence + 1 : sequence
 }

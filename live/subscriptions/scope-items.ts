@@ -1,4 +1,5 @@
 /** What a scope has, now: devices, and items of the log and of last positions. */
+import type { LogSegment } from '../log/segment.ts'
 import type { View } from './chunks.ts'
 import type { Hub } from './hub.ts'
 import type { ScopeFilter } from './scope-filter.ts'
@@ -18,6 +19,14 @@ export class ScopeItems {
   sees(item: number): boolean {
     const { commits } = this.hub.stream
     return this.hub.chunks.sees(this.view.organizationId, commits.segmentOf(item), commits.indexOf(item))
+  }
+
+  /** Whether the item, of the log or read from storage, is a position that is as new as the last of its device. */
+  isLast(segment: LogSegment, index: number): boolean {
+    const { positions } = this.hub.stream
+    const row = positions.rowInSlot(segment.slots[index]!)
+    if (row < 0 || segment.isEvent(index)) return false
+    return segment.batch.fixTimeMs[index]! >= positions.batch.fixTimeMs[row]!
   }
 
   /** Slots of all devices in the scope; of an area also those that the organisation does not see. */
