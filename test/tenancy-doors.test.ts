@@ -137,6 +137,20 @@ it('a tenant sees its own rows through each door, a super admin all, and nobody 
   expect(await asAnonymous(owner, seen)).toEqual(rowsOf([]))
 })
 
+it('a driver sees positions of the own devices through the doors to these, and none through those to all', async () => {
+  const { tenant, device } = mine
+  const driver: Tenant = { ...tenant, role: 'driver' }
+  const none = { tracked: [], snapshot: [], lastFixes: [], replayed: [], next: [], fixes: [], nearest: [] }
+  expect(await withTenant(owner, driver, seen)).toMatchObject(none)
+  const { organizationId, userId } = tenant
+  await owner.query('INSERT INTO driver_devices VALUES ($1, $2, $3)', [organizationId, userId, device])
+  expect(await withTenant(owner, driver, seen)).toMatchObject({
+    ...none,
+    tracked: [device],
+    snapshot: [device],
+  })
+})
+
 it('objects that stand in for ours open no door', async () => {
   const fooled = await withTenant(owner, mine.tenant, async (client) => {
     await client.query(`
