@@ -26,10 +26,8 @@ const PLANNER = ['jit', 'enable_seqscan', 'enable_indexscan']
 
 export interface ReplayScope {
   readonly tenant: Tenant
-  /** Ids; null = all that the tenant sees. Those that it does not see have no rows. */
+  /** Ids; null = all that the tenant sees, read by time: see {@link readsByTime}. Those that it does not see have no rows. */
   readonly devices: readonly number[] | null
-  /** Whether windows are read by time and not by device: see {@link readsByTime}. */
-  readonly byTime: boolean
 }
 
 /** Key of a row in the order of replays. */
@@ -137,14 +135,14 @@ export function readReplayEvents(
  */
 export function nextReplayedUs(
   pool: pg.Pool,
-  { tenant, devices, byTime }: ReplayScope,
+  { tenant, devices }: ReplayScope,
   fromUs: number,
   toUs: number,
 ): Promise<number | undefined> {
   return withTenant(pool, tenant, async (client) => {
     const { rows } = await client.query<{ us: number | null }>(
       `SELECT (extract(epoch FROM next_replayed_time($1, ${time(fromUs)}, ${time(toUs)})) * 1000000)::bigint AS us`,
-      [byTime && devices === null ? null : devices],
+      [devices],
     )
     return rows[0]!.us ?? undefined
   })

@@ -152,8 +152,7 @@ export class Replays {
   private async scopeOf({ tenant, devices }: OpenReplay): Promise<ReplayScope> {
     const { ids, all } = await this.countedOf(tenant)
     const asked = devices()
-    const byTime = readsByTime((asked ?? ids).length, all)
-    return { tenant, devices: asked ?? (byTime ? null : ids), byTime }
+    return { tenant, devices: asked ?? (readsByTime(ids.length, all) ? null : ids) }
   }
 
   private countedOf(tenant: Tenant): ReturnType<typeof countDevices> {
