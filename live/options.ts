@@ -15,6 +15,8 @@ import { LiveError } from './live-error.ts'
 export const LIVE_LIMITS = {
   /** Open sockets, and upgrades under way; one more is answered 503. */
   socketsMax: 10_000,
+  /** Of them, sockets of one share link: whoever has it may be anybody. One more is answered 503. */
+  socketsPerShareLinkMax: 500,
   subscriptionsPerSocketMax: 16,
   /** Devices that all subscriptions of a socket name together. */
   devicesPerSocketMax: 2 * SCOPE_DEVICES_MAX,
@@ -28,8 +30,11 @@ export const LIVE_LIMITS = {
   slowSocketTimeoutMs: 30_000,
   /** Bytes that a socket may hold unsent, replies and all; what would go beyond closes it. */
   closeSocketBytes: 262_144,
-  /** Replays of all sockets. */
+  /** Replays of all users. */
   replaysMax: 256,
+  /** Subscriptions of share links that are behind the present: each reads as a replay does. */
+  delayedMax: 256,
+  /** Of either. */
   replaysPerSocketMax: 4,
   /** Rows of some 500 bytes that all replays together read ahead; one may have 500, however many there are. */
   replayRowsAhead: 400_000,
@@ -38,7 +43,7 @@ export const LIVE_LIMITS = {
   /** Rows and events of a page of storage, about, and pages kept for all who go on from an old cursor. */
   resumePageRows: 4_096,
   resumePagesMax: 32,
-  /** Rows that wait for a commit before theirs; more are left out, and read from storage. */
+  /** Rows and events that wait for a commit before theirs; more are left out, and read from storage. */
   waitingRowsMax: 65_536,
   /** Time without a byte in either direction, pings included, after which a socket is closed, s: 8 to 960. */
   idleTimeoutS: 120,

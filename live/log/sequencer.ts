@@ -27,7 +27,7 @@ export interface SequencerOptions {
   readonly sequence: number
   readonly reader: CommitReader
   readonly log: Logger
-  /** Rows that may wait for commits before theirs; more are left out, and found in storage later. */
+  /** Rows and events that may wait for commits before theirs; more are left out, and found in storage later. */
   readonly waitingRowsMax: number
   /** Rows and events that may be read from storage to catch up; beyond that it jumps. */
   readonly catchUpRowsMax: number
@@ -71,15 +71,16 @@ export class Sequencer {
     this.heard = true
     const received: Received = { batch, waiting: 1 }
     for (const commit of commits) {
-      const { sequence, rows } = commit
+      const { sequence } = commit
+      const rows = rowsOf(commit)
       if (sequence <= this.last || this.waiting.has(sequence)) continue
       const isNext = sequence === this.last + 1 && this.catchingUp === undefined
-      if (!isNext && this.waitingRows + rows.length > this.options.waitingRowsMax) {
+      if (!isNext && this.waitingRows + rows > this.options.waitingRowsMax) {
         this.options.onLeftOut()
         continue
       }
       received.waiting++
-      this.waitingRows += rows.length
+      this.waitingRows += rows
       this.waiting.set(sequence, { received, commit })
     }
     this.done(received)
@@ -210,7 +211,7 @@ export class Sequencer {
     const waiting = this.waiting.get(sequence)
     if (waiting === undefined) return
     this.waiting.delete(sequence)
-    this.waitingRows -= waiting.commit.rows.length
+    this.waitingRows -= rowsOf(waiting.commit)
     this.done(waiting.received)
   }
 
@@ -225,4 +226,9 @@ export class Sequencer {
     for (const sequence of this.waiting.keys()) least = Math.min(least, sequence)
     return least
   }
+}
+
+/** Rows and events of a commit; one at least, since it takes memory itself. */
+function rowsOf({ rows, events }: Commit): number {
+  return Math.max(1, rows.length + events.length)
 }
