@@ -94,6 +94,25 @@ describe('a replay', () => {
     expect(fixes([first!])).toHaveLength(DEVICES)
   })
 
+  test('begins and is moved to where nothing is, however long ago', async () => {
+    const client = await connect()
+    const longAgo = '0000-01-01T00:00:00Z'
+    client.send({
+      type: 'subscribe',
+      id: 1,
+      scope: { devices },
+      from: longAgo,
+      to: iso(startMs + 1),
+      speed: 0,
+    })
+    for (const again of [true, false]) {
+      const messages = await client.until(ofType('end'))
+      expect(messages[0]).toMatchObject({ type: 'clock', time: iso(0) })
+      expect(fixes(messages).at(-1)![1]).toBe(startMs)
+      if (again) client.send({ type: 'seek', id: 1, to: longAgo })
+    }
+  })
+
   test('is refused where its times do not go together, and where there are too many', async () => {
     const client = await connect()
     const subscribe = { type: 'subscribe', scope: { all: true }, from: iso(startMs) } as const

@@ -27,7 +27,10 @@ export function planReplay(
   nowMs: number,
 ): ReplayPlan | Refusal | undefined {
   if (from === undefined) return undefined
-  const place = from.includes(':') ? { beforeUs: Date.parse(from) * 1_000 } : readReplayCursor(from)
+  // Nothing is older than 1970: cursors say no such time, and the database knows no year 0.
+  const place = from.includes(':')
+    ? { beforeUs: Math.max(0, Date.parse(from)) * 1_000 }
+    : readReplayCursor(from)
   if (place === undefined) return undefined
   const toMs = to === undefined ? undefined : Date.parse(to)
   const wrong =
@@ -91,7 +94,7 @@ export function openReplay(
   return {
     code: 'too-many-replays',
     detail:
-      feed === 'replaysMax'
+      feed !== 'replaysPerSocketMax'
         ? `there are ${most} replays now, which is all there may be: try again later`
         : `a socket may have ${most} replays: unsubscribe one first`,
   }

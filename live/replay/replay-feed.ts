@@ -92,6 +92,11 @@ export class ReplayFeed implements Feed {
     return this.request.deviceCount
   }
 
+  /** Whether it is one that stays behind the present. */
+  get isDelayed(): boolean {
+    return this.request.delayed
+  }
+
   /** Whether storage is being asked. */
   get isReading(): boolean {
     return this.ahead.isReading
@@ -127,7 +132,7 @@ export class ReplayFeed implements Feed {
     const { id } = this.parts.outlet
     if (this.request.delayed) return { code: 'not-a-replay', detail: `subscription ${id} is live` }
     if (message.type === 'seek') {
-      this.seek(Date.parse(message.to))
+      this.seek(Math.max(0, Date.parse(message.to)))
       return undefined
     }
     if (this.isLive) {
