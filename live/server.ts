@@ -97,6 +97,13 @@ export async function startLive(
       leave: () => {
         places--
       },
+      admits(user) {
+        if (user.kind !== 'share') return true
+        const count = sum(clients, (client) => Number(isOfLink(client, user.shareLinkId)))
+        if (count < limits.socketsPerShareLinkMax) return true
+        metrics.limitMet('socketsPerShareLinkMax')
+        return false
+      },
       whileCorked(run) {
         const [other] = clients
         other?.whileCorked(run)
@@ -229,6 +236,10 @@ async function listen(uws: UWebSockets, app: TemplatedApp, options: LiveOptions)
     'address-unavailable',
     `the live stream can not listen on ${host}:${port} (${code}): check HOST and STREAM_PORT`,
   )
+}
+
+function isOfLink({ user }: Client, shareLinkId: number): boolean {
+  return user.kind === 'share' && user.shareLinkId === shareLinkId
 }
 
 function sum(clients: ReadonlySet<Client>, of: (client: Client) => number): number {

@@ -25,7 +25,7 @@ beforeAll(async () => {
   devices = (await stream.devices(organizationId, 3)) as typeof devices
   foreign = (await stream.devices(otherOrganizationId, 1))[0]!
   for (const device of [...devices, foreign]) await stream.store(device, START_MS)
-  await stream.start()
+  await stream.start({ limits: { socketsPerShareLinkMax: 3 } })
 })
 beforeEach(async () => {
   for (const socket of open.splice(0)) socket.terminate()
@@ -231,6 +231,16 @@ describe('whoever has a share link', () => {
     for (const { rows } of [...snapshot, message].filter((sent) => sent.type === 'positions')) {
       for (const row of rows) expect(row).toMatchObject({ speed: expect.any(Number), attributes: {} })
     }
+  })
+
+  it('has so many sockets, which others do not need', async () => {
+    link = await makeLink({ named: [devices[0]] })
+    for (let i = 0; i < 3; i++) await connect()
+    const refused = new WebSocket(stream.url(`?ticket=${await ticket()}`))
+    expect((await once(refused, 'error'))[0]).toMatchObject({ message: expect.stringContaining('503') })
+    expect(await stream.metric('fleetflow_stream_limits_total', { limit: 'socketsPerShareLinkMax' })).toBe(1)
+    link = await makeLink({ named: [devices[0]] })
+    await connect()
   })
 
   it('is refused the past, and devices that are not shared', async () => {

@@ -12,7 +12,12 @@ let harness: ReplayHarness
 let expected: string[]
 
 beforeAll(async () => {
-  harness = await ReplayHarness.create({ replayRowsAhead: ROWS_AHEAD, replaysMax: 3, replaysPerSocketMax: 2 })
+  harness = await ReplayHarness.create({
+    replayRowsAhead: ROWS_AHEAD,
+    replaysMax: 3,
+    delayedMax: 1,
+    replaysPerSocketMax: 2,
+  })
   const devices = await harness.devices(DEVICES)
   // All report at the same moments: more rows than are read at once have one and the same time.
   await harness.rows(devices, T0, SECONDS, 1_000)
@@ -69,7 +74,10 @@ test('there are so many replays of a socket and of all, and no more', () => {
   expect(() => harness.start(outlet(), { from, toMs, socket })).toThrow('replaysPerSocketMax')
   feeds.push(harness.start(outlet(), { from, toMs }))
   expect(() => harness.start(outlet(), { from, toMs })).toThrow('replaysMax')
-  expect(harness.limitsMet).toEqual(['replaysPerSocketMax', 'replaysMax'])
+  // Those of share links have places of their own.
+  feeds.push(harness.start(outlet(), { from, delayed: true }))
+  expect(() => harness.start(outlet(), { from, delayed: true })).toThrow('delayedMax')
+  expect(harness.limitsMet).toEqual(['replaysPerSocketMax', 'replaysMax', 'delayedMax'])
   for (const feed of feeds) feed.close()
   expect(harness.replays.count).toBe(0)
 })

@@ -29,7 +29,9 @@ const DEVICES_MS = 10_000
 const ROWS_AHEAD_MAX = 40_000
 const ROWS_AHEAD_MIN = 500
 
-type ReplayLimits = Pick<LiveLimits, 'replaysMax' | 'replaysPerSocketMax' | 'replayRowsAhead'>
+type ReplayLimits = Pick<LiveLimits, 'replaysMax' | 'delayedMax' | 'replaysPerSocketMax' | 'replayRowsAhead'>
+/** Limits that forbid one more. */
+type CountLimit = Exclude<keyof ReplayLimits, 'replayRowsAhead'>
 
 export interface ReplaysOptions {
   /** Connection string of the owner of the schema. */
@@ -95,15 +97,21 @@ export class Replays {
   }
 
   /** @returns The limit that forbids one more. */
-  start(request: OpenReplay, outlet: Outlet): ReplayFeed | 'replaysMax' | 'replaysPerSocketMax' {
+  start(request: OpenReplay, outlet: Outlet): ReplayFeed | CountLimit {
     const { limits, log } = this.options
+    // Counted apart: anybody may have a link, and must not take the replays of users.
+    const ofAll = request.delayed ? 'delayedMax' : 'replaysMax'
     let ofSocket = 0
-    for (const socket of this.open.values()) if (socket === request.socket) ofSocket++
+    let ofKind = 0
+    for (const [feed, socket] of this.open) {
+      if (socket === request.socket) ofSocket++
+      if (feed.isDelayed === request.delayed) ofKind++
+    }
     const met =
       ofSocket >= limits.replaysPerSocketMax
         ? 'replaysPerSocketMax'
-        : this.open.size >= limits.replaysMax
-          ? 'replaysMax'
+        : ofKind >= limits[ofAll]
+          ? ofAll
           : undefined
     if (met !== undefined) {
       this.options.limitMet(met)

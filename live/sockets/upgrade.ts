@@ -8,7 +8,7 @@ import type { Logger } from 'pino'
 import { STREAM_PATH, STREAM_PROTOCOLS } from '../../schemas/stream.ts'
 import { jsonFormat, STREAM_FORMATS, type StreamFormat } from '../format/stream-format.ts'
 import type { LiveMetrics, RefusalReason } from '../metrics.ts'
-import { authorise, UNAUTHORISED } from './authorise.ts'
+import { authorise, type StreamUser, UNAUTHORISED } from './authorise.ts'
 import type { SocketData } from './client.ts'
 import type { Grants } from './grants.ts'
 import type { HttpRequest, HttpResponse, us_socket_context_t } from './uws.ts'
@@ -31,6 +31,8 @@ export interface UpgradeOptions {
   /** Takes a place among the sockets, held until `leave`, or until the socket has closed. */
   enter(): boolean
   leave(): void
+  /** Whether the user may have one socket more. */
+  admits(user: StreamUser): boolean
   /** Runs `run` while some open socket is corked; false if there is none. */
   whileCorked(run: () => void): boolean
 }
@@ -90,6 +92,10 @@ export function upgradeHandler(
     if (typeof user === 'string') {
       options.leave()
       return refuse(401, user, UNAUTHORISED[user])
+    }
+    if (!options.admits(user)) {
+      options.leave()
+      return refuse(503, 'too-many-sockets', 'too many look at this link: try again later')
     }
     if (aborted) return options.leave()
     const data: SocketData = { user, format }
