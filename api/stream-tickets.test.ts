@@ -22,7 +22,14 @@ it('gives a ticket that can be redeemed once', async () => {
   })
   const redeem = () => api.pool.query('SELECT * FROM redeem_stream_ticket($1)', [tokenHash(body.ticket)])
   expect((await redeem()).rows).toEqual([
-    { user_id: api.north.userIds.viewer, organization_id: api.north.id, role: 'viewer' },
+    {
+      user_id: api.north.userIds.viewer,
+      organization_id: api.north.id,
+      role: 'viewer',
+      session_id: expect.any(String),
+      share_link_id: null,
+      delay_s: 0,
+    },
   ])
   expect((await redeem()).rows).toEqual([])
 })

@@ -34,6 +34,7 @@ const TEST_SUPPORT = [
   'ingest/journal/journal-fixture.ts',
   'ingest/journal/simulated-disk.ts',
   'geofence/index/fence-fixture.ts',
+  'live/areas/area-viewer-fixture.ts',
   'live/areas/area-views-fixture.ts',
 ]
 const LINES_MAX = 400

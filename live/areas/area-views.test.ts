@@ -3,7 +3,8 @@
  * devices, slow sockets and broken connections.
  */
 import { expect, test } from 'vitest'
-import { type Device, GROUPS, ORGANIZATIONS, Viewer, World } from './area-views-fixture.ts'
+import { Viewer } from './area-viewer-fixture.ts'
+import { type Device, GROUPS, ORGANIZATIONS, World } from './area-views-fixture.ts'
 
 const DEVICES = 40
 const VIEWERS = 14
