@@ -101,7 +101,6 @@ export class Stream {
           log,
           limitMet: (limit) => metrics.limitMet(limit),
         }),
-        pool: this.pool,
         log,
       },
       limits,

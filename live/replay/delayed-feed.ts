@@ -2,10 +2,8 @@
  * Feeds a subscription so far behind the present: the last position of each device at that time, then what follows, as a
  * replay that never catches up. When the devices change it begins anew.
  */
-import type pg from 'pg'
 import type { Logger } from 'pino'
-import { positionsAt } from '../../storage/snapshot.ts'
-import { type Tenant, withTenant } from '../../storage/tenancy.ts'
+import type { Tenant } from '../../storage/tenancy.ts'
 import { batchOf } from '../log/position-rows.ts'
 import { CHUNK_BYTES } from '../options.ts'
 import type { Feed, Outlet } from '../subscriptions/feed.ts'
@@ -18,8 +16,6 @@ const DEVICES_MAX = 1_000
 
 export interface DelayedOptions {
   readonly replays: Replays
-  /** Reads where the devices were. */
-  readonly pool: pg.Pool
   readonly log: Logger
   readonly outlet: Outlet
   readonly organizationId: number
@@ -96,7 +92,7 @@ export class DelayedFeed implements Feed {
 
   private async begin(devices: ReadonlySet<number>): Promise<void> {
     const generation = ++this.generation
-    const { pool, delayMs, outlet, log } = this.options
+    const { replays, delayMs, outlet, log } = this.options
     const at = new Date(Date.now() - delayMs)
     this.isRead = false
     this.pieces = []
@@ -105,9 +101,7 @@ export class DelayedFeed implements Feed {
     try {
       for (let first = 0; first < ids.length; first += DEVICES_MAX) {
         const some = ids.slice(first, first + DEVICES_MAX)
-        const positions = await withTenant(pool, this.tenant, (client) =>
-          positionsAt(client, at, some, undefined),
-        )
+        const positions = await replays.positionsAt(this.tenant, at, some)
         if (generation !== this.generation) return
         const batch = batchOf(positions)
         for (let row = 0; row < batch.length; row++) this.add(outlet.encoding.encodePosition(batch, row))

@@ -4,6 +4,7 @@
  */
 import type pg from 'pg'
 import type { Logger } from 'pino'
+import type { Position } from '../../schemas/position.ts'
 import { createPool } from '../../storage/pools.ts'
 import {
   countDevices,
@@ -13,7 +14,8 @@ import {
   readReplayWindow,
   readsByTime,
 } from '../../storage/replay.ts'
-import type { Tenant } from '../../storage/tenancy.ts'
+import { positionsAt } from '../../storage/snapshot.ts'
+import { type Tenant, withTenant } from '../../storage/tenancy.ts'
 import { CHUNK_BYTES, type LiveLimits } from '../options.ts'
 import type { Feed, Outlet, Refusal } from '../subscriptions/feed.ts'
 import type { ReplaySource } from './read-ahead.ts'
@@ -134,6 +136,11 @@ export class Replays {
     this.open.set(feed, request.socket)
     request.onOpen(feed)
     return feed
+  }
+
+  /** Where devices were at a time, for those who begin behind the present. */
+  positionsAt(tenant: Tenant, at: Date, devices: readonly number[]): Promise<Position[]> {
+    return withTenant(this.pool, tenant, (client) => positionsAt(client, at, devices, undefined))
   }
 
   async close(): Promise<void> {

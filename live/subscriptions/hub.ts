@@ -1,5 +1,4 @@
 /** What all subscriptions share. */
-import type pg from 'pg'
 import type { Logger } from 'pino'
 import type { AreaScopes } from '../areas/area-scopes.ts'
 import type { AreaReader } from '../areas/area-storage.ts'
@@ -27,7 +26,6 @@ export interface LogSubscriber extends Feed {
 /** What reads the past. */
 export interface History {
   readonly replays: Replays
-  readonly pool: pg.Pool
   readonly log: Logger
 }
 
