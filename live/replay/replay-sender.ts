@@ -4,11 +4,9 @@
  */
 import type { ReplayEvent } from '../../storage/replay.ts'
 import type { Outlet } from '../subscriptions/feed.ts'
+import { LEFT_DEVICES_MAX } from '../subscriptions/leaves.ts'
 import { type ReplayPlace, rowKeyOf, writeReplayCursor } from './replay-cursor.ts'
 import type { Stretch } from './stretch.ts'
-
-/** Devices of one `left` message at most. */
-const LEFT_DEVICES_MAX = 1_000
 
 /** An area: what lies outside is not sent. */
 export interface ReplayArea {

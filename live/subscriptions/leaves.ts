@@ -3,7 +3,7 @@ import type { LastPositions } from '../log/last-positions.ts'
 import type { Outlet } from './feed.ts'
 
 /** Devices of one `left` message at most. */
-const LEFT_DEVICES_MAX = 1_000
+export const LEFT_DEVICES_MAX = 1_000
 
 export class Leaves {
   private readonly slots = new Set<number>()
