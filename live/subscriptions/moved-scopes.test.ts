@@ -101,3 +101,24 @@ test('a slow client whose subscription is moved is told of what is left out mean
   expect(sentOfFirst + dropped).toBeGreaterThanOrEqual(round * 150)
   expect(sentOfFirst + dropped).toBeLessThanOrEqual(round * 150 + (round - movedAt) * 50)
 })
+
+test('a slow client is told when the stream leaves out what it can not catch up with', async () => {
+  await stream.start({ limits: { slowSocketBytes: 65_536, rowsKept: 1_024 } })
+  const reader = await connect()
+  await reader.subscribe(1)
+  const client = await connect()
+  await client.subscribe(1)
+  client.socket.pause()
+  let round = 0
+  const slow = () => stream.metric('fleetflow_stream_limits_total', { limit: 'slowSocketBytes' })
+  while ((await slow()) === 0) await fill(reader, ++round)
+  const row = (second: number) => ({ device: devices[second % 200]!, fixTimeMs: START_MS + second * 1_000 })
+  await stream.storeCommit(Array.from({ length: 1_500 }, (_, i) => row(1_000 + i)))
+  await stream.commit([row(3_000)])
+  const isLast = (message: ServerMessage) =>
+    fixes([message]).some(([, timeMs]) => timeMs === START_MS + 3_000_000)
+  await reader.until(isLast)
+  expect(await stream.metric('fleetflow_stream_jumps_total')).toBe(1)
+  client.socket.resume()
+  expect(await client.until(isLast)).toContainEqual({ type: 'lagging', id: 1, dropped: 0, events: 0 })
+})
