@@ -27,7 +27,7 @@ const TIMEOUT_MS = 20_000
 /** Shorter than a tick of so many sockets takes to send, so that ticks follow each other at once. */
 const TICK_MS = 1
 const POLL_MS = 5
-const SETTLE_MS = 300
+const SETTLE_MS = 500
 /** Of a frame of 126 to 65,535 bytes that a server sends, RFC 6455 5.2. */
 const FRAME_HEAD_BYTES = 4
 
@@ -133,6 +133,15 @@ class Receivers {
     }
   }
 
+  /** Waits until nothing comes any more. */
+  async quiet(): Promise<void> {
+    let before: number
+    do {
+      before = this.bytes
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
+    } while (this.bytes !== before)
+  }
+
   async close(): Promise<void> {
     const exited = new Promise((resolve) => this.child.once('exit', resolve))
     this.child.disconnect()
@@ -174,7 +183,7 @@ class BareSender implements Sender {
       if (performance.now() > deadlineMs) throw new Error(`not all receivers of ${kind} subscribed`)
       before = receivers.bytes
       sender.tick()
-      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
+      await receivers.quiet()
     }
     sender.roundBytes = receivers.bytes
     return sender
