@@ -99,8 +99,13 @@ describe('live stream', () => {
       { device: devices[1]!, fixTimeMs: fixTimeMs + 1, quality: QUALITY.invalidFix },
       { device: devices[1]!, fixTimeMs: late },
     )
-    expect(fixes([await client.next()])).toEqual([[devices[1], fixTimeMs]])
-    expect(fixes([await client.next()])).toEqual([[devices[1], late]])
+    // One tick or two.
+    const messages = [await client.next()]
+    if (fixes(messages).length < 2) messages.push(await client.next())
+    expect(fixes(messages)).toEqual([
+      [devices[1], fixTimeMs],
+      [devices[1], late],
+    ])
     expect(fixes(await client.subscribe(2, [devices[1]!]))).toEqual([[devices[1], fixTimeMs]])
     client.socket.terminate()
   })
@@ -149,9 +154,10 @@ describe('live stream', () => {
     // Answered after the unsubscription was done.
     client.send({ type: 'unsubscribe', id: 9 })
     expect(await client.next()).toMatchObject({ type: 'error', id: 9, code: 'unknown-subscription' })
-    stream.publish({ device: devices[0]!, fixTimeMs: later() })
-    stream.publish({ device: devices[0]!, fixTimeMs: later() })
-    expect([await client.next(), await client.next()]).toMatchObject([{ id: 2 }, { id: 2 }])
+    for (let i = 0; i < 2; i++) {
+      stream.publish({ device: devices[0]!, fixTimeMs: later() })
+      expect(await client.next()).toMatchObject({ type: 'positions', id: 2 })
+    }
     client.socket.terminate()
   })
 

@@ -56,6 +56,7 @@ export class Stream {
   /** Item up to which ticks have come. */
   private published = 0
   private timer: NodeJS.Timeout | undefined
+  private soon: NodeJS.Immediate | undefined
   private lastTickMs = 0
   /** Devices that have been asked for, since the next commit has something of them. */
   private asked = new Set<number>()
@@ -196,6 +197,7 @@ export class Stream {
   async close(): Promise<void> {
     clearInterval(this.clock)
     clearTimeout(this.timer)
+    clearImmediate(this.soon)
     for (const port of this.ports) port.close()
     this.hub.pages.close()
     this.hub.geofences.close()
@@ -244,16 +246,20 @@ export class Stream {
   /** To be called when the log has grown, or who sees what has changed. */
   private changed(): void {
     this.hub.chunks.changed()
-    if (this.hub.stream.commits.end === this.published || this.timer !== undefined) return
+    if (this.hub.stream.commits.end === this.published || this.timer !== undefined || this.soon !== undefined)
+      return
     const waitMs = this.lastTickMs + this.tickMs - performance.now()
-    // At once after a pause; the next tick waits for what comes with it.
-    if (waitMs <= 0) this.tick()
+    // At once after a pause, but with all that this turn of the event loop brings: where a tick takes longer than its
+    // interval, one for each batch would fall further and further behind.
+    if (waitMs <= 0) this.soon = setImmediate(() => this.tick())
     else this.timer = setTimeout(() => this.tick(), waitMs)
   }
 
   private tick(): void {
     clearTimeout(this.timer)
+    clearImmediate(this.soon)
     this.timer = undefined
+    this.soon = undefined
     this.lastTickMs = performance.now()
     this.observeLatency()
     this.published = this.hub.stream.commits.end
