@@ -90,7 +90,16 @@ async function makeFleet(bench: Bench): Promise<Fleet> {
   const user = { userId: users.rows[0]!.id, organizationId, role: 'viewer' } as const
   const token = await sessionToken(client, user, JWT_SECRET)
   const live = await startLive(
-    { host: '127.0.0.1', port: 0, allowedOrigins: [], databaseUrl, jwtSecret: JWT_SECRET, logLevel: 'warn' },
+    {
+      host: '127.0.0.1',
+      port: 0,
+      allowedOrigins: [],
+      databaseUrl,
+      jwtSecret: JWT_SECRET,
+      logLevel: 'warn',
+      // Seeks follow each other as fast as they are answered.
+      limits: { messagesPerSecondMax: 1_000 },
+    },
     [],
   )
   bench.defer(() => live.stop())
