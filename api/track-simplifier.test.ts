@@ -1,4 +1,4 @@
-import { assert, double, integer, property, record, uniqueArray } from 'fast-check'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { TrackSimplifier } from './track-simplifier.ts'
 
@@ -93,14 +93,14 @@ function drive(seed: number, count: number, start: Place, stepM: number): Place[
 
 describe('a simplified track', () => {
   it('has no fix further than the tolerance from the segment that stands for it', () => {
-    assert(
-      property(
-        record({
-          seed: integer({ min: 1, max: 2 ** 31 }),
-          latitudeDeg: double({ min: -89.9, max: 89.9, noNaN: true }),
-          longitudeDeg: double({ min: -180, max: 180, noNaN: true }),
-          stepM: double({ min: 0.5, max: 50_000, noNaN: true }),
-          toleranceM: double({ min: 0.1, max: 10_000, noNaN: true }),
+    fc.assert(
+      fc.property(
+        fc.record({
+          seed: fc.integer({ min: 1, max: 2 ** 31 }),
+          latitudeDeg: fc.double({ min: -89.9, max: 89.9, noNaN: true }),
+          longitudeDeg: fc.double({ min: -180, max: 180, noNaN: true }),
+          stepM: fc.double({ min: 0.5, max: 50_000, noNaN: true }),
+          toleranceM: fc.double({ min: 0.1, max: 10_000, noNaN: true }),
         }),
         ({ seed, latitudeDeg, longitudeDeg, stepM, toleranceM }) => {
           const track = drive(seed, 300, { latitudeDeg, longitudeDeg }, stepM)
@@ -117,14 +117,14 @@ describe('a simplified track', () => {
   }, 60_000)
 
   it('has no fix further than that where places are anywhere on the globe', () => {
-    const place = record({
-      latitudeDeg: double({ min: -90, max: 90, noNaN: true }),
-      longitudeDeg: double({ min: -180, max: 180, noNaN: true }),
+    const place = fc.record({
+      latitudeDeg: fc.double({ min: -90, max: 90, noNaN: true }),
+      longitudeDeg: fc.double({ min: -180, max: 180, noNaN: true }),
     })
-    assert(
-      property(
-        uniqueArray(place, { minLength: 1, maxLength: 30 }),
-        double({ min: 1, max: 10_000, noNaN: true }),
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(place, { minLength: 1, maxLength: 30 }),
+        fc.double({ min: 1, max: 10_000, noNaN: true }),
         (track, toleranceM) => {
           expect(errorM(track, simplified(track, toleranceM))).toBeLessThanOrEqual(toleranceM + 1e-6)
         },
