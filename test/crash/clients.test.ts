@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { complaintsOf, runKills } from './kills.ts'
 
-const KILLS = 8
+const KILLS = 6
 const CLIENTS = 100
 const AWAY_MS_MAX = 10_000
 const SEED = Number(process.env.SEED ?? 5)

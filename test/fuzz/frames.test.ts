@@ -9,7 +9,7 @@ import { threadUrl } from '../../storage/project-root.ts'
 import { type TestDatabase, testDatabase } from '../database.ts'
 
 /** What an ordinary run takes; a long one is for the night. */
-const FRAMES_DEFAULT = 200_000
+const FRAMES_DEFAULT = 100_000
 /** Slower than this no machine is, damaged frames/s. */
 const FRAMES_PER_SECOND_MIN = 500
 const START_TIMEOUT_MS = 60_000
