@@ -4,14 +4,15 @@ import { complaintsOf, runKills } from './kills.ts'
 
 const KILLS = 6
 const CLIENTS = 100
-const AWAY_MS_MAX = 10_000
+const STAY_MS_MAX = 2_000
+const AWAY_MS_MAX = 3_000
 const SEED = Number(process.env.SEED ?? 5)
 
 test(`${CLIENTS} clients that are dropped at random have every row and event once over ${KILLS} kills (seed ${SEED})`, async () => {
   const result = await runKills({
     kills: KILLS,
     seed: SEED,
-    clients: { count: CLIENTS, awayMsMax: AWAY_MS_MAX },
+    clients: { count: CLIENTS, stayMsMax: STAY_MS_MAX, awayMsMax: AWAY_MS_MAX },
   })
   process.stdout.write(`${JSON.stringify(result.stream)}\n`)
   expect(complaintsOf(result)).toEqual([])

@@ -30,7 +30,8 @@ export interface KillOptions {
 
 export interface StreamClientsLoad {
   readonly count: number
-  /** Longest time that one stays away, ms. */
+  /** Longest time that one stays, and that it stays away, ms. */
+  readonly stayMsMax: number
   readonly awayMsMax: number
 }
 
@@ -65,7 +66,7 @@ const RECORDS_PER_SECOND = 600
 const RECORDS_PER_SECOND_STREAMED = 120
 /** Share of the records that are sent after later ones of their device, where clients look at the order. */
 const LATE_SHARE = 0.1
-const STAY_MS = { min: 500, max: 20_000 } as const
+const STAY_MS_MIN = 500
 const AWAY_MS_MIN = 1_000
 const ALL_LIVE_TIMEOUT_MS = 60_000
 const SETTLE_TIMEOUT_MS = 180_000
@@ -230,7 +231,7 @@ class KillRun {
 
   /** Clients that subscribe before the first record is stored, so that each must have all of them at the end. */
   private async connectClients(
-    { count, awayMsMax }: StreamClientsLoad,
+    { count, stayMsMax, awayMsMax }: StreamClientsLoad,
     ports: EnginePorts,
     fleet: readonly FleetDevice[],
     devices: readonly number[],
@@ -243,7 +244,7 @@ class KillRun {
       streamUrl: `ws://127.0.0.1:${ports.stream}`,
       ...ADMIN,
       seed: this.options.seed,
-      stayMs: STAY_MS,
+      stayMs: { min: STAY_MS_MIN, max: stayMsMax },
       awayMs: { min: AWAY_MS_MIN, max: awayMsMax },
     })
     this.lab.defer(() => clients.end())

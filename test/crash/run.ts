@@ -18,7 +18,8 @@ import type { Verdict } from './verify.ts'
 
 const EXIT_BROKEN = 1
 const KILLS = 200
-/** Longest time that a client of the stream stays away, ms. */
+/** Longest time that a client of the stream stays, and that it stays away, ms. */
+const STAY_MS_MAX = 20_000
 const AWAY_MS_MAX = 60_000
 const OUTAGE_RECORDS_PER_SECOND = 2000
 
@@ -71,7 +72,9 @@ async function kill(kills: number, seed: number, clients: number | undefined): P
     seed,
     environment,
     onProgress: say,
-    ...(clients === undefined ? {} : { clients: { count: clients, awayMsMax: AWAY_MS_MAX } }),
+    ...(clients === undefined
+      ? {}
+      : { clients: { count: clients, stayMsMax: STAY_MS_MAX, awayMsMax: AWAY_MS_MAX } }),
   })
   const { verdict, recoveryMs, stream } = result
   const byKind = Object.entries(result.kills).map(([kind, count]) => `${count} ${kind}`)
