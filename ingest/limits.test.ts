@@ -6,7 +6,7 @@ import { FIXED_LIMITS, LIMITS } from './limits.ts'
 import { ingestMetrics } from './metrics.ts'
 
 /** Those of the stream are live's own. */
-const page = readFileSync('docs/limits.md', 'utf8').replace(/^## Stream\n[^]*?(?=^## )/m, '')
+const page = readFileSync('docs/limits.md', 'utf8').replace(/^## Stream\n[\s\S]*?(?=^## )/m, '')
 
 test('the page of limits has each limit with its default, and no other', () => {
   const written = [...page.matchAll(/^\| `(\w+)` +\| [^|]+ \| +(\d+) +\| /gm)]
