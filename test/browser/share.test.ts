@@ -115,7 +115,9 @@ describe.skipIf(browserPath() === undefined)('share links', () => {
   test('a link to a group shows its vehicles, on a phone, too', async () => {
     await dispatcher.page.getByRole('button', { name: 'Group' }).click()
     await dispatcher.page.locator('.who-group').getByRole('button', { name: 'Share' }).click()
+    expect(await dialog().getByLabel('The new link').count()).toBe(0)
     const groupUrl = await makeLink('0')
+    expect(groupUrl).not.toBe(url)
     await dispatcher.page.keyboard.press('Escape')
     const { page } = stranger
     await page.setViewportSize(PHONE)

@@ -100,7 +100,7 @@ export class ShareDialog {
     setText(this.#title, `Share ${shared.name}`)
     this.#name.value = shared.name.slice(0, NAME_MAX)
     setText(this.#fault, '')
-    this.#made.hidden = true
+    this.#hideMade()
     document.body.append(this.element)
     this.element.showModal()
     this.#name.select()
@@ -111,6 +111,7 @@ export class ShareDialog {
   async #make(): Promise<void> {
     const shared = this.#shared!
     setText(this.#fault, '')
+    this.#hideMade()
     this.#submit.disabled = true
     try {
       const { token } = await makeLink(this.#session, shared, {
@@ -123,6 +124,12 @@ export class ShareDialog {
     } finally {
       this.#submit.disabled = false
     }
+  }
+
+  /** Takes the former link away, so that nobody copies it for the one that is asked for now. */
+  #hideMade(): void {
+    this.#made.hidden = true
+    this.#made.replaceChildren()
   }
 
   #showMade(url: string): void {
