@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 
 const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(process.argv[2], 'utf8'))
-console.log(`${numPassedTests} ${numFailedTests}`)
+process.stdout.write(`${numPassedTests} ${numFailedTests}\n`)
 for (const { name, status, message, assertionResults } of testResults) {
   const failed = assertionResults.filter((test) => test.status === 'failed')
   for (const { fullName, failureMessages } of failed) tell(fullName, failureMessages[0])
@@ -10,5 +10,5 @@ for (const { name, status, message, assertionResults } of testResults) {
 }
 
 function tell(what, why = '') {
-  console.log(`failed: ${what}: ${why.split('\n')[0]}`)
+  process.stdout.write(`failed: ${what}: ${why.split('\n')[0]}\n`)
 }
