@@ -6,6 +6,7 @@ import type { CustomLayerInterface, Map as MapLibre } from 'maplibre-gl'
 import { mercatorX, mercatorY } from '../fleet/mercator.ts'
 import type { MotionTable } from '../fleet/motion.ts'
 import { SPRITE, SPRITE_COUNT } from './sprites.ts'
+import { bindCorners, blendFlat, linkProgram } from './webgl.ts'
 
 const TILE_PX = 512
 /** Values of an instance: x, y, turn, sprite, size, opacity. */
@@ -197,11 +198,7 @@ export class VehicleLayer implements CustomLayerInterface {
     gl.activeTexture(gl.TEXTURE0)
     gl.bindTexture(gl.TEXTURE_2D, resources.texture)
     gl.uniform2f(resources.viewport, width, height)
-    gl.disable(gl.DEPTH_TEST)
-    gl.disable(gl.STENCIL_TEST)
-    gl.disable(gl.CULL_FACE)
-    gl.enable(gl.BLEND)
-    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA)
+    blendFlat(gl)
     gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.#used)
     gl.bindVertexArray(null)
   }
@@ -219,28 +216,10 @@ function crowdedSize(count: number): number {
 }
 
 function createResources(gl: WebGL2RenderingContext): Resources {
-  const program = gl.createProgram()
-  for (const [kind, source] of [
-    [gl.VERTEX_SHADER, VERTEX],
-    [gl.FRAGMENT_SHADER, FRAGMENT],
-  ] as const) {
-    const shader = gl.createShader(kind)!
-    gl.shaderSource(shader, source)
-    gl.compileShader(shader)
-    gl.attachShader(program, shader)
-  }
-  gl.linkProgram(program)
-  if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
-    throw new Error(`vehicle layer: ${gl.getProgramInfoLog(program)}`)
-  }
+  const program = linkProgram(gl, 'vehicle', VERTEX, FRAGMENT)
   const array = gl.createVertexArray()
   gl.bindVertexArray(array)
-  const corners = gl.createBuffer()
-  gl.bindBuffer(gl.ARRAY_BUFFER, corners)
-  gl.bufferData(gl.ARRAY_BUFFER, new Float32Array([-1, -1, 1, -1, -1, 1, 1, 1]), gl.STATIC_DRAW)
-  const corner = gl.getAttribLocation(program, 'corner')
-  gl.enableVertexAttribArray(corner)
-  gl.vertexAttribPointer(corner, 2, gl.FLOAT, false, 0, 0)
+  bindCorners(gl, program, [-1, -1, 1, -1, -1, 1, 1, 1])
   const instances = gl.createBuffer()
   gl.bindBuffer(gl.ARRAY_BUFFER, instances)
   for (const [name, size, offset] of [

@@ -4,6 +4,7 @@
  */
 import type { CustomLayerInterface, Map as MapLibre } from 'maplibre-gl'
 import { mercatorX, mercatorY } from '../fleet/mercator.ts'
+import { bindCorners, blendFlat, linkProgram } from '../map/webgl.ts'
 import type { ReplayClock } from './replay-clock.ts'
 import type { TrailWriter } from './replay-motion.ts'
 
@@ -153,11 +154,7 @@ export class TrailLayer implements CustomLayerInterface, TrailWriter {
     gl.bindVertexArray(resources.array)
     gl.bindBuffer(gl.ARRAY_BUFFER, resources.ways)
     this.#upload(gl)
-    gl.disable(gl.DEPTH_TEST)
-    gl.disable(gl.STENCIL_TEST)
-    gl.disable(gl.CULL_FACE)
-    gl.enable(gl.BLEND)
-    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA)
+    blendFlat(gl)
     for (const [first, end] of ringParts(this.#over, this.#written)) {
       pointAtWays(gl, resources.program, first)
       gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, end - first)
@@ -208,27 +205,10 @@ function pointAtWays(gl: WebGL2RenderingContext, program: WebGLProgram, first: n
 }
 
 function createResources(gl: WebGL2RenderingContext): Resources {
-  const program = gl.createProgram()
-  for (const [kind, source] of [
-    [gl.VERTEX_SHADER, VERTEX],
-    [gl.FRAGMENT_SHADER, FRAGMENT],
-  ] as const) {
-    const shader = gl.createShader(kind)!
-    gl.shaderSource(shader, source)
-    gl.compileShader(shader)
-    gl.attachShader(program, shader)
-  }
-  gl.linkProgram(program)
-  if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
-    throw new Error(`trail layer: ${gl.getProgramInfoLog(program)}`)
-  }
+  const program = linkProgram(gl, 'trail', VERTEX, FRAGMENT)
   const array = gl.createVertexArray()
   gl.bindVertexArray(array)
-  gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer())
-  gl.bufferData(gl.ARRAY_BUFFER, new Float32Array([0, -1, 1, -1, 0, 1, 1, 1]), gl.STATIC_DRAW)
-  const corner = gl.getAttribLocation(program, 'corner')
-  gl.enableVertexAttribArray(corner)
-  gl.vertexAttribPointer(corner, 2, gl.FLOAT, false, 0, 0)
+  bindCorners(gl, program, [0, -1, 1, -1, 0, 1, 1, 1])
   const ways = gl.createBuffer()
   gl.bindBuffer(gl.ARRAY_BUFFER, ways)
   gl.bufferData(gl.ARRAY_BUFFER, WAYS_MAX * STRIDE * 4, gl.DYNAMIC_DRAW)
