@@ -4,15 +4,8 @@ import { latitudeOf, longitudeOf } from '../fleet/mercator.ts'
 import { STATE } from '../fleet/motion.ts'
 import { summarize } from '../fleet/track.ts'
 import { button, element, icon, setText } from '../ui/dom.ts'
-import {
-  formatAge,
-  formatCount,
-  formatCourse,
-  formatDistance,
-  formatPlace,
-  formatSpeed,
-  formatTime,
-} from '../ui/format.ts'
+import { formatPlace, formatTime } from '../ui/format.ts'
+import { definition, FollowButton, MainFigures, trackSummary, VehicleHead } from '../ui/vehicle-parts.ts'
 import { EXPORTS, type ExportFormat } from './history.ts'
 import type { ReplayFix } from './replay-motion.ts'
 import type { TrackShown } from './track-reader.ts'
@@ -29,63 +22,36 @@ export interface VehicleCardListener {
 }
 
 const STATE_NAMES = Object.keys(STATE) as (keyof typeof STATE)[]
-const STATE_WORDS = { moving: 'Moving', standing: 'Standing', silent: 'Silent' } as const
 
 export class VehicleCard {
   readonly element: HTMLElement
   readonly #listener: VehicleCardListener
-  readonly #name = element('h2', { tabindex: -1, id: 'replay-vehicle' })
-  readonly #identity = element('p', { class: 'quiet' })
-  readonly #state = element('span', { class: 'state-words' })
-  readonly #speed = element('dd', { 'data-value': 'speed' })
-  readonly #course = element('dd', { 'data-value': 'course' })
-  readonly #age = element('dd', { 'data-value': 'age' })
+  readonly #head: VehicleHead
+  readonly #main = new MainFigures()
   readonly #place = element('dd', { 'data-value': 'place' })
   readonly #fix = element('dd', { 'data-value': 'fix' })
   readonly #figures: HTMLElement
   readonly #unknown = element('p', { class: 'quiet' }, 'No position before this time.')
-  readonly #follow: HTMLButtonElement
+  readonly #follow: FollowButton
   readonly #track = element('div', { class: 'hour' })
   readonly #export = element('div', { class: 'export' })
   readonly #exportFault = element('p', { class: 'fault small', role: 'alert' })
 
   constructor(listener: VehicleCardListener) {
     this.#listener = listener
-    this.#follow = button(
-      { class: 'secondary', 'aria-pressed': 'false' },
-      () => listener.onFollow(this.#follow.getAttribute('aria-pressed') !== 'true'),
-      icon('target'),
-      'Follow',
-    )
-    const figure = (label: string, value: HTMLElement) => element('div', {}, element('dt', {}, label), value)
+    this.#head = new VehicleHead('replay-vehicle', () => listener.onClose())
+    this.#follow = new FollowButton((on) => listener.onFollow(on))
     this.#figures = element(
       'div',
       {},
-      element(
-        'dl',
-        { class: 'figures' },
-        figure('Speed', this.#speed),
-        figure('Course', this.#course),
-        figure('Last fix', this.#age),
-      ),
-      element('dl', { class: 'values' }, figure('Place', this.#place), figure('Fix', this.#fix)),
+      this.#main.element,
+      element('dl', { class: 'values' }, definition('Place', this.#place), definition('Fix', this.#fix)),
     )
     this.#export.append(...EXPORTS.map((format) => this.#exportButton(format)))
     this.element = element(
       'section',
       { class: 'details', 'aria-labelledby': 'replay-vehicle', hidden: true },
-      element(
-        'header',
-        {},
-        element('span', { class: 'state-mark', 'aria-hidden': 'true' }),
-        element('div', { class: 'title' }, this.#name, this.#identity),
-        this.#state,
-        button(
-          { class: 'quiet-button', 'aria-label': 'Close the vehicle', title: 'Close (Esc)' },
-          () => listener.onClose(),
-          icon('close'),
-        ),
-      ),
+      this.#head.element,
       element(
         'div',
         { class: 'details-body' },
@@ -94,7 +60,7 @@ export class VehicleCard {
         element(
           'div',
           { class: 'actions' },
-          this.#follow,
+          this.#follow.element,
           button({ class: 'secondary' }, () => listener.onGoTo(), icon('map'), 'Go to'),
           ...(listener.onShare === null
             ? []
@@ -116,17 +82,16 @@ export class VehicleCard {
     setText(this.#exportFault, '')
     if (vehicle === null) return
     this.element.dataset.device = String(vehicle.id)
-    setText(this.#name, vehicle.name)
-    setText(this.#identity, [vehicle.uniqueId, vehicle.model].filter(Boolean).join(' · '))
+    this.#head.show(vehicle)
   }
 
   /** Moves the keyboard here. */
   focus(): void {
-    this.#name.focus({ preventScroll: true })
+    this.#head.focus()
   }
 
   setFollowing(on: boolean): void {
-    this.#follow.setAttribute('aria-pressed', String(on))
+    this.#follow.setPressed(on)
   }
 
   /**
@@ -137,15 +102,14 @@ export class VehicleCard {
   update(fix: ReplayFix | null, state: number, timeMs: number): void {
     this.#unknown.hidden = fix !== null
     this.#figures.hidden = fix === null
-    const name = fix === null ? 'silent' : STATE_NAMES[state]!
-    this.element.dataset.state = name
-    setText(this.#state, fix === null ? '' : STATE_WORDS[name])
+    const name = fix === null ? null : STATE_NAMES[state]!
+    this.element.dataset.state = name ?? 'silent'
+    this.#head.setState(name)
     if (fix === null) return
-    setText(this.#speed, formatSpeed(fix.speedKmh))
-    setText(this.#course, formatCourse(fix.courseDeg))
-    setText(this.#age, `${formatAge(timeMs - fix.timeMs)} ago`)
+    const fixTime = formatTime(fix.timeMs)
+    this.#main.update(fix.speedKmh, fix.courseDeg, timeMs - fix.timeMs, fixTime)
     setText(this.#place, formatPlace(latitudeOf(fix.y), longitudeOf(fix.x)))
-    setText(this.#fix, formatTime(fix.timeMs))
+    setText(this.#fix, fixTime)
   }
 
   setTrack(shown: TrackShown): void {
@@ -161,20 +125,10 @@ export class VehicleCard {
       this.#track.replaceChildren(element('p', { class: 'quiet' }, 'No positions in this time.'))
     } else {
       const { lengthM, fastestKmh } = summarize(shown.track)
-      const figure = (value: string, label: string) =>
-        element('span', {}, element('strong', {}, value), ` ${label}`)
       this.#track.replaceChildren(
-        element(
-          'p',
-          { class: 'summary' },
-          figure(formatDistance(lengthM), 'driven'),
-          ...(shown.exact
-            ? [
-                figure(formatSpeed(fastestKmh), 'at most'),
-                figure(formatCount(shown.track.length), 'positions'),
-              ]
-            : []),
-        ),
+        shown.exact
+          ? trackSummary(lengthM, fastestKmh, shown.track.length)
+          : trackSummary(lengthM, null, null),
       )
     }
   }

@@ -3,18 +3,9 @@ import type { Vehicle } from '../fleet/fleet.ts'
 import type { LastHour } from '../fleet/last-hour-track.ts'
 import { summarize } from '../fleet/track.ts'
 import { button, element, icon, setText } from './dom.ts'
-import {
-  formatAge,
-  formatAltitude,
-  formatAttributes,
-  formatCount,
-  formatCourse,
-  formatDistance,
-  formatPlace,
-  formatSpeed,
-  formatTime,
-} from './format.ts'
+import { formatAltitude, formatAttributes, formatPlace, formatTime } from './format.ts'
 import { speedChart } from './speed-chart.ts'
+import { FollowButton, MainFigures, trackSummary, VehicleHead } from './vehicle-parts.ts'
 
 export interface VehicleDetailsListener {
   onClose(): void
@@ -28,13 +19,9 @@ export interface VehicleDetailsListener {
 export class VehicleDetails {
   readonly element: HTMLElement
   readonly #listener: VehicleDetailsListener
-  readonly #name = element('h2', { tabindex: -1, id: 'details-name' })
-  readonly #identity = element('p', { class: 'quiet' })
-  readonly #state = element('span', { class: 'state-words' })
-  readonly #speed = element('dd', { 'data-value': 'speed' })
-  readonly #course = element('dd', { 'data-value': 'course' })
-  readonly #age = element('dd', { 'data-value': 'age' })
-  readonly #follow: HTMLButtonElement
+  readonly #head: VehicleHead
+  readonly #main = new MainFigures()
+  readonly #follow: FollowButton
   readonly #replay = element('a', { class: 'secondary' }, icon('replay'), 'Replay')
   readonly #hour = element('div', { class: 'hour' })
   readonly #values = element('dl', { class: 'values' })
@@ -45,27 +32,16 @@ export class VehicleDetails {
 
   constructor(listener: VehicleDetailsListener) {
     this.#listener = listener
-    this.#follow = button(
-      { class: 'secondary', 'aria-pressed': 'false' },
-      () => listener.onFollow(this.#follow.getAttribute('aria-pressed') !== 'true'),
-      icon('target'),
-      'Follow',
-    )
-    const figure = (label: string, value: HTMLElement) => element('div', {}, element('dt', {}, label), value)
+    this.#head = new VehicleHead('details-name', () => listener.onClose())
+    this.#follow = new FollowButton((on) => listener.onFollow(on))
     this.#body = element(
       'div',
       { class: 'details-body' },
-      element(
-        'dl',
-        { class: 'figures' },
-        figure('Speed', this.#speed),
-        figure('Course', this.#course),
-        figure('Last fix', this.#age),
-      ),
+      this.#main.element,
       element(
         'div',
         { class: 'actions' },
-        this.#follow,
+        this.#follow.element,
         button({ class: 'secondary' }, () => listener.onGoTo(), icon('map'), 'Go to'),
         this.#replay,
         ...this.#shareButton(),
@@ -81,18 +57,7 @@ export class VehicleDetails {
     this.element = element(
       'section',
       { class: 'details', 'aria-labelledby': 'details-name', hidden: true },
-      element(
-        'header',
-        {},
-        element('span', { class: 'state-mark', 'aria-hidden': 'true' }),
-        element('div', { class: 'title' }, this.#name, this.#identity),
-        this.#state,
-        button(
-          { class: 'quiet-button', 'aria-label': 'Close the vehicle', title: 'Close (Esc)' },
-          () => listener.onClose(),
-          icon('close'),
-        ),
-      ),
+      this.#head.element,
       this.#waiting,
       this.#body,
     )
@@ -112,11 +77,11 @@ export class VehicleDetails {
 
   /** Moves the keyboard here. */
   focus(): void {
-    this.#name.focus({ preventScroll: true })
+    this.#head.focus()
   }
 
   setFollowing(on: boolean): void {
-    this.#follow.setAttribute('aria-pressed', String(on))
+    this.#follow.setPressed(on)
   }
 
   /** Brings the values up to date. @param nowMs Now by the server's clock, ms UTC. */
@@ -126,9 +91,8 @@ export class VehicleDetails {
     const { last, state } = vehicle
     this.element.dataset.device = String(vehicle.id)
     this.element.dataset.state = state
-    setText(this.#name, vehicle.name)
-    setText(this.#identity, [vehicle.uniqueId, vehicle.model].filter(Boolean).join(' · '))
-    setText(this.#state, { moving: 'Moving', standing: 'Standing', silent: 'Silent' }[state])
+    this.#head.show(vehicle)
+    this.#head.setState(state)
     this.#body.hidden = last === null
     this.#waiting.hidden = last !== null
     if (last === null) {
@@ -139,14 +103,12 @@ export class VehicleDetails {
       )
       return
     }
-    setText(this.#speed, formatSpeed(last.speed))
-    setText(this.#course, formatCourse(last.course))
-    setText(this.#age, `${formatAge(nowMs - vehicle.fixTimeMs)} ago`)
-    this.#age.title = formatTime(vehicle.fixTimeMs)
+    const fixTime = formatTime(vehicle.fixTimeMs)
+    this.#main.update(last.speed, last.course, nowMs - vehicle.fixTimeMs, fixTime)
     fill(this.#values, [
       ['Place', formatPlace(last.latitude, last.longitude), ''],
       ['Altitude', formatAltitude(last.altitude), ''],
-      ['Fix', formatTime(vehicle.fixTimeMs), ''],
+      ['Fix', fixTime, ''],
       ['Received', formatTime(last.receivedMs), ''],
     ])
     const attributes = formatAttributes(last.attributes)
@@ -183,16 +145,8 @@ export class VehicleDetails {
       this.#hour.replaceChildren(element('p', { class: 'quiet' }, 'No positions in the last hour.'))
     } else {
       const { lengthM, fastestKmh } = summarize(hour.points)
-      const figure = (value: string, label: string) =>
-        element('span', {}, element('strong', {}, value), ` ${label}`)
       this.#hour.replaceChildren(
-        element(
-          'p',
-          { class: 'summary' },
-          figure(formatDistance(lengthM), 'driven'),
-          figure(formatSpeed(fastestKmh), 'at most'),
-          figure(formatCount(hour.points.length), 'positions'),
-        ),
+        trackSummary(lengthM, fastestKmh, hour.points.length),
         speedChart(hour.points, nowMs),
       )
     }
