@@ -33,13 +33,13 @@ class Level {
     this.previous = grown(this.previous, new Int32Array(slots))
   }
 
-  /** @param from @param to Keys of places, {@link NO_PLACE} = no place. */
+  /** @param from Key of the former place, {@link NO_PLACE} = none. @param to Key of the new one. */
   move(slot: number, from: number, to: number): void {
     const fromCell = from === NO_PLACE ? NO_PLACE : ancestorKey(from, this.resolution)
-    const toCell = to === NO_PLACE ? NO_PLACE : ancestorKey(to, this.resolution)
+    const toCell = ancestorKey(to, this.resolution)
     if (fromCell === toCell) return
     if (fromCell !== NO_PLACE) this.unlink(slot, fromCell)
-    if (toCell !== NO_PLACE) this.link(slot, toCell)
+    this.link(slot, toCell)
   }
 
   /** Calls `visit` for the slots of the cell that has this cell, which is not coarser. */
@@ -83,13 +83,6 @@ export class PlaceIndex {
     this.latitudes[slot] = latitudeDeg
     this.longitudes[slot] = longitudeDeg
     return key
-  }
-
-  /** Forgets the place of a slot, if it has one. */
-  delete(slot: number): void {
-    if (slot >= this.end) return
-    for (const level of this.levels) level.move(slot, this.keys[slot]!, NO_PLACE)
-    this.keys[slot] = NO_PLACE
   }
 
   /** Whether the slot has a place in the area. */
