@@ -122,13 +122,9 @@ export class Stream {
         onDevices()
       },
       onAll: (ids) => {
-        // A device that only a position has told of so far is asked for by itself: again, if the answer was lost.
-        this.asked.clear()
         const { positions } = stream
         const gone = [...positions.devices()].filter((id) => !ids.has(id) && positions.isKnown(id))
         this.setGroups(gone.map((id) => [positions.slotOf(id), []]))
-        // Answers that were on their way may have been lost with the connection.
-        this.asked.clear()
         this.moved(stream.removeDevices(gone))
       },
       onGeofences: (payload) => this.hub.geofences.told(payload),
