@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { NOTIFICATIONS_APPLICATION } from '../ingest/devices/notifications.ts'
 import type { Ingest } from '../ingest/engine.ts'
 import { commandRow, gt06Answer, gt06Login, queue } from './command-fixture.ts'
+import { takeAway } from './database.ts'
 import { startTestEngine, type TestEngine } from './engine.ts'
 import { Device, IngestHarness } from './ingest-harness.ts'
 
@@ -97,11 +98,11 @@ describe('a command to a connected device', () => {
     const device = await loggedIn(harness.device(harness.portOf('gt06')), imei)
     const first = await queue(harness, id, 'engineStop')
     expect(await device.reply(RELAY.length / 2)).toBe(RELAY)
-    await harness.allowConnections(false)
+    const giveBack = await takeAway(harness.databaseUrl)
     device.send(gt06Answer(0, 'DYD=Success!'))
     // The journal has it, the table can not.
     expect(await device.reply(10)).toMatch(/^78780515/)
-    await harness.allowConnections(true)
+    await giveBack()
     await expect
       .poll(async () => (await commandRow(harness.pool, first)).state, { timeout: 10_000 })
       .toBe('acknowledged')

@@ -40,6 +40,23 @@ export async function emptyDatabase(): Promise<TestDatabase> {
   }
 }
 
+/**
+ * Takes a database away: nobody gets in any more, and who is in is thrown out, so that nothing is heard or stored.
+ * @param applications Who is thrown out: a pattern of SQL's LIKE for the names of their connections.
+ * @returns Gives it back.
+ */
+export async function takeAway(url: string, applications = '%'): Promise<() => Promise<void>> {
+  const name = new URL(url).pathname.slice(1)
+  const server = databaseUrl(url, 'postgres')
+  await query(server, `ALTER DATABASE ${name} ALLOW_CONNECTIONS false`)
+  await query(
+    server,
+    `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+     WHERE datname = '${name}' AND application_name LIKE '${applications}'`,
+  )
+  return () => query(server, `ALTER DATABASE ${name} ALLOW_CONNECTIONS true`)
+}
+
 let started: Promise<string> | undefined
 
 function serverUrl(): Promise<string> {

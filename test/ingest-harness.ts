@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import pg from 'pg'
+import type pg from 'pg'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { expect } from 'vitest'
@@ -83,18 +83,6 @@ export class IngestHarness {
   /** A second ingest on the same database. */
   another(options: HarnessOptions = {}): Promise<Ingest> {
     return startOn(this.databaseUrl, this.pool, undefined, new Registry(), { ...this.options, ...options })
-  }
-
-  /** Takes the database away from everybody, or gives it back. */
-  async allowConnections(allowed: boolean): Promise<void> {
-    const name = new URL(this.databaseUrl).pathname.slice(1)
-    const admin = new pg.Client(this.databaseUrl.replace(`/${name}`, '/postgres'))
-    await admin.connect()
-    await admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS ${allowed}`)
-    if (!allowed) {
-      await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name])
-    }
-    await admin.end()
   }
 
   async stop(): Promise<void> {

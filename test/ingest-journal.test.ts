@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import mqtt from 'mqtt'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { crc16Ibm } from '../device-adapters/checksums.ts'
+import { takeAway } from './database.ts'
 import { type Device, IngestHarness, login, packet } from './ingest-harness.ts'
 
 const IMEI = '356307042441013'
@@ -70,12 +71,12 @@ test('replies go on for any number of frames while the database takes none, and 
 
 test('the engine is degraded, and takes frames, while the database is away', async () => {
   expect(harness.ingest.readiness()).toEqual({ ok: true })
-  await harness.allowConnections(false)
+  const giveBack = await takeAway(harness.databaseUrl)
   await expect.poll(() => harness.ingest.readiness().degraded).toBe(true)
   expect(harness.ingest.readiness().ok).toBe(true)
   device.send(packet(3, START_MS))
   expect(await device.reply(4)).toBe('00000003')
-  await harness.allowConnections(true)
+  await giveBack()
   await expect.poll(() => harness.storedOf(id)).toBe(3)
   await expect.poll(() => harness.ingest.readiness()).toEqual({ ok: true })
 })

@@ -2,6 +2,7 @@
 import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Shard } from '../ingest/shards/shard.ts'
+import { takeAway } from './database.ts'
 import { type Device, IngestHarness, login, packet } from './ingest-harness.ts'
 
 const IMEI = '356307042441013'
@@ -49,7 +50,7 @@ test('does not wait for a database that does not answer', async () => {
 })
 
 test('does not wait for a database that is away', async () => {
-  await harness.allowConnections(false)
+  const giveBack = await takeAway(harness.databaseUrl)
   await expect.poll(() => harness.metric('fleetflow_shard_database_up')).toBe(0)
   device.send(packet(4, Date.now()))
   await expect.poll(received).toBe(4)
@@ -57,7 +58,7 @@ test('does not wait for a database that is away', async () => {
   await harness.ingest.close()
   expect(performance.now() - startMs).toBeLessThan(3 * STOP_TIMEOUT_MS)
   expect(device.silent).toBe(true)
-  await harness.allowConnections(true)
+  await giveBack()
   expect(await harness.storedOf(id)).toBe(0)
 })
 

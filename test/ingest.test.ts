@@ -1,8 +1,8 @@
 /** Ingest as devices meet it: real sockets, real frames, a real database; and what it does with those that lie. */
 import { createSocket } from 'node:dgram'
-import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { QUALITY } from '../schemas/quality.ts'
+import { takeAway } from './database.ts'
 import { IngestHarness, login, packet, TEST_LIMITS } from './ingest-harness.ts'
 
 let harness: IngestHarness
@@ -65,19 +65,14 @@ describe('a reply', () => {
     const device = harness.device(harness.portOf('teltonika'))
     device.send(login(imei))
     expect(await device.reply(1)).toBe('01')
-    const name = new URL(harness.databaseUrl).pathname.slice(1)
-    const admin = new pg.Client(harness.databaseUrl.replace(`/${name}`, '/postgres'))
-    await admin.connect()
+    const giveBack = await takeAway(harness.databaseUrl)
     try {
-      await admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`)
-      await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name])
       await expect.poll(() => harness.metric('fleetflow_shard_database_up')).toBe(0)
       device.send(packet(4, NOW_MS))
       await expect.poll(() => harness.ingest.readiness().ok).toBe(false)
       expect(device.silent).toBe(true)
     } finally {
-      await admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS true`)
-      await admin.end()
+      await giveBack()
     }
     expect(await device.reply(4)).toBe('00000004')
     expect(await harness.storedOf(id)).toBe(4)

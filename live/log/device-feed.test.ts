@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
-import pg from 'pg'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
+import { takeAway } from '../../test/database.ts'
 import { fixes, type StreamClient, StreamFixture } from '../../test/stream-fixture.ts'
 import { LiveError } from '../live-error.ts'
 import { startLive } from '../server.ts'
@@ -90,36 +90,22 @@ describe('changes of devices', () => {
 
   test('after the loss of its connections devices are read anew, and what was stored meanwhile', async () => {
     const deleted = device
-    const url = new URL(stream.database.url)
-    const name = url.pathname.slice(1)
-    url.pathname = '/postgres'
-    const server = new pg.Client({ connectionString: url.href })
-    await server.connect()
-    try {
-      // Nobody gets in, so that the changes happen while nothing is heard.
-      await server.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`)
-      await server.query(
-        `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-         WHERE datname = $1 AND application_name LIKE 'fleetflow live%'`,
-        [name],
-      )
-      while ((await stream.metric('fleetflow_stream_database_up')) === 1) await setImmediate()
-      const late = new WebSocket(stream.url('?ticket=any'))
-      expect((await once(late, 'error'))[0]).toMatchObject({ message: expect.stringContaining('503') })
-      await stream.owner.query('DELETE FROM devices WHERE id = $1', [deleted])
-      const [added] = await stream.devices(organizationId, 1)
-      await stream.storeCommit([{ device: added!, fixTimeMs: timeMs }])
-      await server.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS true`)
-      const messages = [await mine.next(), await mine.next()]
-      expect(messages).toContainEqual({ type: 'left', id: 1, devices: [deleted] })
-      expect(fixes(messages)).toEqual([[added, timeMs]])
-      // Changes are heard again.
-      await stream.owner.query('DELETE FROM devices WHERE id = $1', [added])
-      expect(await mine.next()).toEqual({ type: 'left', id: 1, devices: [added] })
-      expect(await stream.metric('fleetflow_stream_database_up')).toBe(1)
-    } finally {
-      await server.end()
-    }
+    // The changes happen while nothing is heard.
+    const giveBack = await takeAway(stream.database.url, 'fleetflow live%')
+    while ((await stream.metric('fleetflow_stream_database_up')) === 1) await setImmediate()
+    const late = new WebSocket(stream.url('?ticket=any'))
+    expect((await once(late, 'error'))[0]).toMatchObject({ message: expect.stringContaining('503') })
+    await stream.owner.query('DELETE FROM devices WHERE id = $1', [deleted])
+    const [added] = await stream.devices(organizationId, 1)
+    await stream.storeCommit([{ device: added!, fixTimeMs: timeMs }])
+    await giveBack()
+    const messages = [await mine.next(), await mine.next()]
+    expect(messages).toContainEqual({ type: 'left', id: 1, devices: [deleted] })
+    expect(fixes(messages)).toEqual([[added, timeMs]])
+    // Changes are heard again.
+    await stream.owner.query('DELETE FROM devices WHERE id = $1', [added])
+    expect(await mine.next()).toEqual({ type: 'left', id: 1, devices: [added] })
+    expect(await stream.metric('fleetflow_stream_database_up')).toBe(1)
   })
 })
 

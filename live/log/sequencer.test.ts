@@ -1,6 +1,6 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { takeAway } from '../../test/database.ts'
 import { fixes, type StreamClient, StreamFixture, testEvent } from '../../test/stream-fixture.ts'
 
 const START_MS = Date.UTC(2026, 0, 2, 3, 4, 5)
@@ -119,28 +119,14 @@ describe('commits', () => {
 
   test('that storage can not be asked for come when it can', async () => {
     await start()
-    const url = new URL(stream.database.url)
-    const name = url.pathname.slice(1)
-    url.pathname = '/postgres'
-    const server = new pg.Client({ connectionString: url.href })
-    await server.connect()
-    try {
-      await server.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`)
-      await server.query(
-        `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-         WHERE datname = $1 AND application_name LIKE 'fleetflow live%'`,
-        [name],
-      )
-      await stream.storeCommit([row(1)])
-      await stream.commit([row(2)])
-      // It asks for what is missing, and does not get it.
-      while ((await stream.metric('fleetflow_stream_database_up')) === 1) await setImmediate()
-      await sleep(600)
-      expect(client.waiting).toEqual([])
-      await server.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS true`)
-      expect(await secondsUpTo(2)).toEqual([1, 2])
-    } finally {
-      await server.end()
-    }
+    const giveBack = await takeAway(stream.database.url, 'fleetflow live%')
+    await stream.storeCommit([row(1)])
+    await stream.commit([row(2)])
+    // It asks for what is missing, and does not get it.
+    while ((await stream.metric('fleetflow_stream_database_up')) === 1) await setImmediate()
+    await sleep(600)
+    expect(client.waiting).toEqual([])
+    await giveBack()
+    expect(await secondsUpTo(2)).toEqual([1, 2])
   }, 60_000)
 })

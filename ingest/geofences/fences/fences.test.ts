@@ -8,7 +8,7 @@ import { Registry } from 'prom-client'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { fenceIds } from '../../../geofence/index/fence-ids.ts'
 import { FenceMap, type FenceMapUpdate } from '../../../geofence/index/fence-map.ts'
-import { type TestDatabase, testDatabase } from '../../../test/database.ts'
+import { type TestDatabase, takeAway, testDatabase } from '../../../test/database.ts'
 import { NOTIFICATIONS_APPLICATION, Notifications } from '../../devices/notifications.ts'
 import { LIMITS } from '../../limits.ts'
 import { fenceMetrics } from './fence-metrics.ts'
@@ -290,20 +290,13 @@ test('a broken one is logged once and left out, and the others are not', async (
 test('the database may go away amid changes', async () => {
   const id = await add(1, 1)
   const one = await new Running().start()
-  const name = new URL(database.url).pathname.slice(1)
-  const admin = new pg.Client(database.url.replace(`/${name}`, '/postgres'))
-  await admin.connect()
   await move(id, 2, 2)
-  await admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`)
-  await admin.query(
-    'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name <> $2',
-    [name, ''],
-  )
+  // All that have a name: not those of the test itself.
+  const giveBack = await takeAway(database.url, '_%')
   one.fences.told(String(id))
   await expect.poll(() => one.metric('fleetflow_geofence_build_failures_total')).toBeGreaterThan(0)
   expect(await one.metric('fleetflow_geofence_change_age_seconds')).toBeGreaterThan(0)
-  await admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS true`)
-  await admin.end()
+  await giveBack()
   await expect.poll(() => one.at(2, 2)).toEqual([id])
   await expect.poll(() => one.metric('fleetflow_geofence_change_age_seconds')).toBe(0)
 })
