@@ -10,7 +10,6 @@ export interface Lag {
   readonly seconds: number
 }
 
-export type JournalMetrics = ReturnType<typeof journalMetrics>
 
 /** Gauges ask when the metrics are read. */
 export function journalMetrics(registry: Registry, journal: () => Journal, lag: () => Lag) {
