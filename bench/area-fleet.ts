@@ -1,6 +1,8 @@
 /** A fleet on the move for the question about areas: buses of Austin, each in one of many towns, and who watches where. */
+
+import { seededRandom } from '../test/seeded-random.ts'
 import { busTracks, type Fix, placeIn, type Town, townAt } from './geofence-fences.ts'
-import { SEED, seededRandom } from './measure.ts'
+import { SEED } from './measure.ts'
 
 /** Devices of a town. */
 const TOWN_DEVICES = 1000

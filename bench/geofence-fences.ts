@@ -6,7 +6,8 @@ import type { FenceSource } from '../geofence/index/fence-index.ts'
 import { compileShape } from '../geofence/shapes/shape.ts'
 import type { GeofenceShape } from '../schemas/geofence.ts'
 import { projectRoot } from '../storage/project-root.ts'
-import { SEED, seededRandom } from './measure.ts'
+import { seededRandom } from '../test/seeded-random.ts'
+import { SEED } from './measure.ts'
 
 export const ORGANIZATION = 1
 /** With it a position in the first town lies in as many geofences as the mean of a thousand towns. */

@@ -11,17 +11,6 @@ export interface Summary {
   readonly max: number
 }
 
-/** Numbers in [0, 1), the same for the same seed (mulberry32). */
-export function seededRandom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
-
 export function summarise(samples: readonly number[]): Summary {
   const mean = samples.reduce((sum, sample) => sum + sample, 0) / samples.length
   const variance =

@@ -1,6 +1,7 @@
 /** Positions as trackers of lorries report them, seeded: what the questions below the sockets work on. */
 import { PositionBatch } from '../schemas/position-batch.ts'
-import { SEED, seededRandom } from './measure.ts'
+import { seededRandom } from '../test/seeded-random.ts'
+import { SEED } from './measure.ts'
 
 /** Elements of trackers that have no column of their own, in the names that adapters give them. */
 const ATTRIBUTES: readonly [key: string, value: (random: number) => number | boolean | string][] = [

@@ -1,8 +1,9 @@
 /** Records that come again: a device that saw no reply sends them, and a backlog is read twice after a crash. */
 import { PositionWriter } from '../ingest/shards/writer.ts'
 import { PositionBatch } from '../schemas/position-batch.ts'
+import { seededRandom } from '../test/seeded-random.ts'
 import type { Bench } from './bench.ts'
-import { figure, SEED, seededRandom, times } from './measure.ts'
+import { figure, SEED, times } from './measure.ts'
 import { positionBatch } from './positions.ts'
 import type { Question, Row } from './question.ts'
 

@@ -3,7 +3,8 @@
  * device-adapters/protocols/teltonika.ts.
  */
 import { crc16Ibm } from '../device-adapters/checksums.ts'
-import { SEED, seededRandom } from './measure.ts'
+import { seededRandom } from '../test/seeded-random.ts'
+import { SEED } from './measure.ts'
 
 /** GPS part, then 3 elements of 1 byte, 2 of 2, 1 of 4, none of 8. */
 const RECORD_BYTES = 24 + 2 + (1 + 3 * 2) + (1 + 2 * 3) + (1 + 5) + 1

@@ -10,7 +10,6 @@ export interface Lag {
   readonly seconds: number
 }
 
-
 /** Gauges ask when the metrics are read. */
 export function journalMetrics(registry: Registry, journal: () => Journal, lag: () => Lag) {
   const registers = [registry]

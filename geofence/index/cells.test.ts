@@ -7,9 +7,10 @@ import {
   latLngToCell,
 } from 'h3-js'
 import { expect, test } from 'vitest'
+import { seededRandom } from '../../test/seeded-random.ts'
 import { FINEST, findCell } from './cells.ts'
 import { cellPlace, placeBaseCell, placeChild } from './cover-cells.ts'
-import { type Place, randomPlace, seededRandom } from './fence-fixture.ts'
+import { type Place, randomPlace } from './fence-fixture.ts'
 
 const cell = { hi: 0, lo: 0 }
 

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest'
 import type { GeofenceShape } from '../../schemas/geofence.ts'
+import { seededRandom } from '../../test/seeded-random.ts'
 import { compileShape, type Shape } from '../shapes/shape.ts'
 import { FINEST, findCell } from './cells.ts'
 import { coverShape, emptyCover } from './cover.ts'
-import { type Place, placesAround, randomPlace, randomShape, seededRandom } from './fence-fixture.ts'
+import { type Place, placesAround, randomPlace, randomShape } from './fence-fixture.ts'
 import { BLOCK_RESOLUTION, bitOf, keyHi, keyLo, resolutionOf } from './fence-index-data.ts'
 
 const cover = emptyCover()

@@ -2,17 +2,6 @@
 import type { GeofenceShape } from '../../schemas/geofence.ts'
 import { compileShape, type Shape, ShapeError } from '../shapes/shape.ts'
 
-/** Numbers in [0, 1), the same for the same seed. */
-export function seededRandom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
-
 /** [latitude, longitude], degrees. */
 export type Place = readonly [latitudeDeg: number, longitudeDeg: number]
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
+import { seededRandom } from '../../test/seeded-random.ts'
 import { compileShape, type Shape, ShapeError } from '../shapes/shape.ts'
-import { placesAround, seededRandom } from './fence-fixture.ts'
+import { placesAround } from './fence-fixture.ts'
 import { beltsLength, containsByBelts, writeBelts } from './fence-index-belts.ts'
 
 /** The shape's region, after some other number, with its belts. */

@@ -1,7 +1,8 @@
 import { booleanPointInPolygon, point, polygon } from '@turf/turf'
 import { expect, test } from 'vitest'
+import { seededRandom } from '../../test/seeded-random.ts'
 import { compileShape, shapeOf } from '../shapes/shape.ts'
-import { placesAround, randomPlace, randomShape, seededRandom } from './fence-fixture.ts'
+import { placesAround, randomPlace, randomShape } from './fence-fixture.ts'
 import { fenceIds } from './fence-ids.ts'
 import { buildFenceIndex, FenceIndex, type FenceSource } from './fence-index.ts'
 

@@ -2,6 +2,7 @@
 import { booleanPointInPolygon, distance, pointToLineDistance } from '@turf/turf'
 import { expect, test } from 'vitest'
 import type { GeofenceShape } from '../../schemas/geofence.ts'
+import { seededRandom } from '../../test/seeded-random.ts'
 import { compileShape, distanceM, edgesOf, type Shape, ShapeError } from './shape.ts'
 
 /** Points a test; raise it for a long run. */
@@ -13,17 +14,6 @@ const NEAR_DEG = 1e-9
 
 type Place = [longitude: number, latitude: number]
 type PolygonShape = Extract<GeofenceShape, { type: 'Polygon' | 'MultiPolygon' }>
-
-/** Numbers from 0 to 1 by a seed, the same in each run. */
-function numbersOf(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 /** A ring without crossings round a centre, between two radii. */
 function starRing(random: () => number, [x, y]: Place, inner: number, outer: number): Place[] {
@@ -105,7 +95,7 @@ function compare(
   inside: (place: Place, shape: GeofenceShape) => boolean,
   near: (place: Place, compiled: Shape, shape: GeofenceShape) => boolean,
 ): void {
-  const random = numbersOf(seed)
+  const random = seededRandom(seed)
   const wrong: unknown[] = []
   let insideCount = 0
   let refused = 0

@@ -1,9 +1,9 @@
 /** A fleet for tests of those who watch it: what is stored comes in by hand, and where every device is is known. */
 import { Registry } from 'prom-client'
-import { seededRandom } from '../../geofence/index/fence-fixture.ts'
 import { compileShape } from '../../geofence/shapes/shape.ts'
 import type { GeofenceShape } from '../../schemas/geofence.ts'
 import { PositionBatch } from '../../schemas/position-batch.ts'
+import { seededRandom } from '../../test/seeded-random.ts'
 import type { CommitReader } from '../log/stored-commits.ts'
 import { StreamLog } from '../log/stream-log.ts'
 import { liveMetrics } from '../metrics.ts'

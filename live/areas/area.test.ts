@@ -1,12 +1,7 @@
 import { expect, test } from 'vitest'
-import {
-  type Place,
-  placesAround,
-  randomPlace,
-  randomShape,
-  seededRandom,
-} from '../../geofence/index/fence-fixture.ts'
+import { type Place, placesAround, randomPlace, randomShape } from '../../geofence/index/fence-fixture.ts'
 import { SCOPE_VERTICES_MAX } from '../../schemas/stream.ts'
+import { seededRandom } from '../../test/seeded-random.ts'
 import { AREA_CELLS_MAX, type Area, AreaError, areaOf, areaOfBox, areaOfPolygon, type Box } from './area.ts'
 import { ancestorKey, placeKey } from './area-cells.ts'
 import { AreaIndex } from './area-index.ts'

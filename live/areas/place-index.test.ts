@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { type Place, randomPlace, randomShape, seededRandom } from '../../geofence/index/fence-fixture.ts'
+import { type Place, randomPlace, randomShape } from '../../geofence/index/fence-fixture.ts'
+import { seededRandom } from '../../test/seeded-random.ts'
 import { type Area, areaOf, areaOfBox } from './area.ts'
 import { placeKey } from './area-cells.ts'
 import { PlaceIndex } from './place-index.ts'

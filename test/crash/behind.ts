@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { seededRandom } from '../../bench/measure.ts'
+import { seededRandom } from '../seeded-random.ts'
 import { EngineProcess } from './engine-process.ts'
 import { fleetOf } from './fleet.ts'
 import { FleetProcess } from './fleet-process.ts'

@@ -2,10 +2,10 @@
  * The fleet, a process of its own: devices that make records at a steady pace, keep each until it is acknowledged, and
  * send it again as trackers do. It is never killed, so what it remembers of made and acknowledged is the truth.
  */
-import { seededRandom } from '../../bench/measure.ts'
 import { BUFFER_REPORTS_MAX, newCounts, SimulatedDevice } from '../../simulate/devices.ts'
 import { ENCODERS } from '../../simulate/encoders/index.ts'
 import { keepPace } from '../../simulate/pace.ts'
+import { seededRandom } from '../seeded-random.ts'
 import {
   type CrashProtocol,
   type FleetDevice,

@@ -3,13 +3,13 @@
  * random and comes back later, and remembers what it got. It is never killed.
  */
 import { WebSocket } from 'ws'
-import { seededRandom } from '../../bench/measure.ts'
 import {
   type ClientMessage,
   type ServerMessage,
   STREAM_PATH,
   STREAM_PROTOCOLS,
 } from '../../schemas/stream.ts'
+import { seededRandom } from '../seeded-random.ts'
 
 export interface StreamClientsOptions {
   readonly clients: number

@@ -1,19 +1,18 @@
-/** Random numbers of a seed: the same seed makes the same frames on every machine. Mulberry32. */
+/** Random numbers of a seed: the same seed makes the same frames on every machine. */
+import { seededRandom } from '../seeded-random.ts'
+
 export class Random {
-  private state = 0
+  private draw = seededRandom(0)
 
   /** Starts the sequence of `part` of `seed`, whatever was drawn before. */
   start(seed: number, part: number): void {
-    this.state = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(part + 1, 0xc2b2ae35)
+    this.draw = seededRandom(Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(part + 1, 0xc2b2ae35))
     this.next()
   }
 
   /** 0 to 2^32 − 1. */
   next(): number {
-    this.state = (this.state + 0x6d2b79f5) | 0
-    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return (t ^ (t >>> 14)) >>> 0
+    return this.draw() * 2 ** 32
   }
 
   /** 0 to `limit` − 1; 0 if there is none. */
