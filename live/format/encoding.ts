@@ -116,7 +116,7 @@ class RowEncoding implements Encoding {
 
   private positionArray(batch: PositionBatch, row: number): string {
     return this.format === jsonFormat
-      ? bytesOf(jsonRow(batch, row, this.withAttributes))
+      ? jsonRow(batch, row, this.withAttributes)
       : packedRow(batch, row, this.withAttributes)
   }
 }

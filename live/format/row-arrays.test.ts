@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { READINGS } from '../../schemas/attributes.ts'
 import { PositionBatch } from '../../schemas/position-batch.ts'
 import { type ServerMessage, streamRowOf } from '../../schemas/stream.ts'
+import { seededRandom } from '../../test/seeded-random.ts'
 import { encodingOf } from './encoding.ts'
 import { jsonFormat, msgpackFormat } from './stream-format.ts'
 
@@ -71,4 +72,30 @@ describe.each([jsonFormat, msgpackFormat])('$subprotocol', (format) => {
     const bytes = encoding.encodeRows('positions', 1, 'c', 1, rows.join(encoding.separator))
     expect((format.decode(bytes) as { rows: unknown[][] }).rows[0]!.at(-1)).toEqual({})
   })
+})
+
+test('numbers of JSON are those that the batch has, to the last digit', () => {
+  const random = seededRandom(7)
+  const numbers = [0, -0, 1, 9, 10, 1e-6, 1e-7, 1.5e-7, 1e-8, 5e-324, 0.1 + 0.2, 0.3, 1 / 3, 179.9999999]
+  for (const bound of [2 ** 29, 2 ** 31, 2 ** 32, 1e9, 1e15, 1e16, 2 ** 53, 1e21, 1e22, 1e300]) {
+    for (const near of [-1, -0.5, -1e-7, 0, 1e-7, 0.5, 1]) numbers.push(bound + near)
+  }
+  for (let i = 0; i < 10_000; i++) {
+    const value = 10 ** (24 * random() - 8)
+    numbers.push(value, Number(value.toFixed(Math.floor(9 * random()))), Math.floor(value))
+  }
+  const batch = new PositionBatch(8)
+  for (const number of numbers.flatMap((value) => [value, -value])) {
+    const row = batch.add(1_700_000_000_000, 50, 10)
+    batch.altitudeM[row] = number
+  }
+  const encoding = encodingOf(jsonFormat, 'arrays')
+  for (let row = 0; row < batch.length; row++) {
+    const altitudeM = batch.altitudeM[row]!
+    const [, written] = /^(?:[^,]*,){5}([^,]*),/.exec(encoding.encodePosition(batch, row))!
+    // JSON knows no -0.
+    expect(Object.is(JSON.parse(written!), altitudeM + 0)).toBe(true)
+    // Short, too: no digit more than needed.
+    if (Math.abs(altitudeM) >= 1e-6) expect(written).toBe(String(altitudeM))
+  }
 })
