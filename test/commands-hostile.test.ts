@@ -94,11 +94,9 @@ test('a device that does not read loses its connection, and no command that was 
   const written = () => harness.metric('fleetflow_commands_total', { state: 'sent' })
   const writtenBefore = await written()
   await queueMany(id, 'configuration', BULKY_COMMANDS)
-  await expect.poll(() => limitMet('unsentReplyBytesMax'), { timeout: 5_000 }).toBe(met + 1)
-  await expect
-    .poll(() => harness.metric('fleetflow_connections', { protocol: 'teller' }), { timeout: 5_000 })
-    .toBe(0)
-  await expect.poll(() => count(id, 'queued'), { timeout: 5_000 }).toBeGreaterThan(10)
+  await expect.poll(() => limitMet('unsentReplyBytesMax')).toBe(met + 1)
+  await expect.poll(() => harness.metric('fleetflow_connections', { protocol: 'teller' })).toBe(0)
+  await expect.poll(() => count(id, 'queued')).toBeGreaterThan(10)
   const sent = await count(id, 'sent')
   expect(sent).toBe((await written()) - writtenBefore)
   expect((await count(id, 'queued')) + sent).toBe(BULKY_COMMANDS)
@@ -173,7 +171,7 @@ test('a reason that the database does not take at once is kept until it does', a
   await expect.poll(async () => (await commandRow(harness.pool, command)).state).toBe('sent')
   await harness.pool.query('DROP TRIGGER refuse_failures ON commands')
   await expect
-    .poll(() => commandRow(harness.pool, command), { timeout: 5_000 })
+    .poll(() => commandRow(harness.pool, command))
     .toMatchObject({ state: 'failed', sent_at: null, failure: expect.stringContaining('adapter-bug: ') })
 })
 

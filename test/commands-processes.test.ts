@@ -57,7 +57,7 @@ describe('of two processes on one database', () => {
     const names = Array.from({ length: 200 }, (_, i) => `CMD,${String(i).padStart(3, '0')}#`)
     for (const data of names) await queue(harness, id, 'custom', { data })
     const all = () => [...received.values()].join('').match(/CMD,\d{3}#/g) ?? []
-    await expect.poll(() => all().length, { timeout: 5_000 }).toBe(200)
+    await expect.poll(() => all().length).toBe(200)
     expect(all().sort()).toEqual(names)
     expect(await harness.count("SELECT count(*) FROM commands WHERE state <> 'sent'")).toBe(0)
     for (const text of received.values()) {
@@ -103,9 +103,7 @@ describe('a command to a connected device', () => {
     // The journal has it, the table can not.
     expect(await device.reply(10)).toMatch(/^78780515/)
     await giveBack()
-    await expect
-      .poll(async () => (await commandRow(harness.pool, first)).state, { timeout: 10_000 })
-      .toBe('acknowledged')
+    await expect.poll(async () => (await commandRow(harness.pool, first)).state).toBe('acknowledged')
     const second = await queue(harness, id, 'custom', { data: 'STATUS#' })
     expect(Buffer.from(await device.reply(22), 'hex').toString('latin1')).toContain('STATUS#')
     expect(await commandRow(harness.pool, second)).toMatchObject({ state: 'sent', serial: 1 })

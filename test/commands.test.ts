@@ -189,9 +189,7 @@ describe('a command to a device that is away', () => {
     const ids: number[] = []
     for (let i = 0; i < 40; i++)
       ids.push(await give(id, 'custom', { data: `CMD,${String(i).padStart(2, '0')}#` }))
-    await expect
-      .poll(() => harness.metric('fleetflow_commands_queued'), { timeout: 3_000 })
-      .toBeGreaterThan(39)
+    await expect.poll(() => harness.metric('fleetflow_commands_queued')).toBeGreaterThan(39)
     const device = await gt06(imei)
     const received = Buffer.from(await device.reply(40 * 22), 'hex').toString('latin1')
     expect(received.match(/CMD,\d\d/g)).toEqual(ids.map((_, i) => `CMD,${String(i).padStart(2, '0')}`))
@@ -208,7 +206,7 @@ describe('a command to a device that is away', () => {
     const device = await gt06(imei)
     expect(Buffer.from(await device.reply(22), 'hex').toString()).toContain('STATUS#')
     expect(await stateOf(fine)).toBe('sent')
-    await expect.poll(() => stateOf(expired), { timeout: 5_000 }).toBe('expired')
+    await expect.poll(() => stateOf(expired)).toBe('expired')
     expect(await counted('expired')).toBeGreaterThan(0)
   })
 })

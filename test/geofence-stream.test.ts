@@ -97,7 +97,7 @@ test('events reach who sees their device, behind the position or by a timer, and
   // Both are told to the engine.
   await expect.poll(() => engine.engine.metric('fleetflow_devices')).toBe(2)
   const metrics = async () => (await fetch(`${engine.apiUrl}/metrics`)).text()
-  await expect.poll(metrics, { timeout: 10_000 }).toContain('fleetflow_geofences{part="delta"} 2\n')
+  await expect.poll(metrics).toContain('fleetflow_geofences{part="delta"} 2\n')
   const clients = [await subscriber(north.organizationId, 'json'), await subscriber(null, 'msgpack')]
   const other = await subscriber(south.organizationId, 'json')
   const startMs = Math.floor(Date.now() / 1000) * 1000

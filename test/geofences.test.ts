@@ -107,7 +107,7 @@ test('an engine that starts again knows who is inside, and a dwell comes once', 
   const second = await another({ journalFolder: folder })
   await (await connected(second)).report(at(2, AT_HOME), at(3, AT_HOME))
   // Its timers, and those of the engine of this test.
-  await expect.poll(events, { timeout: 10_000 }).toEqual(['enter 1', 'dwell 3603'])
+  await expect.poll(events).toEqual(['enter 1', 'dwell 3603'])
   await (await connected(second)).report(at(3_610, AWAY))
   expect(await events()).toEqual(['enter 1', 'dwell 3603', 'exit 3610'])
   expect(await harness.count('SELECT count(*) FROM events WHERE geofence_id = $1', [id])).toBe(3)

@@ -77,7 +77,7 @@ test('entries that come while the database is slow are counted against the limit
     await send('first')
     // Its write waits for the lock.
     const waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'quarantine'::regclass AND NOT granted"
-    await expect.poll(() => harness.count(waiting), { timeout: 3_000 }).toBe(1)
+    await expect.poll(() => harness.count(waiting)).toBe(1)
     await send('second')
     expect(await dropped()).toBe(0)
     // Longer than a write is put off, which would make room for the third.
@@ -88,7 +88,7 @@ test('entries that come while the database is slow are counted against the limit
   } finally {
     lock.release(true)
   }
-  await expect.poll(() => harness.quarantined('second-9'), { timeout: 3_000 }).toHaveLength(1)
+  await expect.poll(() => harness.quarantined('second-9')).toHaveLength(1)
   expect(await harness.quarantined('third-9')).toHaveLength(0)
 }, 20_000)
 

@@ -38,12 +38,12 @@ test('devices are where their last positions are', async () => {
   const second = await harness.register('second')
   await post('first', [30.05, 30.04])
   await post('second', [30.02, 30.03])
-  await expect.poll(nearest, { timeout: 10_000 }).toEqual([
+  await expect.poll(nearest).toEqual([
     [second, 30.03],
     [first, 30.04],
   ])
   await post('second', [30.02, 30.03, 30.045])
-  await expect.poll(nearest, { timeout: 10_000 }).toEqual([
+  await expect.poll(nearest).toEqual([
     [first, 30.04],
     [second, 30.045],
   ])
@@ -51,7 +51,7 @@ test('devices are where their last positions are', async () => {
   await harness.pool.query('DELETE FROM last_fixes WHERE device_id = $1', [first])
   await harness.pool.query("UPDATE last_fixes SET latitude = 0, fix_time = fix_time - interval '1 hour'")
   const next = await harness.another()
-  await expect.poll(nearest, { timeout: 10_000 }).toEqual([
+  await expect.poll(nearest).toEqual([
     [first, 30.04],
     [second, 30.045],
   ])

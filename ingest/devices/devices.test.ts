@@ -122,7 +122,7 @@ test('what changed while the connection was lost is known once it is back', asyn
     UPDATE devices SET unique_id = 'renamed' WHERE id = ${stays};
     ALTER TABLE devices ENABLE TRIGGER devices_notify;
     COMMIT`)
-  await expect.poll(() => registry.find('renamed')?.id, { timeout: 5_000 }).toBe(stays)
+  await expect.poll(() => registry.find('renamed')?.id).toBe(stays)
   expect(registry.find('stays')).toBeUndefined()
   expect(registry.find('goes')).toBeUndefined()
 })

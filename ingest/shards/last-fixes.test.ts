@@ -97,7 +97,7 @@ test('a fix that is older than what is written changes nothing', async () => {
 test('fixes are written by themselves, also those of a device whose neighbour is gone', async () => {
   const [a] = devices as [number]
   lastFixes.note(batchOf([a, 0, 1], [2_000_000, 0, 1]))
-  await expect.poll(stored, { timeout: 5000 }).toEqual([[a, 0, 1, -97.75]])
+  await expect.poll(stored).toEqual([[a, 0, 1, -97.75]])
 })
 
 test('fixes of more devices than a statement takes are written when the thread stops', async () => {
@@ -124,16 +124,14 @@ test('what could not be written because the connection broke is written later', 
     lastFixes.note(batchOf([a, 0, 1], [b, 0, 1]))
     const waiting =
       "SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'"
-    await expect
-      .poll(async () => (await lock.query(waiting, [APPLICATION])).rowCount, { timeout: 5000 })
-      .toBe(1)
+    await expect.poll(async () => (await lock.query(waiting, [APPLICATION])).rowCount).toBe(1)
     await lock.query(`SELECT pg_terminate_backend(pid) FROM (${waiting})`, [APPLICATION])
     lastFixes.note(batchOf([a, 1000, 2]))
   } finally {
     await lock.query('COMMIT')
     lock.release()
   }
-  await expect.poll(stored, { timeout: 5000 }).toEqual([
+  await expect.poll(stored).toEqual([
     [a, 1000, 2, -97.75],
     [b, 0, 1, -97.75],
   ])
@@ -155,7 +153,7 @@ test('rows that are behind what is stored are put right when the engine starts',
     pool,
     pino({ level: 'info' }, { write: (line: string) => lines.push(line) }),
   )
-  await expect.poll(() => lines.length, { timeout: 5000 }).toBe(1)
+  await expect.poll(() => lines.length).toBe(1)
   await end()
   expect(JSON.parse(lines[0]!)).toMatchObject({ devices: 2 })
   expect(await stored()).toEqual([
