@@ -17,6 +17,8 @@ export default defineConfig({
       'storage/{embedded-postgres,secrets}.test.ts',
       // They ask nothing of positions and events, or the same for minutes.
       'ingest/{journal,listeners,bus}/**',
+      'test/ingest-{adapter-bugs,connections,datagrams,idle,json-lines,limits,messages,mqtt,room}.test.ts',
+      'test/commands-hostile.test.ts',
       'ingest/geofences/**/{fences,backfills,evaluator-orders}.test.ts',
     ],
   },
