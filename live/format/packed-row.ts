@@ -11,6 +11,10 @@ const FIELDS = 9
 // Records and other extensions of msgpackr would be read by msgpackr only.
 const packr = new Packr({ useRecords: false, variableMapSize: true })
 
+const NUMBER_NAMES = NUMBER_KEYS.map((key) => packr.pack(key))
+const BOOLEAN_NAMES = BOOLEAN_KEYS.map((key) => packr.pack(key))
+const ALARM_NAME = packr.pack(ALARM_KEY)
+
 const out = new RowBuffer()
 
 /** One character a byte. */
@@ -38,20 +42,20 @@ function attributes(batch: PositionBatch, row: number): void {
   for (let i = 0; i < numbers.length; i++) {
     const value = numbers[i]![row]!
     if (Number.isNaN(value)) continue
-    text(NUMBER_KEYS[i]!)
+    out.writeBytes(NUMBER_NAMES[i]!)
     number(value)
     count++
   }
   for (let i = 0; i < booleans.length; i++) {
     const value = booleans[i]![row]!
     if (value === BOOLEAN_UNKNOWN) continue
-    text(BOOLEAN_KEYS[i]!)
+    out.writeBytes(BOOLEAN_NAMES[i]!)
     boolean(value === 1)
     count++
   }
   const alarm = batch.alarm[row]!
   if (alarm !== 0) {
-    text(ALARM_KEY)
+    out.writeBytes(ALARM_NAME)
     text(batch.texts[alarm]!)
     count++
   }
