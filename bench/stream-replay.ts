@@ -121,16 +121,20 @@ async function makeFleet(bench: Bench): Promise<Fleet> {
   return { databaseUrl, registry: live.registry, clients }
 }
 
-/** In the order in which an engine stores them: time by time, device by device. */
+/**
+ * In the order in which an engine stores them: time by time, device by device. Figures are as fine as trackers send them:
+ * whole milliseconds and metres, degrees of seven decimals, millivolts.
+ */
 const POSITIONS = `
   INSERT INTO positions (fix_time, received_at, latitude, longitude, odometer_m, digest, device_id, altitude_m, speed_kmh,
     course_deg, hdop, power_v, satellites, quality, valid, ignition, motion, attributes)
-  SELECT CASE WHEN random() < 0.01 THEN greatest($1::timestamptz, t - random() * interval '3 hours') ELSE t END, t,
-    50 + random(), 10 + random(), 1e5 + random() * 1e6, (random() * 9e18)::bigint, device, round(random() * 300),
-    round(random() * 90), round(random() * 359), 1.1, 12 + random(), 9, 0, true, true, true,
-    '{"priority":1,"io24":' || (random() * 120)::int || ',"io68":' || (random() * 999)::int || ',"pdop":1.7}'
+  SELECT
+    CASE WHEN random() < 0.01 THEN greatest($1::timestamptz, t - random(0, 10800000) * interval '1 ms') ELSE t END, t,
+    50 + random(0, 10000000) / 1e7, 10 + random(0, 10000000) / 1e7, random(100000, 1100000), (random() * 9e18)::bigint,
+    device, random(0, 300), random(0, 90), random(0, 359), 1.1, random(12000, 13000) / 1e3, 9, 0, true, true, true,
+    '{"priority":1,"io24":' || random(0, 120) || ',"io68":' || random(0, 999) || ',"pdop":1.7}'
   FROM (
-    SELECT device, $1::timestamptz + (step + device::float8 / $3) * $4::float8 * interval '1 ms' AS t
+    SELECT device, $1::timestamptz + round((step + device::float8 / $3) * $4::float8) * interval '1 ms' AS t
     FROM generate_series(0, $2::int - 1) step, generate_series(1, $3::int) device) reported`
 
 /** The middle of what is stored, as long as it takes for the rows. */
