@@ -257,7 +257,7 @@ class StreamSender implements Sender {
         jwtSecret: JWT_SECRET,
         logLevel: 'warn',
         tickMs: TICK_MS,
-        limits: { socketsMax: sockets },
+        limits: { socketsMax: sockets, socketsPerUserMax: sockets },
       },
       [port2],
       (error) => {

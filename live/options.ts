@@ -15,6 +15,8 @@ import { LiveError } from './live-error.ts'
 export const LIVE_LIMITS = {
   /** Open sockets, and upgrades under way; one more is answered 503. */
   socketsMax: 10_000,
+  /** Of them, sockets of one user, so that nobody keeps all others out. One more is answered 503. */
+  socketsPerUserMax: 2_000,
   /** Of them, sockets of one share link: whoever has it may be anybody. One more is answered 503. */
   socketsPerShareLinkMax: 500,
   subscriptionsPerSocketMax: 16,

@@ -15,6 +15,7 @@ import { liveMetrics } from './metrics.ts'
 import { type LiveLimits, type LiveOptions, limitsOf, USER_CHECK_MS } from './options.ts'
 import { Client, type SocketData } from './sockets/client.ts'
 import { Grants } from './sockets/grants.ts'
+import { Places } from './sockets/places.ts'
 import { handleMessage } from './sockets/requests.ts'
 import { otherHandler, upgradeHandler } from './sockets/upgrade.ts'
 import { UserChecks } from './sockets/user-checks.ts'
@@ -69,8 +70,7 @@ export async function startLive(
   const { hub } = stream
   let bus: Bus | undefined
 
-  /** Places taken: sockets, upgrades under way, and closed sockets that still hold what they did not send. */
-  let places = 0
+  const places = new Places(limits, (limit) => metrics.limitMet(limit))
   const app = uws.App()
   app.ws<SocketData>(STREAM_PATH, {
     maxPayloadLength: limits.messageBytesMax,
@@ -86,24 +86,7 @@ export async function startLive(
       grants,
       metrics,
       log,
-      enter() {
-        if (places < limits.socketsMax) {
-          places++
-          return true
-        }
-        metrics.limitMet('socketsMax')
-        return false
-      },
-      leave: () => {
-        places--
-      },
-      admits(user) {
-        if (user.kind !== 'share') return true
-        const count = sum(clients, (client) => Number(isOfLink(client, user.shareLinkId)))
-        if (count < limits.socketsPerShareLinkMax) return true
-        metrics.limitMet('socketsPerShareLinkMax')
-        return false
-      },
+      places,
       whileCorked(run) {
         const [other] = clients
         other?.whileCorked(run)
@@ -114,6 +97,7 @@ export async function startLive(
       const client = new Client(socket, hub)
       socket.getUserData().client = client
       clients.add(client)
+      places.opened(client.user)
       if (bus?.greeting !== undefined) client.send(bus.greeting)
     },
     message(socket, message, isBinary) {
@@ -128,9 +112,10 @@ export async function startLive(
       const client = socket.getUserData().client!
       client.onClose()
       clients.delete(client)
+      places.closed(client.user)
       metrics.closed.inc({ code })
-      if (code === STREAM_CLOSE.slow) setTimeout(() => places--, LINGER_MS).unref()
-      else places--
+      if (code === STREAM_CLOSE.slow) setTimeout(() => places.leave(), LINGER_MS).unref()
+      else places.leave()
     },
   })
   if (options.echoPath !== undefined) app.ws(options.echoPath, echo(limits))
@@ -236,10 +221,6 @@ async function listen(uws: UWebSockets, app: TemplatedApp, options: LiveOptions)
     'address-unavailable',
     `the live stream can not listen on ${host}:${port} (${code}): check HOST and STREAM_PORT`,
   )
-}
-
-function isOfLink({ user }: Client, shareLinkId: number): boolean {
-  return user.kind === 'share' && user.shareLinkId === shareLinkId
 }
 
 function sum(clients: ReadonlySet<Client>, of: (client: Client) => number): number {

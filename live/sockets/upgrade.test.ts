@@ -24,7 +24,7 @@ describe('connecting to the stream', () => {
     stream = await StreamFixture.create()
     organizationId = await stream.organization()
     userId = await stream.user(organizationId, 'viewer')
-    await stream.start({ limits: { socketsMax: 3 } })
+    await stream.start({ limits: { socketsMax: 3, socketsPerUserMax: 2 } })
   })
   afterEach(async () => {
     const open = sockets.splice(0).filter(({ readyState }) => readyState === WebSocket.OPEN)
@@ -37,8 +37,8 @@ describe('connecting to the stream', () => {
   })
   afterAll(() => stream.stop())
 
-  const bearer = async () => ({
-    Authorization: `Bearer ${await sessionToken(stream.owner, { userId, organizationId, role: 'viewer' }, JWT_SECRET)}`,
+  const bearer = async (id = userId) => ({
+    Authorization: `Bearer ${await sessionToken(stream.owner, { userId: id, organizationId, role: 'viewer' }, JWT_SECRET)}`,
   })
 
   function attempt({ query = '', protocols = [], headers = {} }: Attempt): WebSocket {
@@ -168,11 +168,20 @@ describe('connecting to the stream', () => {
     })
   })
 
-  test('refuses one socket too many, and has room again when one has closed', async () => {
+  test('refuses one socket too many of a user and of all, and has room again when one has closed', async () => {
     const headers = await bearer()
-    const open = await Promise.all([1, 2, 3].map(() => opens({ headers })))
-    expect(await refused({ headers })).toMatchObject({ status: 503, code: 'too-many-sockets' })
-    expect(await stream.metric('fleetflow_stream_limits_total', { limit: 'socketsMax' })).toBe(1)
+    const limitMet = (limit: string) => stream.metric('fleetflow_stream_limits_total', { limit })
+    const open = await Promise.all([1, 2].map(() => opens({ headers })))
+    expect(await refused({ headers })).toMatchObject({
+      status: 503,
+      code: 'too-many-sockets',
+      detail: expect.stringContaining('close some'),
+    })
+    expect(await limitMet('socketsPerUserMax')).toBe(1)
+    const other = await bearer(await stream.user(organizationId, 'viewer'))
+    await opens({ headers: other })
+    expect(await refused({ headers: other })).toMatchObject({ status: 503, code: 'too-many-sockets' })
+    expect(await limitMet('socketsMax')).toBe(1)
     open[0]!.close()
     await once(open[0]!, 'close')
     await opens({ headers })

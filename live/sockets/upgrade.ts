@@ -8,9 +8,10 @@ import type { Logger } from 'pino'
 import { STREAM_PATH, STREAM_PROTOCOLS } from '../../schemas/stream.ts'
 import { jsonFormat, STREAM_FORMATS, type StreamFormat } from '../format/stream-format.ts'
 import type { LiveMetrics, RefusalReason } from '../metrics.ts'
-import { authorise, type StreamUser, UNAUTHORISED } from './authorise.ts'
+import { authorise, UNAUTHORISED } from './authorise.ts'
 import type { SocketData } from './client.ts'
 import type { Grants } from './grants.ts'
+import type { Places } from './places.ts'
 import type { HttpRequest, HttpResponse, us_socket_context_t } from './uws.ts'
 
 type Status = 400 | 401 | 403 | 404 | 426 | 503
@@ -28,11 +29,8 @@ export interface UpgradeOptions {
   readonly grants: Grants
   readonly metrics: LiveMetrics
   readonly log: Logger
-  /** Takes a place among the sockets, held until `leave`, or until the socket has closed. */
-  enter(): boolean
-  leave(): void
-  /** Whether the user may have one socket more. */
-  admits(user: StreamUser): boolean
+  /** A place is taken for each upgrade, and kept until the socket has closed. */
+  readonly places: Places
   /** Runs `run` while some open socket is corked; false if there is none. */
   whileCorked(run: () => void): boolean
 }
@@ -79,25 +77,32 @@ export function upgradeHandler(
       const known = Object.values(STREAM_PROTOCOLS).join(' or ')
       return refuse(400, 'unknown-subprotocol', `ask for the subprotocol ${known}, or for none`)
     }
-    if (!options.enter()) return refuse(503, 'too-many-sockets', 'the server has no room: try again later')
+    if (!options.places.enter())
+      return refuse(503, 'too-many-sockets', 'the server has no room: try again later')
 
     let user: Awaited<ReturnType<typeof authorise>>
     try {
       user = await authorise(credentials, pool, jwtSecret, grants)
     } catch (error) {
       log.error({ err: error }, 'a client of the stream could not be authorised')
-      options.leave()
+      options.places.leave()
       return refuse(503, 'database-unavailable', 'the database can not be asked: try again later')
     }
     if (typeof user === 'string') {
-      options.leave()
+      options.places.leave()
       return refuse(401, user, UNAUTHORISED[user])
     }
-    if (!options.admits(user)) {
-      options.leave()
-      return refuse(503, 'too-many-sockets', 'too many look at this link: try again later')
+    if (!options.places.admits(user)) {
+      options.places.leave()
+      return refuse(
+        503,
+        'too-many-sockets',
+        user.kind === 'share'
+          ? 'too many look at this link: try again later'
+          : 'you have too many sockets open: close some',
+      )
     }
-    if (aborted) return options.leave()
+    if (aborted) return options.places.leave()
     const data: SocketData = { user, format }
     const upgrade = () => {
       res.upgrade(data, key, asked === '' ? '' : format.subprotocol, extensions, context)
