@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { type Limits, parseLimits } from './ingest/limits.ts'
 import { type ProcessRole, parseRoles, roleFaults } from './process-roles.ts'
 import { ENGINE_STOP_SPEED_KMH_MAX } from './schemas/device-command.ts'
-import type { PositionPolicies } from './storage/position-policies.ts'
+import type { PositionPolicies } from './storage/positions/position-policies.ts'
 
 const MQTT = 'mqtt'
 /** Where PROTOCOLS leaves the ports to us. */

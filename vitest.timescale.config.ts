@@ -14,7 +14,7 @@ export default defineConfig({
     ],
     exclude: [
       // The server that they look at is the embedded one.
-      'storage/{embedded-postgres,secrets}.test.ts',
+      'storage/{embedded/**,secrets.test.ts}',
       // They ask nothing of positions and events, or the same for minutes.
       'ingest/{journal,listeners,bus}/**',
       'test/ingest-{adapter-bugs,connections,datagrams,idle,json-lines,limits,messages,mqtt,room}.test.ts',

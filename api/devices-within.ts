@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type pg from 'pg'
 import type { Shape } from '../geofence/shapes/shape.ts'
-import { type DeviceFix, fixesInBox, lastFixesInBox, type StoredFix } from '../storage/nearby.ts'
+import { type DeviceFix, fixesInBox, lastFixesInBox, type StoredFix } from '../storage/positions/nearby.ts'
 import { queryTooLarge, withinTime } from './query-time.ts'
 
 /** Last fixes of one statement. */

@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { findEvents } from '../storage/geofence-events.ts'
+import { findEvents } from '../storage/geofences/geofence-events.ts'
 import { withTenant } from '../storage/tenancy.ts'
 import { type ApiFixture, apiFixture, type Call } from './api-fixture.ts'
 

@@ -6,7 +6,7 @@ import {
   importGeofences,
 } from '../geofence/shapes/import.ts'
 import { compileShape } from '../geofence/shapes/shape.ts'
-import type { NewGeofence } from '../storage/geofences.ts'
+import type { NewGeofence } from '../storage/geofences/geofences.ts'
 
 export interface ImportTask {
   readonly format: ImportFormat

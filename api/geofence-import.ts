@@ -12,7 +12,7 @@ import {
   type GeofenceTerms,
   insertGeofences,
   type NewGeofence,
-} from '../storage/geofences.ts'
+} from '../storage/geofences/geofences.ts'
 import { organizationFor } from './access.ts'
 import { checkGroups, geofenceOverlaps, lockGeofences, tooManyGeofences } from './geofence-checks.ts'
 import type { ReadFeature } from './geofence-import-thread.ts'

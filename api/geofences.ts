@@ -10,7 +10,7 @@ import {
   type GeofenceVersionRow,
   insertGeofences,
   updateGeofence,
-} from '../storage/geofences.ts'
+} from '../storage/geofences/geofences.ts'
 import { organizationFor } from './access.ts'
 import {
   checkGroups,

@@ -2,7 +2,7 @@
  * Tracks as files. Each format writes a head, pieces of consecutive fixes and an end, so that a track of any length needs
  * the memory of one piece.
  */
-import type { TrackFix } from '../storage/tracks.ts'
+import type { TrackFix } from '../storage/positions/tracks.ts'
 
 export interface TrackedDevice {
   readonly id: number

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { TrackFix, TrackKey } from '../storage/tracks.ts'
+import type { TrackFix, TrackKey } from '../storage/positions/tracks.ts'
 import { NDJSON_TRACK } from './track-formats.ts'
 import { bodyOf, type ReadPage, writeTrack } from './track-stream.ts'
 

@@ -3,7 +3,7 @@
  * client that stops reading stops the reading, and one that goes away ends it. Between two pages no connection to the
  * database is held.
  */
-import type { TrackFix, TrackKey } from '../storage/tracks.ts'
+import type { TrackFix, TrackKey } from '../storage/positions/tracks.ts'
 import type { TrackWriter } from './track-formats.ts'
 import { TrackSimplifier } from './track-simplifier.ts'
 

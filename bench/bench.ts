@@ -7,7 +7,7 @@ import { chmod, mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
-import { startEmbeddedPostgres } from '../storage/embedded-postgres.ts'
+import { startEmbeddedPostgres } from '../storage/embedded/embedded-postgres.ts'
 import { migrate } from '../storage/migrate.ts'
 
 /** A child that does not end when told to is killed after this, ms. */

@@ -8,7 +8,7 @@ import { compileShape } from '../geofence/shapes/shape.ts'
 import { ENCODERS } from '../simulate/encoders/index.ts'
 import type { FleetFlow } from '../start.ts'
 import { ensureOrganization } from '../start.ts'
-import { insertGeofences } from '../storage/geofences.ts'
+import { insertGeofences } from '../storage/geofences/geofences.ts'
 import { loadOrCreateSecret } from '../storage/secrets.ts'
 import { announce, startFromEnvironment, stopEngine, stopSignal } from './start.ts'
 

@@ -2,7 +2,7 @@
 import { pino } from 'pino'
 import { readConfig } from '../config.ts'
 import { loadAdapters } from '../device-adapters/registry.ts'
-import { startEmbeddedPostgres } from '../storage/embedded-postgres.ts'
+import { startEmbeddedPostgres } from '../storage/embedded/embedded-postgres.ts'
 import { migrate } from '../storage/migrate.ts'
 
 export async function migrateDatabase(): Promise<void> {

@@ -6,7 +6,7 @@ import { loadAdapters } from '../device-adapters/registry.ts'
 import { openJournalReader } from '../ingest/journal/reader.ts'
 import { reprocess } from '../ingest/reprocess.ts'
 import { journalOptions } from '../start.ts'
-import { startEmbeddedPostgres } from '../storage/embedded-postgres.ts'
+import { startEmbeddedPostgres } from '../storage/embedded/embedded-postgres.ts'
 import { migrate } from '../storage/migrate.ts'
 
 const PROGRESS_EVERY_MS = 500

@@ -1,6 +1,6 @@
 /** Options of the stream, and its limits with their defaults. */
 import { SCOPE_DEVICES_MAX } from '../schemas/stream.ts'
-import type { BusAddress } from '../storage/bus-address.ts'
+import type { BusAddress } from '../storage/redis/bus-address.ts'
 import { LiveError } from './live-error.ts'
 
 /**

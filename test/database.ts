@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import pg from 'pg'
 import { inject } from 'vitest'
-import { startEmbeddedPostgres } from '../storage/embedded-postgres.ts'
+import { startEmbeddedPostgres } from '../storage/embedded/embedded-postgres.ts'
 import { migrate } from '../storage/migrate.ts'
 import { projectRoot } from '../storage/project-root.ts'
 

@@ -3,7 +3,7 @@ import { chmod, mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
-import { PostmasterLock } from '../storage/postmaster-lock.ts'
+import { PostmasterLock } from '../storage/embedded/postmaster-lock.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {

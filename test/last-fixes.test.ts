@@ -1,6 +1,6 @@
 /** Where devices are now is known soon after their positions are stored, also what an engine left behind. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { nearestDevices } from '../storage/nearby.ts'
+import { nearestDevices } from '../storage/positions/nearby.ts'
 import { withTenant } from '../storage/tenancy.ts'
 import { IngestHarness } from './ingest-harness.ts'
 

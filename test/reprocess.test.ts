@@ -7,7 +7,7 @@ import { type Adapter, defineAdapter } from '../device-adapters/adapter.ts'
 import { delimitedBy } from '../device-adapters/framing.ts'
 import { openJournalReader } from '../ingest/journal/reader.ts'
 import { type Reprocessed, type RowChange, reprocess } from '../ingest/reprocess.ts'
-import { readCommits, readHead } from '../storage/commit-log.ts'
+import { readCommits, readHead } from '../storage/commits/commit-log.ts'
 import { IngestHarness } from './ingest-harness.ts'
 
 const START_MS = Math.floor(Date.now() / 1000) * 1000 - 3_600_000

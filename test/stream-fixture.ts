@@ -14,7 +14,7 @@ import type { LiveEvent, ShardToLive } from '../schemas/live-port.ts'
 import { PositionBatch, transferables } from '../schemas/position-batch.ts'
 import type { Role } from '../schemas/roles.ts'
 import { type ClientMessage, type ServerMessage, STREAM_PATH, STREAM_PROTOCOLS } from '../schemas/stream.ts'
-import type { StoredEvent } from '../storage/stored-event.ts'
+import type { StoredEvent } from '../storage/geofences/stored-event.ts'
 import { type TestDatabase, testDatabase } from './database.ts'
 import { openSession, sessionToken } from './sessions.ts'
 

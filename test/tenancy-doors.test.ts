@@ -1,13 +1,13 @@
 /** Doors to events, geofences and fixes let each tenant see what is theirs: asked of the database itself. */
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { findEvents } from '../storage/geofence-events.ts'
-import { countGeofences, countOverlaps, findGeofences } from '../storage/geofences.ts'
-import { fixesInBox, lastFixesInBox, nearestDevices } from '../storage/nearby.ts'
+import { findEvents } from '../storage/geofences/geofence-events.ts'
+import { countGeofences, countOverlaps, findGeofences } from '../storage/geofences/geofences.ts'
 import { createPool } from '../storage/pools.ts'
-import { positionsAt } from '../storage/snapshot.ts'
+import { fixesInBox, lastFixesInBox, nearestDevices } from '../storage/positions/nearby.ts'
+import { positionsAt } from '../storage/positions/snapshot.ts'
+import { trackPage } from '../storage/positions/tracks.ts'
 import { asAnonymous, type Tenant, withTenant } from '../storage/tenancy.ts'
-import { trackPage } from '../storage/tracks.ts'
 import { type TestDatabase, testDatabase } from './database.ts'
 import { insertGeofence, insertTenant, type TenantFixture } from './tenants.ts'
 

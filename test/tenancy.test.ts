@@ -2,7 +2,7 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createPool } from '../storage/pools.ts'
-import { devicePositions, lastPositions } from '../storage/positions.ts'
+import { devicePositions, lastPositions } from '../storage/positions/positions.ts'
 import { asAnonymous, type Tenant, withTenant } from '../storage/tenancy.ts'
 import { type TestDatabase, testDatabase } from './database.ts'
 import { insertGeofence, insertTenant, type TenantFixture } from './tenants.ts'

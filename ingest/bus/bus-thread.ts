@@ -8,7 +8,7 @@ import { type MetricObjectWithValues, type MetricValue, Registry } from 'prom-cl
 import { discard } from '../../schemas/discard.ts'
 import type { ShardToLive } from '../../schemas/live-port.ts'
 import { transferables } from '../../schemas/position-batch.ts'
-import type { BusAddress } from '../../storage/bus-address.ts'
+import type { BusAddress } from '../../storage/redis/bus-address.ts'
 import { Publisher } from './publisher.ts'
 
 /** `workerData` of the thread; the ports also go into its transfer list. */

@@ -6,8 +6,8 @@
 import type { Logger } from 'pino'
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { BusMessageError, encodeBusMessage, type StoredMessage } from '../../schemas/bus-message.ts'
-import type { BusAddress } from '../../storage/bus-address.ts'
-import { RedisLink } from '../../storage/redis-link.ts'
+import type { BusAddress } from '../../storage/redis/bus-address.ts'
+import { RedisLink } from '../../storage/redis/redis-link.ts'
 
 /** Bytes that Redis has not confirmed yet, at most; of further messages none is sent until it is fewer. */
 export const PENDING_BYTES_MAX = 32 * 1024 * 1024

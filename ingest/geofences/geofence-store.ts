@@ -6,7 +6,7 @@
 import pg from 'pg'
 import type { GeofenceChanges } from '../../geofence/visits/changes.ts'
 import type { LiveEvent } from '../../schemas/live-port.ts'
-import { liveEvent, type StoredEvent } from '../../storage/stored-event.ts'
+import { liveEvent, type StoredEvent } from '../../storage/geofences/stored-event.ts'
 
 /**
  * SQLSTATE: what is to be stored contradicts what is stored, mostly an event that a timer made meanwhile. Nothing of

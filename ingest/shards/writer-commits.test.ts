@@ -4,7 +4,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Commit } from '../../schemas/live-port.ts'
 import { PositionBatch } from '../../schemas/position-batch.ts'
-import { readCommits, readHead } from '../../storage/commit-log.ts'
+import { readCommits, readHead } from '../../storage/commits/commit-log.ts'
 import { type TestDatabase, testDatabase } from '../../test/database.ts'
 import { PositionWriter } from './writer.ts'
 

@@ -7,7 +7,7 @@ import type { Registry } from 'prom-client'
 import type { Commit } from '../../schemas/live-port.ts'
 import { PositionBatch } from '../../schemas/position-batch.ts'
 import type { ServerMessage } from '../../schemas/stream.ts'
-import type { BusAddress } from '../../storage/bus-address.ts'
+import type { BusAddress } from '../../storage/redis/bus-address.ts'
 import { type Subscriber, subscribe } from './subscriber.ts'
 
 export type StatusMessage = Extract<ServerMessage, { readonly type: 'status' }>

@@ -6,8 +6,8 @@
 import type { Logger } from 'pino'
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { BusMessageError, decodeBusMessage, type StoredMessage } from '../../schemas/bus-message.ts'
-import type { BusAddress } from '../../storage/bus-address.ts'
-import { RedisLink } from '../../storage/redis-link.ts'
+import type { BusAddress } from '../../storage/redis/bus-address.ts'
+import { RedisLink } from '../../storage/redis/redis-link.ts'
 
 /** Refused messages are logged at most so often, ms: whoever sends them can send many. */
 const REFUSED_LOG_MS = 60_000

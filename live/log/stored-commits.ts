@@ -2,8 +2,8 @@
 import type pg from 'pg'
 import type { Commit } from '../../schemas/live-port.ts'
 import type { PositionBatch } from '../../schemas/position-batch.ts'
-import { countBehind, readCommits, readHead } from '../../storage/commit-log.ts'
-import { lastPositions } from '../../storage/positions.ts'
+import { countBehind, readCommits, readHead } from '../../storage/commits/commit-log.ts'
+import { lastPositions } from '../../storage/positions/positions.ts'
 import { batchOf } from './position-rows.ts'
 
 /** Devices that one query asks for: bounds what an answer takes of memory, and for how long it keeps the thread. */

@@ -10,11 +10,11 @@ import type {
   ReplayRowKey,
   ReplayScope,
   ReplayStretch,
-} from '../../storage/replay.ts'
+} from '../../storage/positions/replay.ts'
 import { placeUs, type ReplayPlace, rowKeyOf } from './replay-cursor.ts'
 import { Stretch } from './stretch.ts'
 
-/** Storage as a replay reads it: see storage/replay.ts. */
+/** Storage as a replay reads it: see storage/positions/replay.ts. */
 export interface ReplaySource {
   scope(): Promise<ReplayScope>
   window(

@@ -3,7 +3,7 @@
  * To clients they are opaque, and other than those of the log.
  */
 import type { PositionBatch } from '../../schemas/position-batch.ts'
-import type { ReplayEventKey, ReplayRowKey } from '../../storage/replay.ts'
+import type { ReplayEventKey, ReplayRowKey } from '../../storage/positions/replay.ts'
 
 /** Everything was sent up to the row, or up to the event; or everything before a time, µs since 1970. */
 export type ReplayPlace =

@@ -2,7 +2,7 @@
  * Writes stretches of a replay into messages, each with the cursor behind it, and knows which devices the client has in
  * its area.
  */
-import type { ReplayEvent } from '../../storage/replay.ts'
+import type { ReplayEvent } from '../../storage/positions/replay.ts'
 import type { Outlet } from '../subscriptions/feed.ts'
 import { LEFT_DEVICES_MAX } from '../subscriptions/leaves.ts'
 import { type ReplayPlace, rowKeyOf, writeReplayCursor } from './replay-cursor.ts'

@@ -13,8 +13,8 @@ import {
   readReplayEvents,
   readReplayWindow,
   readsByTime,
-} from '../../storage/replay.ts'
-import { positionsAt } from '../../storage/snapshot.ts'
+} from '../../storage/positions/replay.ts'
+import { positionsAt } from '../../storage/positions/snapshot.ts'
 import { type Tenant, withTenant } from '../../storage/tenancy.ts'
 import { CHUNK_BYTES, type LiveLimits } from '../options.ts'
 import type { Feed, Outlet, Refusal } from '../subscriptions/feed.ts'

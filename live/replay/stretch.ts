@@ -1,6 +1,6 @@
 /** A stretch of a replay in memory: rows and events of a time, put in order, and how far it has been sent. */
 import type { PositionBatch } from '../../schemas/position-batch.ts'
-import type { ReplayEvent } from '../../storage/replay.ts'
+import type { ReplayEvent } from '../../storage/positions/replay.ts'
 import { fixTimeUs } from './replay-cursor.ts'
 
 export class Stretch {

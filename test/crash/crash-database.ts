@@ -10,8 +10,8 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
-import { startEmbeddedPostgres } from '../../storage/embedded-postgres.ts'
-import { PostmasterLock } from '../../storage/postmaster-lock.ts'
+import { startEmbeddedPostgres } from '../../storage/embedded/embedded-postgres.ts'
+import { PostmasterLock } from '../../storage/embedded/postmaster-lock.ts'
 import type { Lab } from './lab.ts'
 
 /** `server`: the postmaster. `backend`: one of its processes, upon which it ends all others and recovers. */

@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../storage/embedded-postgres.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../storage/embedded/embedded-postgres.ts'
 import { Lab } from './lab.ts'
 
 export class StoppableDatabase {

@@ -2,7 +2,7 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createPool } from '../../storage/pools.ts'
-import { DAY_TABLES, policyChanges, policyState } from '../../storage/position-policies.ts'
+import { DAY_TABLES, policyChanges, policyState } from '../../storage/positions/position-policies.ts'
 import { type TestDatabase, testDatabase } from '../database.ts'
 
 let database: TestDatabase

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { readCommits, readHead } from '../../../storage/commit-log.ts'
+import { readCommits, readHead } from '../../../storage/commits/commit-log.ts'
 import {
   batchOf,
   type DrivenFix,

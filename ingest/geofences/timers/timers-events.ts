@@ -1,7 +1,7 @@
 /** Events that timers make: no fix showed them, so they have no place. */
 import pg from 'pg'
 import type { Commit } from '../../../schemas/live-port.ts'
-import { liveEvent, type StoredEvent } from '../../../storage/stored-event.ts'
+import { liveEvent, type StoredEvent } from '../../../storage/geofences/stored-event.ts'
 
 export interface TimerEvent {
   readonly device: number

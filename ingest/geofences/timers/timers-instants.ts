@@ -4,7 +4,7 @@ import type { Terms } from '../../../geofence/index/fence-map.ts'
 import { ruleFor } from '../../../geofence/visits/rules.ts'
 import { inWindows, nextInstant } from '../../../geofence/visits/schedule.ts'
 import type { Commit } from '../../../schemas/live-port.ts'
-import type { StoredEvent } from '../../../storage/stored-event.ts'
+import type { StoredEvent } from '../../../storage/geofences/stored-event.ts'
 import { milliseconds, moment } from '../sql-times.ts'
 import { commitEvents, fire, type TimerEvent } from './timers-events.ts'
 

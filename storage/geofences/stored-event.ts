@@ -1,5 +1,5 @@
 /** Events of geofences as the database hands them to ingest and live. */
-import type { LiveEvent } from '../schemas/live-port.ts'
+import type { LiveEvent } from '../../schemas/live-port.ts'
 
 /** As `geofence_event_json` gives it. */
 export interface StoredEvent extends Omit<LiveEvent, 'time' | 'fixTime' | 'recordedAt'> {

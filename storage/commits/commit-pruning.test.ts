@@ -1,9 +1,9 @@
 import type pg from 'pg'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { type TestDatabase, testDatabase } from '../test/database.ts'
+import { type TestDatabase, testDatabase } from '../../test/database.ts'
+import { createPool } from '../pools.ts'
 import { pruneCommits, startCommitPruning } from './commit-pruning.ts'
-import { createPool } from './pools.ts'
 
 let database: TestDatabase
 let pool: pg.Pool

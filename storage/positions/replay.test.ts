@@ -1,9 +1,10 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { PositionBatch } from '../schemas/position-batch.ts'
-import { type TestDatabase, testDatabase } from '../test/database.ts'
-import { insertTenant, type TenantFixture } from '../test/tenants.ts'
-import { createPool } from './pools.ts'
+import type { PositionBatch } from '../../schemas/position-batch.ts'
+import { type TestDatabase, testDatabase } from '../../test/database.ts'
+import { insertTenant, type TenantFixture } from '../../test/tenants.ts'
+import { createPool } from '../pools.ts'
+import type { Tenant } from '../tenancy.ts'
 import {
   countDevices,
   nextReplayedUs,
@@ -12,7 +13,6 @@ import {
   readReplayWindow,
   readsByTime,
 } from './replay.ts'
-import type { Tenant } from './tenancy.ts'
 
 /** µs since 1970. */
 const T0 = Date.UTC(2026, 10, 20, 23, 59, 0) * 1000

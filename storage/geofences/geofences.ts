@@ -1,6 +1,6 @@
 /** Geofences in the database, through the functions that keep tenants apart; see `withTenant` in tenancy.ts. */
 import type pg from 'pg'
-import type { Geofence, GeofenceRule, GeofenceShape } from '../schemas/geofence.ts'
+import type { Geofence, GeofenceRule, GeofenceShape } from '../../schemas/geofence.ts'
 
 const FIELDS = `id, organization_id AS "organizationId", name, time_zone AS "timeZone", rules, disabled, version,
   created_at AS "createdAt", updated_at AS "updatedAt"`

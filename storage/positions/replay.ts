@@ -3,11 +3,11 @@
  * tenant sees. A replay asks for one window of time after the other; no transaction outlives one.
  */
 import type pg from 'pg'
-import type { GeofenceEvent } from '../schemas/geofence-event.ts'
-import type { PositionBatch } from '../schemas/position-batch.ts'
+import type { GeofenceEvent } from '../../schemas/geofence-event.ts'
+import type { PositionBatch } from '../../schemas/position-batch.ts'
+import { type EventRow, eventOfRow } from '../geofences/geofence-events.ts'
+import { type Tenant, withTenant } from '../tenancy.ts'
 import { COPIED_COLUMNS, copyPositions } from './copy-reader.ts'
-import { type EventRow, eventOfRow } from './geofence-events.ts'
-import { type Tenant, withTenant } from './tenancy.ts'
 
 /** What a row costs by the index on fix time, whosever it is, and by the key, µs; and a device by the key. Measured. */
 const ROW_BY_TIME_US = 2

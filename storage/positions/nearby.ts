@@ -1,6 +1,6 @@
 /** Where devices are and were, through the functions that keep tenants apart; see `withTenant` in tenancy.ts. */
 import type pg from 'pg'
-import type { DegreeBox } from './geofences.ts'
+import type { DegreeBox } from '../geofences/geofences.ts'
 
 /** A fix of a device. */
 export interface DeviceFix {

@@ -1,8 +1,8 @@
 import type pg from 'pg'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type TestDatabase, testDatabase } from '../test/database.ts'
-import { createPool } from './pools.ts'
+import { type TestDatabase, testDatabase } from '../../test/database.ts'
+import { createPool } from '../pools.ts'
 import { PositionDays } from './position-days.ts'
 import {
   applyPositionPolicies,

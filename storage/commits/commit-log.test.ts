@@ -1,8 +1,8 @@
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { Commit } from '../schemas/live-port.ts'
-import type { PositionBatch } from '../schemas/position-batch.ts'
-import { type TestDatabase, testDatabase } from '../test/database.ts'
+import type { Commit } from '../../schemas/live-port.ts'
+import type { PositionBatch } from '../../schemas/position-batch.ts'
+import { type TestDatabase, testDatabase } from '../../test/database.ts'
 import { readCommits, readHead } from './commit-log.ts'
 
 const DAY = '2026-11-21'

@@ -1,7 +1,7 @@
 /** Where devices were at a time, through the function that keeps tenants apart; see `withTenant` in tenancy.ts. */
 import type pg from 'pg'
-import type { Position } from '../schemas/position.ts'
-import type { DegreeBox } from './geofences.ts'
+import type { Position } from '../../schemas/position.ts'
+import type { DegreeBox } from '../geofences/geofences.ts'
 import { POSITION_COLUMNS, type PositionRow, positionOfRow } from './positions.ts'
 
 /**

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type TestDatabase, testDatabase } from '../test/database.ts'
+import { type TestDatabase, testDatabase } from '../../test/database.ts'
 import { PARTITION_DAYS_AHEAD, PARTITION_DAYS_BACK, PositionDays } from './position-days.ts'
 
 const DAY_MS = 24 * 3600 * 1000

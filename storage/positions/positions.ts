@@ -1,8 +1,8 @@
 /** Stored positions as JSON, through the functions that keep tenants apart; see {@link withTenant} in tenancy.ts. */
 import type pg from 'pg'
-import { READINGS } from '../schemas/attributes.ts'
-import type { Position } from '../schemas/position.ts'
-import { qualityNames } from '../schemas/quality.ts'
+import { READINGS } from '../../schemas/attributes.ts'
+import type { Position } from '../../schemas/position.ts'
+import { qualityNames } from '../../schemas/quality.ts'
 
 /** Positions of one answer at most; the database holds the same limit. */
 export const POSITIONS_LIMIT = 10_000

@@ -1,11 +1,11 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Position } from '../schemas/position.ts'
-import { QUALITY } from '../schemas/quality.ts'
-import { type TestDatabase, testDatabase } from '../test/database.ts'
-import { createPool } from './pools.ts'
+import { Position } from '../../schemas/position.ts'
+import { QUALITY } from '../../schemas/quality.ts'
+import { type TestDatabase, testDatabase } from '../../test/database.ts'
+import { createPool } from '../pools.ts'
+import { type Tenant, withTenant } from '../tenancy.ts'
 import { CursorError, devicePositions, lastPositions } from './positions.ts'
-import { type Tenant, withTenant } from './tenancy.ts'
 
 const DAY_MS = 24 * 3600 * 1000
 

@@ -19,10 +19,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import type { Logger } from 'pino'
+import { loadOrCreateSecret } from '../secrets.ts'
 import { EmbeddedPostgresError, PostgresBinaries } from './postgres-binaries.ts'
 import { createCluster } from './postgres-cluster.ts'
 import { PostmasterLock, processExists } from './postmaster-lock.ts'
-import { loadOrCreateSecret } from './secrets.ts'
 
 export interface EmbeddedPostgres {
   /** Connection string of the superuser; it holds the password. It stays the same while the server is restarted. */

@@ -24,9 +24,9 @@ import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { build } from 'vite'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { projectRoot } from '../project-root.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.ts'
 import { PostmasterLock } from './postmaster-lock.ts'
-import { projectRoot } from './project-root.ts'
 
 // An initdb that makes its files durable takes seconds on a busy disk.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
@@ -197,7 +197,7 @@ beforeAll(async () => {
     root: fileURLToPath(projectRoot),
     ssr: { noExternal: true },
     build: {
-      ssr: fileURLToPath(new URL('storage/embedded-postgres.ts', projectRoot)),
+      ssr: fileURLToPath(new URL('storage/embedded/embedded-postgres.ts', projectRoot)),
       outDir,
       emptyOutDir: false,
       target: 'node20',

@@ -3,11 +3,11 @@
  * something, or where a client comes back. See migrations/0008-commit-order.sql.
  */
 import type pg from 'pg'
-import { orderCommit } from '../schemas/commit-order.ts'
-import type { Commit, LiveEvent } from '../schemas/live-port.ts'
-import { type PositionBatch, ROWS_MAX } from '../schemas/position-batch.ts'
-import { COPIED_COLUMNS, copyPositions } from './copy-reader.ts'
-import { liveEvent, type StoredEvent } from './stored-event.ts'
+import { orderCommit } from '../../schemas/commit-order.ts'
+import type { Commit, LiveEvent } from '../../schemas/live-port.ts'
+import { type PositionBatch, ROWS_MAX } from '../../schemas/position-batch.ts'
+import { liveEvent, type StoredEvent } from '../geofences/stored-event.ts'
+import { COPIED_COLUMNS, copyPositions } from '../positions/copy-reader.ts'
 
 /** Commits of one page, at most. */
 const COMMITS_MAX = 1_000

@@ -5,7 +5,7 @@
  * count i16, then for each field its length i32 (−1 = null) and bytes, big endian; the end is a field count of −1.
  * Timestamps are µs since 2000-01-01. A server sends whole rows in a message ("Frontend/Backend Protocol, COPY").
  */
-import { PositionBatch, ROWS_MAX } from '../schemas/position-batch.ts'
+import { PositionBatch, ROWS_MAX } from '../../schemas/position-batch.ts'
 
 /** Columns of `positions` that are read: those that the stream shows, the key and `quality`. */
 const COLUMNS = [

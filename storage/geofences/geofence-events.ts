@@ -1,6 +1,6 @@
 /** Events of geofences as JSON, through the function that keeps tenants apart; see `withTenant` in tenancy.ts. */
 import type pg from 'pg'
-import type { GeofenceEvent, GeofenceEventType } from '../schemas/geofence-event.ts'
+import type { GeofenceEvent, GeofenceEventType } from '../../schemas/geofence-event.ts'
 
 /** Key of an event in the order of the lists. */
 export type EventKey = readonly [timeUs: number, id: number]
