@@ -9,16 +9,14 @@ import { EngineProcess } from './engine-process.ts'
 import { fleetOf } from './fleet.ts'
 import { FleetProcess } from './fleet-process.ts'
 import { drained } from './kills.ts'
-import { Lab } from './lab.ts'
+import { Lab, type LabOptions } from './lab.ts'
 import { StoppableDatabase } from './stoppable-database.ts'
 import { until } from './until.ts'
 import { complaintsOfVerdict, type Verdict, verify } from './verify.ts'
 
-export interface BehindOptions {
+export interface BehindOptions extends LabOptions {
   /** Times that the database goes away. */
   readonly outages: number
-  readonly seed: number
-  readonly onProgress?: (line: string) => void
 }
 
 export interface BehindResult {
@@ -46,21 +44,8 @@ const START_TIMEOUT_MS = 90_000
 const FINISH_TIMEOUT_MS = 180_000
 
 /** @throws Error where something does not come in time; the lab's folder stays then, and where something is wrong. */
-export async function runBehind(options: BehindOptions): Promise<BehindResult> {
-  const lab = await Lab.open()
-  let done = false
-  try {
-    const result = await fallBehind(lab, options)
-    done = complaintsOfBehind(result).length === 0
-    if (!done) options.onProgress?.(`logs are in ${lab.folder}`)
-    return result
-  } catch (error) {
-    throw new Error(`seed ${options.seed}: ${(error as Error).message}; logs are in ${lab.folder}`, {
-      cause: error,
-    })
-  } finally {
-    await lab.close(!done)
-  }
+export function runBehind(options: BehindOptions): Promise<BehindResult> {
+  return Lab.run(options, (lab) => fallBehind(lab, options), complaintsOfBehind)
 }
 
 async function fallBehind(lab: Lab, { outages, seed, onProgress }: BehindOptions): Promise<BehindResult> {

@@ -12,15 +12,10 @@ import { fleetOf } from './fleet.ts'
 import { FleetProcess } from './fleet-process.ts'
 import { FLOOD_RECORDS, Flood } from './flood.ts'
 import { drained } from './kills.ts'
-import { Lab } from './lab.ts'
+import { Lab, type LabOptions } from './lab.ts'
 import { StoppableDatabase } from './stoppable-database.ts'
 import { until } from './until.ts'
 import { complaintsOfVerdict, type Verdict, verify } from './verify.ts'
-
-export interface DiskFullOptions {
-  readonly seed: number
-  readonly onProgress?: (line: string) => void
-}
 
 export interface DiskFullResult {
   readonly verdict: Verdict
@@ -68,22 +63,11 @@ const FINISH_TIMEOUT_MS = 180_000
 const FULL_MS_MAX = 30_000
 
 /** @throws Error where something does not come in time; the lab's folder stays then, and where something is wrong. */
-export async function runDiskFull(options: DiskFullOptions): Promise<DiskFullResult> {
-  const lab = await Lab.open()
-  let done = false
-  try {
-    const result = await diskFull(lab, options)
-    done = complaintsOfDiskFull(result).length === 0
-    if (!done) options.onProgress?.(`logs are in ${lab.folder}`)
-    return result
-  } catch (error) {
-    throw new Error(`${(error as Error).message}; logs are in ${lab.folder}`, { cause: error })
-  } finally {
-    await lab.close(!done)
-  }
+export function runDiskFull(options: LabOptions): Promise<DiskFullResult> {
+  return Lab.run(options, (lab) => diskFull(lab, options), complaintsOfDiskFull)
 }
 
-async function diskFull(lab: Lab, { seed, onProgress }: DiskFullOptions): Promise<DiskFullResult> {
+async function diskFull(lab: Lab, { seed, onProgress }: LabOptions): Promise<DiskFullResult> {
   const nowMs = Date.now()
   const specs = fleetOf({ devices: DEVICES, nowMs })
   const dataDir = join(lab.folder, 'disk')

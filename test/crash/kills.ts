@@ -13,20 +13,18 @@ import { type EngineEnd, EngineProcess } from './engine-process.ts'
 import { addDevices, type FleetDevice, fleetOf } from './fleet.ts'
 import { FleetProcess } from './fleet-process.ts'
 import { addGeofences, type EventVerdict, verifyEvents } from './geofences.ts'
-import { type EnginePorts, Lab } from './lab.ts'
+import { type EnginePorts, Lab, type LabOptions } from './lab.ts'
 import type { DeviceJournal } from './simulator.ts'
 import { StreamClients, type StreamVerdict } from './stream-clients-process.ts'
 import { until } from './until.ts'
 import { complaintsOfVerdict, type Verdict, verify } from './verify.ts'
 
-export interface KillOptions {
+export interface KillOptions extends LabOptions {
   readonly kills: number
-  readonly seed: number
   /** More of the engine's environment. */
   readonly environment?: Readonly<Record<string, string>>
   /** Clients of the stream that are dropped at random meanwhile, and go on from their cursors; none by default. */
   readonly clients?: StreamClientsLoad
-  readonly onProgress?: (line: string) => void
 }
 
 export interface StreamClientsLoad {
@@ -102,24 +100,11 @@ export interface Remains {
  * Runs the kills in a lab of its own, whose folder stays where anything throws or was not kept.
  * @throws Error where something does not come back in time.
  */
-export async function runKills(
+export function runKills(
   options: KillOptions,
   inspect?: (result: KillResult, remains: Remains) => Promise<void>,
 ): Promise<KillResult> {
-  const lab = await Lab.open()
-  let done = false
-  try {
-    const result = await new KillRun(lab, options).run(inspect)
-    done = complaintsOf(result).length === 0
-    if (!done) options.onProgress?.(`logs are in ${lab.folder}`)
-    return result
-  } catch (error) {
-    throw new Error(`seed ${options.seed}: ${(error as Error).message}; logs are in ${lab.folder}`, {
-      cause: error,
-    })
-  } finally {
-    await lab.close(!done)
-  }
+  return Lab.run(options, (lab) => new KillRun(lab, options).run(inspect), complaintsOf)
 }
 
 /** What is wrong with a run; nothing where the promise was kept. */

@@ -20,6 +20,13 @@ export interface EnginePorts {
   readonly protocols: Readonly<Record<CrashProtocol, number>>
 }
 
+export interface LabOptions {
+  /** Of all that is random. */
+  readonly seed: number
+  /** Told what is under way. */
+  readonly onProgress?: ((line: string) => void) | undefined
+}
+
 export class Lab {
   readonly folder: string
   private readonly stops: (() => unknown)[] = []
@@ -29,7 +36,31 @@ export class Lab {
     this.folder = folder
   }
 
-  static async open(): Promise<Lab> {
+  /**
+   * Runs something in a lab of its own, whose folder stays where it throws or there are complaints.
+   * @throws Error what it throws, with the seed and the folder.
+   */
+  static async run<Result>(
+    { seed, onProgress }: LabOptions,
+    work: (lab: Lab) => Promise<Result>,
+    complaintsOf: (result: Result) => readonly string[],
+  ): Promise<Result> {
+    const lab = await Lab.open()
+    let done = false
+    try {
+      const result = await work(lab)
+      done = complaintsOf(result).length === 0
+      if (!done) onProgress?.(`logs are in ${lab.folder}`)
+      return result
+    } catch (error) {
+      const { message } = error as Error
+      throw new Error(`seed ${seed}: ${message}; logs are in ${lab.folder}`, { cause: error })
+    } finally {
+      await lab.close(!done)
+    }
+  }
+
+  private static async open(): Promise<Lab> {
     const folder = await realpath(await mkdtemp(join(tmpdir(), 'fleetflow-crash-')))
     // Run by root, PostgreSQL is another user and must be able to enter.
     await chmod(folder, 0o755)
@@ -42,7 +73,7 @@ export class Lab {
   }
 
   /** Stops everything. The folder stays where its logs are still wanted. */
-  async close(keepFolder: boolean): Promise<void> {
+  private async close(keepFolder: boolean): Promise<void> {
     for (let stop = this.stops.pop(); stop !== undefined; stop = this.stops.pop()) await stop()
     if (!keepFolder) await rm(this.folder, { recursive: true, force: true })
   }

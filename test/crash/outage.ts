@@ -9,16 +9,14 @@ import { EngineProcess } from './engine-process.ts'
 import { fleetOf } from './fleet.ts'
 import { FleetProcess } from './fleet-process.ts'
 import { drained } from './kills.ts'
-import { Lab } from './lab.ts'
+import { Lab, type LabOptions } from './lab.ts'
 import { StoppableDatabase } from './stoppable-database.ts'
 import { until } from './until.ts'
 import { complaintsOfVerdict, type Verdict, verify } from './verify.ts'
 
-export interface OutageOptions {
+export interface OutageOptions extends LabOptions {
   readonly seconds: number
-  readonly seed: number
   readonly recordsPerSecond: number
-  readonly onProgress?: (line: string) => void
 }
 
 /** One look at the engine. */
@@ -74,19 +72,12 @@ const IN_FLIGHT_SECONDS = 2
 const FRESH_WAIT_SECONDS_MAX = 5
 
 /** @throws Error where something does not come in time; the lab's folder stays then, and where something is wrong. */
-export async function runOutage(options: OutageOptions): Promise<OutageResult> {
-  const lab = await Lab.open()
-  let done = false
-  try {
-    const result = await outage(lab, options)
-    done = complaintsOfOutage(options, result).length === 0
-    if (!done) options.onProgress?.(`logs are in ${lab.folder}`)
-    return result
-  } catch (error) {
-    throw new Error(`${(error as Error).message}; logs are in ${lab.folder}`, { cause: error })
-  } finally {
-    await lab.close(!done)
-  }
+export function runOutage(options: OutageOptions): Promise<OutageResult> {
+  return Lab.run(
+    options,
+    (lab) => outage(lab, options),
+    (result) => complaintsOfOutage(options, result),
+  )
 }
 
 async function outage(lab: Lab, options: OutageOptions): Promise<OutageResult> {

@@ -1,10 +1,7 @@
 /** Clients of the stream, seen from the runner, and what they must have got: all that the table has, once. */
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import type pg from 'pg'
-import { projectRoot } from '../../storage/project-root.ts'
 import { type FleetDevice, numberOf } from './fleet.ts'
+import { PartProcess } from './part-process.ts'
 import type {
   ClientUnion,
   FromStreamClients,
@@ -12,7 +9,6 @@ import type {
   StreamProgress,
   ToStreamClients,
 } from './stream-clients.ts'
-import { until } from './until.ts'
 
 export interface StreamVerdict {
   readonly clients: number
@@ -31,32 +27,27 @@ const FAULTS_MAX = 20
 export class StreamClients {
   progress: StreamProgress | undefined
   private faults: readonly string[] = []
-  private readonly child: ChildProcess
+  private readonly process: PartProcess<ToStreamClients, FromStreamClients>
   private readonly clients: number
   private readonly unions: ClientUnion[] = []
-  private ended: string | undefined
   private told = false
 
   /** Starts them from dist/; they connect as soon as there is something to connect to. */
   constructor(options: StreamClientsOptions) {
     this.clients = options.clients
-    const file = fileURLToPath(new URL('dist/test/crash/stream-clients.js', projectRoot))
-    this.child = fork(file, [JSON.stringify(options)], { execArgv: [] })
-    this.child.on('message', (message: FromStreamClients) => {
+    const part = { file: 'stream-clients', title: 'the clients of the stream', options }
+    this.process = new PartProcess(part, (message) => {
       if (message.kind === 'progress') {
         this.progress = message.progress
         this.faults = message.faults
       } else if (message.kind === 'union') this.unions[message.index] = message.union
       else this.told = true
     })
-    this.child.once('exit', (code, signal) => {
-      this.ended = `the clients of the stream ended: ${signal ?? `exit ${code}`}`
-    })
   }
 
   /** Drops clients from now on. */
   drop(): void {
-    this.tell('drop')
+    this.process.tell('drop')
   }
 
   /** Waits until all have caught up. */
@@ -66,7 +57,7 @@ export class StreamClients {
 
   /** Drops nobody any more, and waits until all have caught up and those that subscribe to all have the same. */
   async settle(timeoutMs: number): Promise<void> {
-    this.tell('settle')
+    this.process.tell('settle')
     await this.allLive(timeoutMs)
     await this.until(
       () => {
@@ -84,7 +75,7 @@ export class StreamClients {
     fleet: readonly FleetDevice[],
     devices: readonly number[],
   ): Promise<StreamVerdict> {
-    this.tell('tell')
+    this.process.tell('tell')
     await this.until(() => this.told, 60_000, 'heard')
     const expected = await expectedOf(client, fleet, devices)
     const faults = [...this.faults]
@@ -96,27 +87,13 @@ export class StreamClients {
     return { clients: this.clients, rows, events, drops, losses, lagging, faults }
   }
 
-  async end(): Promise<void> {
-    if (this.ended !== undefined) return
-    const exit = once(this.child, 'exit')
-    this.child.kill('SIGKILL')
-    await exit
-  }
-
-  private tell(message: ToStreamClients): void {
-    this.child.send(message)
+  end(): Promise<void> {
+    return this.process.end()
   }
 
   private until(met: () => boolean, timeoutMs: number, what: string): Promise<void> {
-    return until(
-      () => {
-        if (this.ended !== undefined) throw new Error(this.ended)
-        return met()
-      },
-      timeoutMs,
-      () =>
-        `clients not ${what} within ${timeoutMs} ms: ${JSON.stringify(this.progress)} ${this.faults.join('; ')}`,
-    )
+    const state = () => `${JSON.stringify(this.progress)} ${this.faults.join('; ')}`
+    return this.process.until(met, timeoutMs, what, state)
   }
 }
 
