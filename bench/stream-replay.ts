@@ -31,6 +31,13 @@ const JWT_SECRET = 'a secret of the benchmarks that is long enough'
 const RATIO_MIN = 0.5
 const SEEK_P95_MS_MAX = 300
 
+/** How rows are written: objects are what a client gets that asks for nothing else. */
+const FORMS = [
+  { name: 'json arrays', format: 'json', rows: 'arrays' },
+  { name: 'msgpack arrays', format: 'msgpack', rows: 'arrays' },
+  { name: 'json objects', format: 'json', rows: 'objects' },
+] as const
+
 interface Fleet {
   readonly databaseUrl: string
   readonly registry: Registry
@@ -48,7 +55,7 @@ export const streamReplay: Question = {
   title: 'How fast does the stream replay what is stored, and how soon after a seek?',
   method:
     `${ROWS.toLocaleString('en-US')} positions of ${DEVICES.toLocaleString('en-US')} devices with 4 attributes lie in ${DAYS} days, 1 % of them stored up to three hours late (\`BENCH_REPLAY_ROWS\` makes them ` +
-    'more). A client in a process of its own replays a part of them with `speed: 0`, rows as arrays, and does not look into them; psql ' +
+    'more). A client in a process of its own replays a part of them with `speed: 0`, and does not look into the rows; psql ' +
     `reads the same rows, \`COPY (SELECT * …) TO STDOUT\`, to nowhere. ${ROUNDS} rounds in turns, the median counts; server, client and database share the ` +
     `machine. Asked for: ${RATIO_MIN} of psql. Then ${SEEKS} seeks to random times of a replay of all devices, from the message until the first positions have come; asked for: p95 below ${SEEK_P95_MS_MAX} ms.`,
   measure: async (bench) => {
@@ -153,13 +160,13 @@ async function replayed(fleet: Fleet, deviceCount: number): Promise<Row[]> {
   const stretch = stretchOf(deviceCount)
   const count = await countRows(fleet.databaseUrl, stretch)
   const psqlMs: number[] = []
-  const replayMs = { json: [] as number[], msgpack: [] as number[] }
+  const replayMs = FORMS.map((): number[] => [])
   for (let round = 0; round <= ROUNDS; round++) {
     const copyMs = await copyToNowhere(fleet.databaseUrl, `SELECT * FROM positions WHERE ${whereOf(stretch)}`)
-    const took = { json: 0, msgpack: 0 }
-    for (const format of ['json', 'msgpack'] as const) {
+    const took: number[] = []
+    for (const { format, rows } of FORMS) {
       const before = await sentRows(fleet.registry)
-      took[format] = (await ask(fleet.clients[format], [subscribeTo(stretch)], 'end')).ms
+      took.push((await ask(fleet.clients[format], [subscribeTo(stretch, rows)], 'end')).ms)
       fleet.clients[format].send({
         messages: [{ type: 'unsubscribe', id: 1 }],
         until: 'end',
@@ -170,20 +177,20 @@ async function replayed(fleet: Fleet, deviceCount: number): Promise<Row[]> {
     // What is hot is compiled, and what is read is in memory, after the first round.
     if (round === 0) continue
     psqlMs.push(copyMs)
-    for (const format of ['json', 'msgpack'] as const) replayMs[format].push(took[format])
+    for (const [form, ms] of took.entries()) replayMs[form]!.push(ms)
   }
   const rate = (ms: readonly number[]) => (count * 1_000) / median(ms)
   const name = `${deviceCount.toLocaleString('en-US')} devices`
-  return (['json', 'msgpack'] as const).map((format) => ({
-    name: `${name}, ${format}`,
+  return FORMS.map((form, i) => ({
+    name: `${name}, ${form.name}`,
     cells: {
       rows: figure(count),
-      'rows/s': figure(rate(replayMs[format])),
+      'rows/s': figure(rate(replayMs[i]!)),
       'psql rows/s': figure(rate(psqlMs)),
-      'of psql': times(rate(replayMs[format]) / rate(psqlMs)),
+      'of psql': times(rate(replayMs[i]!) / rate(psqlMs)),
       'p50 / p95 ms': '',
     },
-    meaning: `${name} over ${((stretch.toMs - stretch.fromMs) / 3_600_000).toFixed(1)} h, ${format} arrays; asked for: ${RATIO_MIN}.`,
+    meaning: `${name} over ${((stretch.toMs - stretch.fromMs) / 3_600_000).toFixed(1)} h, ${form.name}; asked for: ${RATIO_MIN}.`,
   }))
 }
 
@@ -213,10 +220,10 @@ async function seeks({ clients }: Fleet): Promise<Row> {
   }
 }
 
-function subscribeTo({ devices, fromMs, toMs }: Stretch): ClientMessage {
+function subscribeTo({ devices, fromMs, toMs }: Stretch, rows: 'arrays' | 'objects'): ClientMessage {
   const [from, to] = [new Date(fromMs).toISOString(), new Date(toMs).toISOString()]
   const scope = devices === null ? ({ all: true } as const) : { devices: [...devices] }
-  return { type: 'subscribe', id: 1, scope, from, to, speed: 0, rows: 'arrays' }
+  return { type: 'subscribe', id: 1, scope, from, to, speed: 0, rows }
 }
 
 function ask(child: ChildProcess, messages: ClientMessage[], until: ReplayRequest['until']) {

@@ -1,9 +1,10 @@
 /**
- * A row as a JSON array, written column by column into one buffer: no object is made, and stored attributes are not
- * parsed. Joined of strings, a row took three times as long.
+ * A row as JSON, written column by column into one buffer: no object is made, and stored attributes are not parsed.
+ * Joined of strings, an array took three times as long.
  */
 import { roundSpeed } from '../../schemas/position.ts'
 import { ATTRIBUTE_KIND, BOOLEAN_UNKNOWN, type PositionBatch } from '../../schemas/position-batch.ts'
+import type { StreamRow } from '../../schemas/stream.ts'
 import { ALARM_KEY, attributeColumns, BOOLEAN_KEYS, NUMBER_KEYS } from './attribute-columns.ts'
 import { RowBuffer } from './row-buffer.ts'
 
@@ -12,6 +13,7 @@ const LIST_END = 0x5d
 const OBJECT = 0x7b
 const OBJECT_END = 0x7d
 const COMMA = 0x2c
+const QUOTE = 0x22
 const DIGIT_0 = 0x30
 const MINUS = 0x2d
 const POINT = 0x2e
@@ -29,6 +31,18 @@ const PART = 10 ** PART_DIGITS
 const LONG_TEXT = 24
 
 const key = (name: string) => `${JSON.stringify(name)}:`
+const fieldName = (name: keyof StreamRow) => Buffer.from(key(name))
+const FIELDS = {
+  device: fieldName('device'),
+  fixTime: fieldName('fixTime'),
+  receivedAt: fieldName('receivedAt'),
+  latitude: fieldName('latitude'),
+  longitude: fieldName('longitude'),
+  altitude: fieldName('altitude'),
+  speed: fieldName('speed'),
+  course: fieldName('course'),
+  attributes: fieldName('attributes'),
+}
 const NUMBER_NAMES = NUMBER_KEYS.map((name) => Buffer.from(key(name)))
 const BOOLEAN_NAMES = BOOLEAN_KEYS.map((name) => Buffer.from(key(name)))
 const ALARM_NAME = Buffer.from(key(ALARM_KEY))
@@ -39,8 +53,8 @@ const NULL = Buffer.from('null')
 
 const out = new RowBuffer()
 
-/** One character a byte. */
-export function jsonRow(batch: PositionBatch, row: number, withAttributes: boolean): string {
+/** As an array, the fields in the order of the header; one character a byte. */
+export function jsonArray(batch: PositionBatch, row: number, withAttributes: boolean): string {
   out.bytes[out.at++] = LIST
   field(batch.device[row]!)
   field(batch.fixTimeMs[row]!)
@@ -53,6 +67,32 @@ export function jsonRow(batch: PositionBatch, row: number, withAttributes: boole
   if (withAttributes) attributes(batch, row)
   else out.writeBytes(NOTHING)
   out.bytes[out.at++] = LIST_END
+  return out.take()
+}
+
+/** As an object, a `StreamRow` of schemas/stream.ts; one character a byte. */
+export function jsonObject(batch: PositionBatch, row: number, withAttributes: boolean): string {
+  out.bytes[out.at++] = OBJECT
+  out.writeBytes(FIELDS.device)
+  field(batch.device[row]!)
+  out.writeBytes(FIELDS.fixTime)
+  time(batch.fixTimeMs[row]!)
+  out.writeBytes(FIELDS.receivedAt)
+  time(batch.receivedMs[row]!)
+  out.writeBytes(FIELDS.latitude)
+  field(batch.latitudeDeg[row]!)
+  out.writeBytes(FIELDS.longitude)
+  field(batch.longitudeDeg[row]!)
+  out.writeBytes(FIELDS.altitude)
+  field(batch.altitudeM[row]!)
+  out.writeBytes(FIELDS.speed)
+  field(roundSpeed(batch.speedKmh[row]!))
+  out.writeBytes(FIELDS.course)
+  field(batch.courseDeg[row]!)
+  out.writeBytes(FIELDS.attributes)
+  if (withAttributes) attributes(batch, row)
+  else out.writeBytes(NOTHING)
+  out.bytes[out.at++] = OBJECT_END
   return out.take()
 }
 
@@ -99,6 +139,14 @@ function attributes(batch: PositionBatch, row: number): void {
 function text(value: string): void {
   out.makeRoom(3 * value.length)
   if (value.length >= LONG_TEXT || !out.writeAscii(value)) out.writeUtf8(value)
+}
+
+/** A time in ISO 8601, and a comma. */
+function time(timeMs: number): void {
+  out.bytes[out.at++] = QUOTE
+  out.writeAscii(new Date(timeMs).toISOString())
+  out.bytes[out.at++] = QUOTE
+  out.bytes[out.at++] = COMMA
 }
 
 /** JSON and a comma. */

@@ -17,8 +17,8 @@ export interface StreamFormat {
   readonly isBinary: boolean
   /** Stands between two rows of a message. */
   readonly separator: string
-  /** One row, one character a byte. */
-  encodeRow(row: StreamRow | GeofenceEvent): string
+  /** One row, or the values of one, one character a byte. */
+  encodeRow(row: StreamRow | GeofenceEvent | readonly unknown[]): string
   /** A message of `count` encoded rows that are joined by the separator. */
   encodeRows(type: RowsType, id: number, cursor: string, count: number, rows: string): Buffer
   encode(message: ServerMessage): Buffer

@@ -46,15 +46,25 @@ function batchOf(): PositionBatch {
   return batch
 }
 
+/** As it looks on the wire: JSON knows no -0. */
+const onWire = (value: unknown) => JSON.parse(JSON.stringify(value))
+
 describe.each([jsonFormat, msgpackFormat])('$subprotocol', (format) => {
+  test('an object says what the row says', () => {
+    const batch = batchOf()
+    const encoding = encodingOf(format, 'objects')
+    const rows = Array.from({ length: batch.length }, (_, row) => encoding.encodePosition(batch, row))
+    const bytes = encoding.encodeRows('positions', 1, 'c', rows.length, rows.join(encoding.separator))
+    const message = format.decode(bytes) as ServerMessage & { rows: unknown[] }
+    expect(onWire(message.rows)).toEqual(onWire(rows.map((_, row) => streamRowOf(batch, row))))
+  })
+
   test('an array says what the object of the same row says', () => {
     const batch = batchOf()
     const encoding = encodingOf(format, 'arrays')
     const rows = Array.from({ length: batch.length }, (_, row) => encoding.encodePosition(batch, row))
     const bytes = encoding.encodeRows('positions', 1, 'c', rows.length, rows.join(encoding.separator))
     const message = format.decode(bytes) as ServerMessage & { rows: unknown[][] }
-    // As it looks on the wire: JSON knows no -0.
-    const onWire = (value: unknown) => JSON.parse(JSON.stringify(value))
     message.rows.forEach((array, row) => {
       const { device, latitude, longitude, altitude, speed, course, attributes } = streamRowOf(batch, row)
       const [fixTimeMs, receivedMs] = [batch.fixTimeMs[row], batch.receivedMs[row]]
