@@ -55,6 +55,7 @@ const out = new RowBuffer()
 
 /** As an array, the fields in the order of the header; one character a byte. */
 export function jsonArray(batch: PositionBatch, row: number, withAttributes: boolean): string {
+  out.begin()
   out.bytes[out.at++] = LIST
   field(batch.device[row]!)
   field(batch.fixTimeMs[row]!)
@@ -67,11 +68,12 @@ export function jsonArray(batch: PositionBatch, row: number, withAttributes: boo
   if (withAttributes) attributes(batch, row)
   else out.writeBytes(NOTHING)
   out.bytes[out.at++] = LIST_END
-  return out.take()
+  return out.text()
 }
 
 /** As an object, a `StreamRow` of schemas/stream.ts; one character a byte. */
 export function jsonObject(batch: PositionBatch, row: number, withAttributes: boolean): string {
+  out.begin()
   out.bytes[out.at++] = OBJECT
   out.writeBytes(FIELDS.device)
   field(batch.device[row]!)
@@ -93,7 +95,7 @@ export function jsonObject(batch: PositionBatch, row: number, withAttributes: bo
   if (withAttributes) attributes(batch, row)
   else out.writeBytes(NOTHING)
   out.bytes[out.at++] = OBJECT_END
-  return out.take()
+  return out.text()
 }
 
 function attributes(batch: PositionBatch, row: number): void {

@@ -19,6 +19,7 @@ const out = new RowBuffer()
 
 /** One character a byte. */
 export function packedRow(batch: PositionBatch, row: number, withAttributes: boolean): string {
+  out.begin()
   byte(0x90 | FIELDS)
   number(batch.device[row]!)
   number(batch.fixTimeMs[row]!)
@@ -30,7 +31,7 @@ export function packedRow(batch: PositionBatch, row: number, withAttributes: boo
   number(batch.courseDeg[row]!)
   if (withAttributes) attributes(batch, row)
   else byte(0x80)
-  return out.take()
+  return out.text()
 }
 
 function attributes(batch: PositionBatch, row: number): void {

@@ -46,11 +46,14 @@ export class RowBuffer {
     return count
   }
 
-  /** What was written since the last call. */
-  take(): string {
-    const text = this.bytes.toString('latin1', 0, this.at)
+  /** Begins a row, whatever became of the one before. */
+  begin(): void {
     this.at = 0
-    return text
+  }
+
+  /** What was written since {@link begin}. */
+  text(): string {
+    return this.bytes.toString('latin1', 0, this.at)
   }
 }
 
