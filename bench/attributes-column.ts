@@ -71,13 +71,11 @@ async function measureTypes(
   const source = `source_${attributes}`
   await client.query(`CREATE TABLE ${source} (LIKE positions)`)
   await fill(client, source, attributes)
-  const others = COPY_COLUMNS.filter((column) => column !== 'attributes').join(', ')
   const file = (type: Type) => join(bench.folder, `${type}-${attributes}.copy`)
   const table = (type: Type) => `positions_${type}_${attributes}`
   for (const type of TYPES) {
-    // COPY_COLUMNS ends with the attributes.
-    const select = `(SELECT ${others}, attributes::${type} FROM ${source})`
-    await yardstick.copyOut(databaseUrl, select, file(type))
+    const select = COPY_COLUMNS.map((column) => (column === 'attributes' ? `attributes::${type}` : column))
+    await yardstick.copyOut(databaseUrl, `(SELECT ${select.join()} FROM ${source})`, file(type))
     await client.query(`CREATE TABLE ${table(type)} (LIKE positions INCLUDING ALL)`)
     await client.query(`ALTER TABLE ${table(type)} ALTER attributes TYPE ${type} USING attributes::${type}`)
   }
