@@ -27,8 +27,8 @@ const POLL_MS = 10
 
 export interface Source {
   readonly subscribers: Subscribers
-  /** Sends the next batch to all. */
-  report(): void
+  /** Sends the next batch to all. @returns Bytes that each gets of it at least: batches may share a message. */
+  report(): number
   /** Waits until all has been received. @throws Error if something was left out. */
   delivered(): Promise<void>
   close(): Promise<void>
@@ -46,15 +46,24 @@ export class LiveSource implements Source {
   private readonly live: LiveThread
   private readonly toLive: MessagePort
   private readonly firstDevice: number
+  private readonly format: StreamFormat
+  /** By place of a batch in the fleet. */
+  private readonly batchBytes: number[] = []
   private fixTimeMs = Date.now()
   private rows = 0
   private sequence = 0
 
-  private constructor(live: LiveThread, toLive: MessagePort, subscribers: Subscribers, firstDevice: number) {
+  private constructor(
+    live: LiveThread,
+    toLive: MessagePort,
+    subscribers: Subscribers,
+    { firstDevice, format }: SourceOptions,
+  ) {
     this.live = live
     this.toLive = toLive
     this.subscribers = subscribers
     this.firstDevice = firstDevice
+    this.format = format
   }
 
   /** @param options With `tickMs` as the stream has it; undefined = as in production. */
@@ -62,7 +71,7 @@ export class LiveSource implements Source {
     bench: Bench,
     options: SourceOptions & { readonly databaseUrl: string; readonly tickMs: number | undefined },
   ): Promise<LiveSource> {
-    const { databaseUrl, tickMs, firstDevice, format } = options
+    const { databaseUrl, tickMs, format } = options
     const { port1, port2 } = new MessageChannel()
     const live = await LiveThread.start(
       {
@@ -82,20 +91,23 @@ export class LiveSource implements Source {
     bench.defer(() => live.stop())
     const token = await superAdminToken(await bench.connect(databaseUrl), JWT_SECRET)
     const subscribers = await Subscribers.connect(bench, live.port, format, token)
-    return new LiveSource(live, port1, subscribers, firstDevice)
+    return new LiveSource(live, port1, subscribers, options)
   }
 
-  report(): void {
+  report(): number {
     const start = this.rows % DEVICES
     if (start === 0) this.fixTimeMs++
     this.rows += BATCH_ROWS
-    const batch = batchOf(this.firstDevice + start, this.fixTimeMs).toMessage()
+    const positions = batchOf(this.firstDevice + start, this.fixTimeMs)
+    this.batchBytes[start] ??= rowsOf(positions, this.format).join(this.format.separator).length
+    const batch = positions.toMessage()
     const stored: ShardToLive = {
       type: 'stored',
       batch,
       commits: [{ sequence: ++this.sequence, rows: ROWS, events: [] }],
     }
     this.toLive.postMessage(stored, transferables(batch))
+    return this.batchBytes[start]
   }
 
   async delivered(): Promise<void> {
@@ -141,9 +153,7 @@ export class WsSource implements Source {
     this.server = server
     this.subscribers = subscribers
     this.format = format
-    const batch = batchOf(firstDevice, Date.now())
-    const encoding = encodingOf(format, 'objects')
-    this.rows = Array.from({ length: BATCH_ROWS }, (_, row) => encoding.encodePosition(batch, row))
+    this.rows = rowsOf(batchOf(firstDevice, Date.now()), format)
   }
 
   static async start(bench: Bench, options: SourceOptions): Promise<WsSource> {
@@ -168,12 +178,13 @@ export class WsSource implements Source {
     return new WsSource(server, await Subscribers.connect(bench, port, options.format, ''), options)
   }
 
-  report(): void {
+  report(): number {
     const { format } = this
     this.batches++
     const body = this.rows.join(format.separator)
     const message = format.encodeRows('positions', 1, String(++this.cursor), BATCH_ROWS, body)
     for (const socket of this.server.clients) socket.send(message, { binary: format.isBinary })
+    return message.length
   }
 
   async delivered(): Promise<void> {
@@ -199,6 +210,12 @@ function batchOf(firstDevice: number, fixTimeMs: number): PositionBatch {
     fixTimeMs,
     attributes: ATTRIBUTES,
   })
+}
+
+/** As the stream writes them. */
+function rowsOf(batch: PositionBatch, format: StreamFormat): string[] {
+  const encoding = encodingOf(format, 'objects')
+  return Array.from({ length: BATCH_ROWS }, (_, row) => encoding.encodePosition(batch, row))
 }
 
 /** The process of subscribers, and what it has told so far. */
@@ -243,9 +260,9 @@ export class Subscribers {
     return subscribers
   }
 
-  /** Waits until so many messages have come in over all sockets. @throws Error if none comes for a while. */
-  async until(messages: number): Promise<void> {
-    while (this.received.messages < messages) {
+  /** Waits until so many messages and bytes have come in over all sockets. @throws Error if none comes for a while. */
+  async until(messages: number, bytes = 0): Promise<void> {
+    while (this.received.messages < messages || this.received.bytes < bytes) {
       await new Promise<void>((resolve, reject) => {
         const timeout = setTimeout(
           () => reject(new Error(`subscribers got ${this.received.messages} messages of ${messages}`)),
