@@ -31,6 +31,17 @@ function report(longitude: number, agoMs = 0): number {
   return timeMs - agoMs
 }
 
+/** As {@link report}, but live has it, and all before it, when this resolves: a snapshot begins with it. */
+async function reported(longitude: number): Promise<number> {
+  const at = report(longitude)
+  const witness = await stream.connect({ organizationId, role: 'viewer' })
+  witness.send({ type: 'subscribe', id: 1, scope: { all: true } })
+  for (;;) {
+    const seen = fixes([await witness.next()])
+    if (seen.some(([id, time]) => id === device && time === at)) return at
+  }
+}
+
 /** The next messages, up to the first of the type. */
 async function until(type: string) {
   const messages = [await client.next()]
@@ -78,7 +89,7 @@ test('a device comes into a rectangle with its row, leaves it, and is shown late
 })
 
 test('a subscription that is moved gets the difference only, and live behind it', async () => {
-  const at = report(20)
+  const at = await reported(20)
   client.send({ type: 'subscribe', id: 1, scope: { bbox: ELSEWHERE } })
   expect(own(await until('live'))).toEqual([[device, at]])
   client.send({ type: 'scope', id: 1, scope: { bbox: [18, 48, 22, 53] } })
@@ -93,7 +104,7 @@ test('a subscription that is moved gets the difference only, and live behind it'
 })
 
 test('a geofence is followed as it is moved, and its deletion ends the subscription', async () => {
-  const at = report(40)
+  const at = await reported(40)
   const id = await geofence(40)
   client.send({ type: 'subscribe', id: 1, scope: { geofence: id } })
   expect(own(await until('live'))).toEqual([[device, at]])
@@ -115,7 +126,7 @@ test('nothing is told of devices of others when an area is moved', async () => {
   const [foreign] = await stream.devices(other, 1)
   const id = await geofence(70)
   stream.publish({ device: foreign!, fixTimeMs: START_MS, longitude: 70 })
-  report(70)
+  await reported(70)
   client.send({ type: 'subscribe', id: 1, scope: { bbox: [69, 48, 71, 53] } })
   client.send({ type: 'subscribe', id: 2, scope: { geofence: id } })
   await until('live')
@@ -128,7 +139,7 @@ test('nothing is told of devices of others when an area is moved', async () => {
 
 test('events are sent whose place is inside, and all of the geofence that is watched', async () => {
   const id = await geofence(20)
-  report(20)
+  await reported(20)
   client.send({ type: 'subscribe', id: 1, scope: { geofence: id } })
   client.send({ type: 'subscribe', id: 2, scope: { bbox: ELSEWHERE } })
   await until('live')
@@ -151,7 +162,7 @@ test('events are sent whose place is inside, and all of the geofence that is wat
 })
 
 test('groups are followed as devices join and go', async () => {
-  const at = report(10)
+  const at = await reported(10)
   const [one, two] = [await group(), await group()]
   client.send({ type: 'subscribe', id: 1, scope: { groups: [one, two] } })
   expect(await until('live')).toHaveLength(1)
@@ -201,7 +212,7 @@ test('what is not there, not the own or no area is refused, and nothing is subsc
 })
 
 test('a client may move a subscription before it has been answered', async () => {
-  report(60)
+  await reported(60)
   const id = await geofence(60)
   client.send({ type: 'subscribe', id: 1, scope: { geofence: id } })
   client.send({ type: 'scope', id: 1, scope: { bbox: [30, 48, 31, 53] } })
