@@ -36,17 +36,13 @@ async function reported(longitude: number): Promise<number> {
   const at = report(longitude)
   const witness = await stream.connect({ organizationId, role: 'viewer' })
   witness.send({ type: 'subscribe', id: 1, scope: { all: true } })
-  for (;;) {
-    const seen = fixes([await witness.next()])
-    if (seen.some(([id, time]) => id === device && time === at)) return at
-  }
+  await witness.until((message) => fixes([message]).some(([id, time]) => id === device && time === at))
+  return at
 }
 
 /** The next messages, up to the first of the type. */
-async function until(type: string) {
-  const messages = [await client.next()]
-  while (messages.at(-1)!.type !== type) messages.push(await client.next())
-  return messages
+function until(type: string) {
+  return client.until((message) => message.type === type)
 }
 
 /** Devices of the messages that are of this test. */
