@@ -56,7 +56,7 @@ const out = new RowBuffer()
 /** As an array, the fields in the order of the header; one character a byte. */
 export function jsonArray(batch: PositionBatch, row: number, withAttributes: boolean): string {
   out.begin()
-  out.bytes[out.at++] = LIST
+  out.writeByte(LIST)
   field(batch.device[row]!)
   field(batch.fixTimeMs[row]!)
   field(batch.receivedMs[row]!)
@@ -67,14 +67,14 @@ export function jsonArray(batch: PositionBatch, row: number, withAttributes: boo
   field(batch.courseDeg[row]!)
   if (withAttributes) attributes(batch, row)
   else out.writeBytes(NOTHING)
-  out.bytes[out.at++] = LIST_END
+  out.writeByte(LIST_END)
   return out.text()
 }
 
 /** As an object, a `StreamRow` of schemas/stream.ts; one character a byte. */
 export function jsonObject(batch: PositionBatch, row: number, withAttributes: boolean): string {
   out.begin()
-  out.bytes[out.at++] = OBJECT
+  out.writeByte(OBJECT)
   out.writeBytes(FIELDS.device)
   field(batch.device[row]!)
   out.writeBytes(FIELDS.fixTime)
@@ -94,13 +94,13 @@ export function jsonObject(batch: PositionBatch, row: number, withAttributes: bo
   out.writeBytes(FIELDS.attributes)
   if (withAttributes) attributes(batch, row)
   else out.writeBytes(NOTHING)
-  out.bytes[out.at++] = OBJECT_END
+  out.writeByte(OBJECT_END)
   return out.text()
 }
 
 function attributes(batch: PositionBatch, row: number): void {
   const { numbers, booleans } = attributeColumns(batch)
-  out.bytes[out.at++] = OBJECT
+  out.writeByte(OBJECT)
   const first = out.at
   for (let i = 0; i < numbers.length; i++) {
     const value = numbers[i]![row]!
@@ -135,7 +135,7 @@ function attributes(batch: PositionBatch, row: number): void {
   }
   // In the place of the last comma.
   if (out.at > first) out.at--
-  out.bytes[out.at++] = OBJECT_END
+  out.writeByte(OBJECT_END)
 }
 
 function text(value: string): void {
@@ -145,16 +145,16 @@ function text(value: string): void {
 
 /** A time in ISO 8601, and a comma. */
 function time(timeMs: number): void {
-  out.bytes[out.at++] = QUOTE
+  out.writeByte(QUOTE)
   out.writeAscii(new Date(timeMs).toISOString())
-  out.bytes[out.at++] = QUOTE
-  out.bytes[out.at++] = COMMA
+  out.writeByte(QUOTE)
+  out.writeByte(COMMA)
 }
 
 /** JSON and a comma. */
 function entry(json: string): void {
   text(json)
-  out.bytes[out.at++] = COMMA
+  out.writeByte(COMMA)
 }
 
 /** A number and a comma; NaN is null. */
@@ -162,13 +162,13 @@ function field(value: number): void {
   const magnitude = Math.abs(value)
   const whole = Math.floor(magnitude)
   if (whole === magnitude && magnitude < WHOLE_MAX) {
-    if (value < 0) out.bytes[out.at++] = MINUS
+    if (value < 0) out.writeByte(MINUS)
     wholeNumber(whole)
   } else if (!(magnitude < SCALED_MAX && decimal(value, magnitude, whole))) {
     if (Number.isNaN(value)) out.writeBytes(NULL)
     else out.writeAscii(String(value))
   }
-  out.bytes[out.at++] = COMMA
+  out.writeByte(COMMA)
 }
 
 /** A number with few digits behind the point. @returns Whether it is one; else nothing is written. */
@@ -176,12 +176,12 @@ function decimal(value: number, magnitude: number, whole: number): boolean {
   const scaled = Math.round(magnitude * SCALE)
   // The quotient of two whole numbers is what their decimal is read as.
   if (scaled / SCALE !== magnitude) return false
-  if (value < 0) out.bytes[out.at++] = MINUS
+  if (value < 0) out.writeByte(MINUS)
   wholeNumber(whole)
   let behind = (scaled - whole * SCALE) | 0
   let count = DECIMALS
   for (; behind % 10 === 0; count--) behind = (behind / 10) | 0
-  out.bytes[out.at++] = POINT
+  out.writeByte(POINT)
   digits(behind, count)
   return true
 }

@@ -1,15 +1,12 @@
 /** A row as an array of msgpack, written column by column into one buffer: no object is made of it. */
-import { Packr } from 'msgpackr'
 import { roundSpeed } from '../../schemas/position.ts'
 import { ATTRIBUTE_KIND, BOOLEAN_UNKNOWN, type PositionBatch } from '../../schemas/position-batch.ts'
 import { ALARM_KEY, attributeColumns, BOOLEAN_KEYS, NUMBER_KEYS } from './attribute-columns.ts'
 import { RowBuffer } from './row-buffer.ts'
+import { packr } from './stream-format.ts'
 
 /** Elements of a row, below 16. */
 const FIELDS = 9
-
-// Records and other extensions of msgpackr would be read by msgpackr only.
-const packr = new Packr({ useRecords: false, variableMapSize: true })
 
 const NUMBER_NAMES = NUMBER_KEYS.map((key) => packr.pack(key))
 const BOOLEAN_NAMES = BOOLEAN_KEYS.map((key) => packr.pack(key))
@@ -20,7 +17,7 @@ const out = new RowBuffer()
 /** One character a byte. */
 export function packedRow(batch: PositionBatch, row: number, withAttributes: boolean): string {
   out.begin()
-  byte(0x90 | FIELDS)
+  out.writeByte(0x90 | FIELDS)
   number(batch.device[row]!)
   number(batch.fixTimeMs[row]!)
   number(batch.receivedMs[row]!)
@@ -30,7 +27,7 @@ export function packedRow(batch: PositionBatch, row: number, withAttributes: boo
   number(roundSpeed(batch.speedKmh[row]!))
   number(batch.courseDeg[row]!)
   if (withAttributes) attributes(batch, row)
-  else byte(0x80)
+  else out.writeByte(0x80)
   return out.text()
 }
 
@@ -94,35 +91,31 @@ function any(value: unknown): void {
   }
 }
 
-function byte(value: number): void {
-  out.bytes[out.at++] = value
-}
-
 function boolean(value: boolean): void {
   out.makeRoom(1)
-  byte(value ? 0xc3 : 0xc2)
+  out.writeByte(value ? 0xc3 : 0xc2)
 }
 
 /** NaN is nil. */
 function number(value: number): void {
   out.makeRoom(9)
-  if (Number.isNaN(value)) byte(0xc0)
+  if (Number.isNaN(value)) out.writeByte(0xc0)
   else if (value >= 0 && value <= 0xffff_ffff && Number.isInteger(value)) {
-    if (value < 0x80) byte(value)
+    if (value < 0x80) out.writeByte(value)
     else if (value < 0x100) {
-      byte(0xcc)
-      byte(value)
+      out.writeByte(0xcc)
+      out.writeByte(value)
     } else if (value < 0x1_0000) {
-      byte(0xcd)
+      out.writeByte(0xcd)
       out.view.setUint16(out.at, value)
       out.at += 2
     } else {
-      byte(0xce)
+      out.writeByte(0xce)
       out.view.setUint32(out.at, value)
       out.at += 4
     }
   } else {
-    byte(0xcb)
+    out.writeByte(0xcb)
     out.view.setFloat64(out.at, value)
     out.at += 8
   }

@@ -18,6 +18,11 @@ export class RowBuffer {
     this.view = viewOf(grown)
   }
 
+  /** Writes a byte, for which there is room. */
+  writeByte(value: number): void {
+    this.bytes[this.at++] = value
+  }
+
   /** Writes a few bytes, for which there is room. */
   writeBytes(source: Uint8Array): void {
     const { bytes, at } = this

@@ -26,11 +26,11 @@ export interface StreamFormat {
   decode(bytes: Buffer): unknown
 }
 
-// Records and other extensions of msgpackr would be read by msgpackr only.
-const packr = new Packr({ useRecords: false, variableMapSize: true })
+/** Without records and other extensions of msgpackr, which would be read by msgpackr only. */
+export const packr = new Packr({ useRecords: false, variableMapSize: true })
 
 /** Msgpack of a value, one character a byte. */
-export function packed(value: unknown): string {
+function packed(value: unknown): string {
   return packr.pack(value).toString('latin1')
 }
 
