@@ -265,7 +265,12 @@ export class Subscribers {
     while (this.received.messages < messages || this.received.bytes < bytes) {
       await new Promise<void>((resolve, reject) => {
         const timeout = setTimeout(
-          () => reject(new Error(`subscribers got ${this.received.messages} messages of ${messages}`)),
+          () =>
+            reject(
+              new Error(
+                `subscribers got ${JSON.stringify(this.received)} of ${messages} messages, ${bytes} bytes`,
+              ),
+            ),
           DELIVERY_TIMEOUT_MS,
         )
         this.wake = () => {
